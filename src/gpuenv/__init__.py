@@ -1,0 +1,1 @@
+"""Pinned TensorFlow 1 environments that prove they train."""

@@ -1,0 +1,148 @@
+"""The command line. Every sub-command is one module, imported only when it is asked for.
+
+``make VERB NAME=value`` sets ``GPUENV_NAME``, which is the default of ``--name`` here; so both ways
+of calling mean the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpuenv import ui
+from gpuenv.errors import GpuenvError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name without dashes, its help, and the values it may take, if few."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] | None = None
+    is_flag: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that holds its default."""
+        return "GPUENV_" + self.name.upper().replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One verb: the module whose ``run(args) -> int`` does it, its help and its options."""
+
+    name: str
+    module: str
+    help: str
+    options: tuple[Option, ...] = ()
+
+
+VARIANT = Option("variant", "which variant (a folder of envs/); the default one if not given")
+FLAVOR = Option("flavor", "gpu or cpu; gpu where this machine has an NVIDIA driver")
+ENGINE = Option("engine", "auto, docker, podman, private or venv", ("auto", "docker", "podman", "private", "venv"))
+BASE = Option("base", "registry or local: where the base image comes from", ("auto", "registry", "local"))
+CUDA_LOCK = Option("cuda-lock", "another cuda.lock.toml than the variant's (tests make simulated ones)")
+SOURCES_DIR = Option("sources-dir", "a folder that is asked for archives before any network")
+BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA_LOCK, SOURCES_DIR)
+
+COMMANDS = (
+    Command(
+        "gpu-shell",
+        "gpuenv.shell",
+        "a shell, or one command, inside an environment",
+        (
+            *BUILD_OPTIONS,
+            Option("gpus", "all, none, or device numbers such as 0,1"),
+            Option("work", "the folder to work in (it becomes /work); the current one if not given"),
+            Option("cmd", "run this with bash instead of a prompt"),
+        ),
+    ),
+    Command("images", "gpuenv.images", "build every image that this machine can build", BUILD_OPTIONS),
+    Command(
+        "test-env",
+        "gpuenv.harness",
+        "check every environment from the inside",
+        (
+            *BUILD_OPTIONS,
+            Option("target", "image or venv", ("image", "venv")),
+            Option("jobs", "how many targets at a time"),
+            Option("require-gpu", "1: a missing GPU is a failure; 0: it is counted as not tested", ("0", "1")),
+        ),
+    ),
+    Command(
+        "lock",
+        "gpuenv.lock",
+        "resolve the requirements locks anew",
+        (VARIANT, Option("check", "only say whether the locks are current", is_flag=True)),
+    ),
+    Command("engine", "gpuenv.engine_command", "start the private engine, or say which one is used", (ENGINE,)),
+    Command("engine-stop", "gpuenv.engine_command", "stop the private engine"),
+    Command("bench", "gpuenv.bench", "measure this against the engine alone", BUILD_OPTIONS),
+    Command("clean", "gpuenv.clean", "remove what the project made, and nothing else", (ENGINE,)),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command; defaults come from ``GPUENV_*`` variables."""
+    parser = argparse.ArgumentParser(
+        prog="gpuenv", description="Pinned TensorFlow 1 environments that prove they train."
+    )
+    parser.add_argument("--debug", action="store_true", default=ui.debug_enabled(), help="show tracebacks")
+    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        verb = verbs.add_parser(command.name, help=command.help, description=command.help)
+        for option in command.options:
+            _add_option(verb, option)
+    return parser
+
+
+def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    default = os.environ.get(option.variable) or None
+    text = f"{option.help} [{option.variable}]"
+    if option.is_flag:
+        is_set = default not in (None, "0")
+        parser.add_argument(f"--{option.name}", action="store_true", default=is_set, help=text)
+        return
+    parser.add_argument(f"--{option.name}", default=default, help=text, metavar=option.name.upper().replace("-", "_"))
+
+
+def check_choices(args: argparse.Namespace) -> None:
+    """Refuse values outside an option's choices, wherever they came from. Raises UsageError."""
+    from gpuenv.variants import suggest_known
+
+    command = next(command for command in COMMANDS if command.name == args.command)
+    for option in command.options:
+        value = getattr(args, option.name.replace("-", "_"))
+        if option.choices and value is not None and value not in option.choices:
+            raise suggest_known(option.name, value, list(option.choices))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; the only place that prints errors."""
+    args = build_parser().parse_args(argv)
+    command = next(command for command in COMMANDS if command.name == args.command)
+    try:
+        check_choices(args)
+        return int(importlib.import_module(command.module).run(args))
+    except GpuenvError as error:
+        if args.debug:
+            traceback.print_exc()
+        ui.say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        ui.say("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is left to be told to anybody.
+        sys.stderr.close()
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Errors that a person is meant to read: what failed, why, and what to type next.
+
+Only :func:`gpuenv.cli.main` prints them and turns them into an exit code; everything else raises.
+"""
+
+from __future__ import annotations
+
+
+class GpuenvError(Exception):
+    """A failure with its cause and a remedy.
+
+    ``what`` is the thing that failed, ``why`` the likely cause, ``next_step`` a command or an
+    action. ``exit_code`` is what the process returns (1 unless a subclass says otherwise).
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str, next_step: str) -> None:
+        super().__init__(what, why, next_step)
+        self.what = what
+        self.why = why
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  cause: {self.why}\n  next:  {self.next_step}"
+
+
+class UsageError(GpuenvError):
+    """The command line or a setting is not usable."""
+
+    exit_code = 2
+
+
+class DataError(GpuenvError):
+    """A file of the project (variant, lock) is not what it has to be."""
+
+    exit_code = 3
+
+
+class HostError(GpuenvError):
+    """This machine cannot do what was asked (processor, disk, missing program)."""
+
+    exit_code = 4
+
+
+class EngineError(GpuenvError):
+    """No container engine, or it stopped answering."""
+
+    exit_code = 5
+
+
+class SourceError(GpuenvError):
+    """Something could not be fetched, or what came is not what the lock names."""
+
+    exit_code = 6
+
+
+class BuildError(GpuenvError):
+    """An image could not be built."""
+
+    exit_code = 7
+
+
+class CheckError(GpuenvError):
+    """The harness ran and found failures, or could not run."""
+
+    exit_code = 8

@@ -1,0 +1,88 @@
+"""Everything that gpuenv says to a person. Standard output is left to the user's own command.
+
+Colors and live displays appear only on a terminal; `rich` is imported only then, because a warm
+`gpu-shell` spends a third of its time on imports (see `make bench`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+PREFIX = "gpuenv: "
+
+
+def say(line: str) -> None:
+    """Print one line for people on standard error."""
+    print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """Print one warning line on standard error."""
+    say(f"warning: {line}")
+
+
+def is_interactive() -> bool:
+    """Whether a person can answer: both standard input and standard error are terminals."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Ask a yes/no question; without a terminal nobody can object, and the answer is yes.
+
+    A caller that must not go ahead unasked checks :func:`is_interactive` first.
+    """
+    if not is_interactive():
+        return True
+    print(f"{PREFIX}{question} [Y/n] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("", "y", "yes")
+
+
+def console() -> Console:
+    """A rich console on standard error (plain text when that is not a terminal)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def download_progress(label: str, total_bytes: int | None) -> Iterator[Progress]:
+    """A progress display for one transfer: a bar on a terminal, one line otherwise.
+
+    Advance it with ``progress.update(progress.task_ids[0], advance=n_bytes)``.
+    """
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    target = console()
+    if not target.is_terminal:
+        size = f" ({total_bytes / 1e6:.1f} MB)" if total_bytes else ""
+        say(f"{label}{size}")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=target, disable=not target.is_terminal) as progress:
+        progress.add_task(label, total=total_bytes)
+        yield progress
+
+
+def debug_enabled() -> bool:
+    """Whether tracebacks are wanted (``--debug`` or ``GPUENV_DEBUG=1``)."""
+    return os.environ.get("GPUENV_DEBUG", "") not in ("", "0")
