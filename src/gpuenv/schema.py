@@ -26,9 +26,14 @@ SONAME = re.compile(r"lib[\w+.-]+\.so(\.\d+)*")
 
 
 def load_table(path: Path) -> Table:
+    """Read a TOML file whose every key is known. Raises DataError as :func:`read_toml` does."""
+    return Table(read_toml(path), path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises DataError when it is missing, not UTF-8 or not TOML."""
     try:
-        return Table(tomllib.loads(path.read_text(encoding="utf-8")), path)
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _bad(path, "the file is missing", "restore it from version control") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -148,13 +148,13 @@ class CudaLock:
 
 
 def list_names() -> list[str]:
-    """The names of all variants, sorted."""
+    """The names of all variants, sorted as a person would (9.0 before 10.0)."""
     folder = paths.envs_dir()
-    return sorted(path.parent.name for path in folder.glob("*/variant.toml"))
+    return sorted((path.parent.name for path in folder.glob("*/variant.toml")), key=_natural)
 
 
 def load_all() -> list[Variant]:
-    """All variants, sorted by name. Raises DataError for a bad file or not exactly one default."""
+    """All variants, in the order of :func:`list_names`. Raises DataError for a bad file or not exactly one default."""
     variants = [load_variant(paths.envs_dir() / name) for name in list_names()]
     defaults = [variant.name for variant in variants if variant.is_default]
     if len(defaults) != 1:
@@ -269,6 +269,10 @@ def _read_source(table: Table) -> Source:
     if source.unpack not in UNPACKERS:
         raise table.error("unpack", f"expected one of {', '.join(UNPACKERS)}, found {source.unpack!r}")
     return source
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _numbers(version: str) -> tuple[int, ...]:

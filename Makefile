@@ -1,0 +1,69 @@
+# Verbs only: each calls the gpuenv sub-command of the same name. `make help` lists them.
+#
+# A setting on the command line (`make gpu-shell VARIANT=cuda9.0`) reaches the command as GPUENV_VARIANT, word for word
+# ($(value ...), so that make does not expand a `$` inside CMD). Only the command line counts, not the
+# environment: names like WORK mean other things on many clusters.
+SETTINGS := VARIANT FLAVOR GPUS WORK CMD PORT ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR TARGET JOBS REQUIRE_GPU CHECK UPGRADE
+$(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),$(eval export GPUENV_$(name) = $$(value $(name)))))
+
+PYTHON ?= python3
+VENV := .venv
+RUN := @$(VENV)/bin/python -I -m gpuenv
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: FORCE help gpu-shell images test-env lock engine engine-stop docs bench clean lint test-unit test-e2e
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo "  settings: make VERB NAME=value, with NAME one of $(SETTINGS)"
+	@echo "  all of them are explained in README.md"
+
+gpu-shell: $(VENV)/ready ## a shell inside the pinned environment, or one command with CMD="..."
+	$(RUN) gpu-shell
+
+test-env: $(VENV)/ready ## check every environment that this machine can build, from the inside
+	$(RUN) test-env
+
+images: $(VENV)/ready ## build every image that this machine can build
+	$(RUN) images
+
+engine: $(VENV)/ready ## say which container engine is used; start a private one if there is none
+	$(RUN) engine
+
+engine-stop: $(VENV)/ready ## stop the private engine
+	$(RUN) engine-stop
+
+lock: $(VENV)/ready-dev ## resolve the requirements locks anew (CHECK=1: only say whether they are current)
+	$(RUN) lock
+
+docs: $(VENV)/ready ## write the generated parts of the README
+	$(RUN) docs
+
+bench: $(VENV)/ready ## measure speed and size against the engine alone
+	$(RUN) bench
+
+clean: $(VENV)/ready ## remove what this project made on this machine, and nothing else
+	$(RUN) clean
+
+lint: $(VENV)/ready-dev ## ruff, mypy, hadolint, shellcheck
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/hadolint docker/Dockerfile
+	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b' | xargs $(VENV)/bin/shellcheck
+
+test-unit: $(VENV)/ready-dev ## the command's own tests: no engine, no network, seconds
+	@$(VENV)/bin/python -m pytest tests/unit
+
+test-e2e: $(VENV)/ready-dev ## the command through a real engine, with small images
+	@$(VENV)/bin/python -m pytest tests/e2e
+
+# Each stamp is newer than its lock once the environment holds that lock. A Python that has gone (an upgrade of the
+# host's) leaves a dangling link there, and $(realpath ...) empty: then it is prepared anew.
+PREPARE := src/bootstrap.py $(if $(realpath $(VENV)/bin/python),,FORCE)
+FORCE:
+$(VENV)/ready: src/requirements.txt $(PREPARE)
+	@$(PYTHON) src/bootstrap.py $(VENV) src/requirements.txt && touch $@
+
+$(VENV)/ready-dev: src/requirements-dev.txt src/requirements.txt $(PREPARE)
+	@$(PYTHON) src/bootstrap.py $(VENV) src/requirements-dev.txt && touch $@ $(VENV)/ready

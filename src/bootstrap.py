@@ -1,0 +1,151 @@
+"""Prepare the command's own virtual environment from a hashed lock. Called by make, never by hand.
+
+usage: bootstrap.py VENV LOCK
+
+VENV is made or brought up to LOCK; a stamp inside it, written last, names the lock it holds, so that a
+half-made environment is never used. Only the standard library is needed. The file must stay readable for any
+Python from 2.7 on: that is how a too old one gets a sentence instead of a SyntaxError.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+
+OLDEST = (3, 9)
+STAMP = "gpuenv-lock"
+# Where the common systems keep the CA bundle that `update-ca-certificates` and its kin maintain.
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+LAUNCHER = """#!/bin/sh
+exec "$(dirname "$(readlink -f "$0")")/python" -I -m gpuenv "$@"
+"""
+
+
+def say(text):
+    """Print one line for people."""
+    sys.stderr.write("gpuenv: " + text + "\n")
+    sys.stderr.flush()
+
+
+def fail(what, why, next_step):
+    """Print the three lines of an error and exit with 4, as the command does for host errors."""
+    say("error: %s\n  cause: %s\n  next:  %s" % (what, why, next_step))
+    sys.exit(4)
+
+
+def check_python():
+    """Refuse a Python that cannot run the command."""
+    if sys.version_info < OLDEST:
+        fail(
+            "this Python is too old for the gpuenv command",
+            "%s is %s, and %d.%d or newer is needed (the environments themselves keep their own Python)"
+            % (sys.executable, sys.version.split()[0], OLDEST[0], OLDEST[1]),
+            "make PYTHON=/path/to/python3.%d ..." % OLDEST[1],
+        )
+
+
+def wanted_stamp(lock):
+    """What the stamp must say for LOCK: its digest, and the Python that the packages were chosen for."""
+    with open(lock, "rb") as stream:
+        digest = hashlib.sha256(stream.read()).hexdigest()
+    return "%s %s %s" % (os.path.basename(lock), digest, sys.version.split()[0])
+
+
+def holds(venv, wanted):
+    """Whether VENV is complete and holds what the stamp WANTED names."""
+    try:
+        with open(os.path.join(venv, STAMP)) as stream:
+            found = stream.read().splitlines()
+    except (IOError, OSError):
+        return False
+    return wanted in found and os.path.exists(os.path.join(venv, "bin", "python"))
+
+
+def network_environment():
+    """The environment for the installers.
+
+    Older releases of pip bring their own list of authorities; the system's is the one to which a campus or a
+    company adds its own, so it is named unless the user named one.
+    """
+    environment = dict(os.environ)
+    bundle = next((path for path in SYSTEM_BUNDLES if os.path.exists(path)), None)
+    if bundle:
+        environment.setdefault("PIP_CERT", environment.get("REQUESTS_CA_BUNDLE", bundle))
+        environment.setdefault("SSL_CERT_FILE", environment["PIP_CERT"])
+    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    return environment
+
+
+def run(argv):
+    """Run one installer with its output on standard error; return whether it succeeded."""
+    return subprocess.call(argv, env=network_environment(), stdout=sys.stderr) == 0
+
+
+def make_venv(venv, lock):
+    """Create VENV and install LOCK into it, with uv if it is there, else with venv and pip."""
+    python = os.path.join(venv, "bin", "python")
+    uv = shutil.which("uv")
+    # uv does not read pip's configuration, so where an index of one's own is set there it may fail: then pip does it.
+    if uv and run([uv, "venv", "--quiet", "--python", sys.executable, venv]):
+        if run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]):
+            return
+        say("uv could not install it; trying pip")
+    shutil.rmtree(venv, ignore_errors=True)
+    if not run([sys.executable, "-m", "venv", venv]):
+        fail(
+            "no virtual environment could be made with %s" % sys.executable,
+            "its venv module is missing or incomplete (Debian and Ubuntu pack it separately)",
+            "apt-get install python3-venv, or make PYTHON=/path/to/another/python3 ...",
+        )
+    if not run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock]):
+        fail(
+            "the command's own packages could not be installed",
+            "pip's message stands above: mostly the index or the proxy",
+            "set PIP_INDEX_URL, HTTPS_PROXY or SSL_CERT_FILE (your network's CA bundle) and run the same again",
+        )
+
+
+def add_command(venv):
+    """Make `gpuenv` importable in VENV from this source tree, and give it a launcher."""
+    source = os.path.dirname(os.path.abspath(__file__))
+    packages = subprocess.check_output(
+        [os.path.join(venv, "bin", "python"), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
+    )
+    with open(os.path.join(packages.decode().strip(), "gpuenv.pth"), "w") as stream:
+        stream.write(source + "\n")
+    launcher = os.path.join(venv, "bin", "gpuenv")
+    with open(launcher, "w") as stream:
+        stream.write(LAUNCHER)
+    os.chmod(launcher, 0o755)  # noqa: S103 - a command that everybody may run
+
+
+def main(venv, lock):
+    """Bring VENV up to LOCK unless it is there already; two at once wait for each other."""
+    import fcntl  # not on Windows, where make does not call this
+
+    wanted = wanted_stamp(lock)
+    with open(venv + ".lock", "w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if holds(venv, wanted):
+            return
+        names = os.path.basename(venv), os.path.basename(lock)
+        say("preparing the command's own environment in %s (once, until %s changes)" % names)
+        shutil.rmtree(venv, ignore_errors=True)
+        make_venv(venv, lock)
+        add_command(venv)
+        # The lock for developers holds the other one too, so an environment made from it serves both.
+        stamps = sorted({wanted, wanted_stamp(lock.replace("-dev.txt", ".txt"))})
+        with open(os.path.join(venv, STAMP + ".part"), "w") as stream:
+            stream.write("\n".join(stamps) + "\n")
+        os.rename(os.path.join(venv, STAMP + ".part"), os.path.join(venv, STAMP))
+
+
+if __name__ == "__main__":
+    check_python()
+    main(os.path.abspath(sys.argv[1]), sys.argv[2])

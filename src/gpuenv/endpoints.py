@@ -1,0 +1,193 @@
+"""Where an engine may listen, in the order the engine's own client looks, and whether it answers.
+
+The question is asked with nothing but the standard library: `docker` takes longer to import than
+all of this takes to run.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+#: Long enough for a daemon under load, short enough for a person who waits for the next one to be tried.
+PING_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address, what named it (for people), and the folder of ca.pem, cert.pem, key.pem if TLS is used."""
+
+    url: str
+    origin: str
+    tls_dir: Path | None = None
+    #: Named by the user, not merely a usual place: a person is told when it does not answer.
+    is_chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Pong:
+    """What an engine says of itself when asked."""
+
+    api_version: str
+    is_podman: bool
+
+
+class UnreachableError(Exception):
+    """An endpoint does not answer; the text says why. Never leaves the modules of the engine."""
+
+    def __init__(self, reason: str, *, is_denied: bool = False) -> None:
+        super().__init__(reason)
+        self.is_denied = is_denied
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ping(endpoint: Endpoint) -> Pong:
+    """Ask an engine whether it is there. Raises UnreachableError with the reason if it is not."""
+    connection = connection_to(endpoint)
+    try:
+        connection.request("GET", "/_ping")
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _unreachable(endpoint, error) from error
+    finally:
+        connection.close()
+    return parse_pong(endpoint.url, response.status, dict(response.getheaders()))
+
+
+def parse_pong(url: str, status: int, headers: Mapping[str, str]) -> Pong:
+    """Read the answer to ``/_ping``. Raises UnreachableError if it is not an engine's."""
+    known = {name.lower(): value for name, value in headers.items()}
+    if status != http.HTTPStatus.OK or "api-version" not in known:
+        raise UnreachableError(f"{url} answers, but not as an engine does (HTTP status {status})")
+    return Pong(known["api-version"], is_podman="libpod-api-version" in known)
+
+
+def connection_to(endpoint: Endpoint, timeout_s: float = PING_TIMEOUT_S) -> http.client.HTTPConnection:
+    """A connection, not yet opened. Raises UnreachableError for an address that nothing here can speak to."""
+    parts = urlsplit(endpoint.url)
+    if parts.scheme == "unix":
+        return _UnixConnection(parts.path, timeout_s)
+    if parts.scheme == "tcp" and parts.hostname and endpoint.tls_dir is None:
+        return http.client.HTTPConnection(parts.hostname, parts.port or 2375, timeout=timeout_s)
+    if parts.scheme == "tcp" and parts.hostname and endpoint.tls_dir is not None:
+        context = _tls_context(endpoint, endpoint.tls_dir)
+        return http.client.HTTPSConnection(parts.hostname, parts.port or 2376, timeout=timeout_s, context=context)
+    if parts.scheme == "ssh":
+        # The work folder is mounted into the container, which another machine's engine cannot do.
+        raise UnreachableError(f"{endpoint.url}: an engine behind ssh cannot mount this machine's folders")
+    raise UnreachableError(f"{endpoint.url}: expected unix:///path or tcp://host:port")
+
+
+def _tls_context(endpoint: Endpoint, folder: Path) -> ssl.SSLContext:
+    authority, certificate, key = (folder / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    try:
+        context = ssl.create_default_context(cafile=str(authority) if authority.exists() else None)
+        if certificate.exists():
+            context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise UnreachableError(f"{endpoint.url}: the certificates in {folder} cannot be used: {error}") from error
+    return context
+
+
+def _unreachable(endpoint: Endpoint, error: Exception) -> UnreachableError:
+    place = endpoint.url.replace("unix://", "", 1)
+    if isinstance(error, FileNotFoundError):
+        return UnreachableError(f"{place} is not there")
+    if isinstance(error, PermissionError):
+        return UnreachableError(f"permission denied on {place}", is_denied=True)
+    if isinstance(error, TimeoutError):
+        return UnreachableError(f"{place} did not answer within {PING_TIMEOUT_S:.0f} s")
+    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
+        return UnreachableError(f"nothing listens on {place}")
+    return UnreachableError(f"{place}: {error}")
+
+
+def docker_endpoints(environ: Mapping[str, str], home: Path) -> Iterator[Endpoint]:
+    """Where Docker may listen. DOCKER_HOST and the client's context come first, as in Docker's own client."""
+    host = environ.get("DOCKER_HOST")
+    if host:
+        yield Endpoint(host, "DOCKER_HOST", _environment_tls(host, environ, home), is_chosen=True)
+    else:
+        context = _context_endpoint(environ, home)
+        if context:
+            yield context
+    yield Endpoint("unix:///var/run/docker.sock", "its usual socket")
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        yield Endpoint(f"unix://{runtime}/docker.sock", "the rootless socket")
+    yield Endpoint(f"unix://{home}/.docker/run/docker.sock", "Docker Desktop's socket")
+
+
+def podman_endpoints(environ: Mapping[str, str]) -> Iterator[Endpoint]:
+    """Where Podman's Docker-compatible service may listen."""
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        yield Endpoint(f"unix://{runtime}/podman/podman.sock", "Podman's own socket of this user")
+    yield Endpoint("unix:///run/podman/podman.sock", "Podman's socket of the system")
+
+
+def _environment_tls(host: str, environ: Mapping[str, str], home: Path) -> Path | None:
+    certificates = environ.get("DOCKER_CERT_PATH")
+    if not host.startswith("tcp:") or not (certificates or environ.get("DOCKER_TLS_VERIFY")):
+        return None
+    return Path(certificates) if certificates else home / ".docker"
+
+
+def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None:
+    """The endpoint of the client's current context; None for the built-in one or an unreadable one."""
+    folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
+    name = environ.get("DOCKER_CONTEXT") or _read_json(folder / "config.json").get("currentContext")
+    if not isinstance(name, str) or name in ("", "default"):
+        return None
+    # The client names a context's folders by the SHA-256 of the context's name.
+    key = hashlib.sha256(name.encode()).hexdigest()
+    endpoint = _read_json(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints", {}).get("docker", {})
+    tls_dir = folder / "contexts" / "tls" / key / "docker"
+    if not endpoint.get("Host"):
+        return None
+    return Endpoint(endpoint["Host"], f"context {name!r}", tls_dir if tls_dir.is_dir() else None, is_chosen=True)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def current_docker_endpoints() -> Iterator[Endpoint]:
+    """:func:`docker_endpoints` for this process."""
+    return docker_endpoints(os.environ, _home())
+
+
+def current_podman_endpoints() -> Iterator[Endpoint]:
+    """:func:`podman_endpoints` for this process."""
+    return podman_endpoints(os.environ)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("HOME") or Path.home())

@@ -1,0 +1,87 @@
+"""The first `make`: the command's own environment, from a lock, once."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gpuenv import paths
+
+BOOTSTRAP = paths.project_root() / "src" / "bootstrap.py"
+
+
+def bootstrap(venv: Path, lock: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    # No uv on PATH and no index: an empty lock needs neither, and the way through pip is the one that must always work.
+    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "PIP_NO_INDEX": "1"}
+    return subprocess.run(
+        [python, str(BOOTSTRAP), str(venv), str(lock)], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment made from an empty lock (made once: it takes seconds)."""
+    folder = tmp_path_factory.mktemp("bootstrap")
+    (folder / "requirements.txt").write_text("# empty\n")
+    result = bootstrap(folder / ".venv", folder / "requirements.txt")
+    assert result.returncode == 0, result.stderr
+    assert "preparing the command's own environment" in result.stderr
+    assert result.stdout == ""
+    return folder
+
+
+def test_the_launcher_works_through_a_link(made: Path, tmp_path: Path) -> None:
+    link = tmp_path / "gpuenv"
+    link.symlink_to(made / ".venv/bin/gpuenv")
+    result = subprocess.run([str(link), "--help"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "gpu-shell" in result.stdout
+
+
+def test_a_second_call_does_nothing(made: Path) -> None:
+    result = bootstrap(made / ".venv", made / "requirements.txt")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_half_made_environment_is_not_taken_for_a_good_one(made: Path, tmp_path: Path) -> None:
+    holds = runpy.run_path(str(BOOTSTRAP))["holds"]
+    stamp = (made / ".venv/gpuenv-lock").read_text().strip()
+    assert holds(str(made / ".venv"), stamp)
+    assert not holds(str(made / ".venv"), stamp.replace("requirements", "other"))
+    shutil.copytree(made / ".venv", tmp_path / ".venv", symlinks=True)
+    (tmp_path / ".venv/gpuenv-lock").unlink()
+    assert not holds(str(tmp_path / ".venv"), stamp)
+
+
+def test_what_does_not_match_its_hash_is_refused(made: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"--find-links {tmp_path}\ntiny==1.0 --hash=sha256:{'0' * 64}\n")
+    result = bootstrap(tmp_path / ".venv", lock)
+    assert result.returncode == 4
+    assert "DO NOT MATCH THE HASHES" in result.stderr
+    assert "next:" in result.stderr
+    assert not (tmp_path / ".venv/gpuenv-lock").exists()
+
+
+def test_an_old_python_is_told_which_one_is_needed(tmp_path: Path) -> None:
+    fake = tmp_path / "old.py"
+    fake.write_text(
+        "import sys, runpy\n"
+        "sys.version_info = (3, 6, 15)\n"
+        f"sys.argv = ['bootstrap.py', {str(tmp_path / 'v')!r}, 'lock']\n"
+        f"runpy.run_path({str(BOOTSTRAP)!r}, run_name='__main__')\n"
+    )
+    result = subprocess.run([sys.executable, str(fake)], capture_output=True, text=True, check=False)
+    assert result.returncode == 4
+    assert "3.9 or newer is needed" in result.stderr
+    assert not (tmp_path / "v").exists()

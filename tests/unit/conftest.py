@@ -1,0 +1,26 @@
+"""Unit tests see neither the caller's settings nor the caller's home folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpuenv import paths
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder of its own for each test, and no ``GPUENV_*``, proxy or engine setting."""
+    for name in list(os.environ):
+        if name.startswith(("GPUENV_", "XDG_", "DOCKER_", "PIP_", "UV_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    paths.state_dir.cache_clear()
+    paths.cache_dir.cache_clear()
+    yield home
+    paths.state_dir.cache_clear()
+    paths.cache_dir.cache_clear()

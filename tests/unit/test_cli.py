@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from gpuenv import cli
+from gpuenv.errors import BuildError
+
+
+def fake_verb(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[object]:
+    """Replace the module of `images` by one that records its arguments and ends as told."""
+    seen: list[object] = []
+
+    def run(args: object) -> object:
+        seen.append(args)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setitem(sys.modules, "gpuenv.images", SimpleNamespace(run=run))  # type: ignore[arg-type]
+    return seen
+
+
+def test_every_command_names_a_module_that_has_run() -> None:
+    for command in cli.COMMANDS:
+        assert callable(importlib.import_module(command.module).run), command.name
+
+
+def test_the_exit_code_of_a_verb_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_verb(monkeypatch, 42)
+    assert cli.main(["images"]) == 42
+
+
+def test_a_setting_in_the_environment_is_the_default_of_its_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = fake_verb(monkeypatch, 0)
+    monkeypatch.setenv("GPUENV_VARIANT", "cuda9.0")
+    monkeypatch.setenv("GPUENV_FLAVOR", "")
+    cli.main(["images"])
+    cli.main(["images", "--variant", "cuda10.0"])
+    assert [args.variant for args in seen] == ["cuda9.0", "cuda10.0"]  # type: ignore[attr-defined]
+    assert seen[0].flavor is None  # type: ignore[attr-defined]
+
+
+def test_a_value_outside_the_choices_is_refused_wherever_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_verb(monkeypatch, 0)
+    monkeypatch.setenv("GPUENV_ENGINE", "dokcer")
+    assert cli.main(["images"]) == 2
+    assert "ENGINE=docker" in capsys.readouterr().err
+
+
+def test_an_error_is_three_lines_and_its_own_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_verb(monkeypatch, BuildError("it broke", "no space left", "make clean"))
+    assert cli.main(["images"]) == BuildError.exit_code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "gpuenv: error: it broke",
+        "  cause: no space left",
+        "  next:  make clean",
+    ]
+
+
+def test_debug_adds_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_verb(monkeypatch, BuildError("it broke", "no space left", "make clean"))
+    cli.main(["--debug", "images"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_verb(monkeypatch, KeyboardInterrupt())
+    assert cli.main(["images"]) == 130
+
+
+def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["gpu-shel"])
+    assert caught.value.code == 2
+    assert "gpu-shell" in capsys.readouterr().err
