@@ -1,15 +1,16 @@
-/* The functions of the NVIDIA driver that these files bind, or look up while running:
- *   tensorflow_gpu-1.12.0-cp36-cp36m-manylinux1_x86_64.whl tensorflow_gpu-1.15.5-cp36-cp36m-manylinux2010_x86_64.whl cntk_gpu-2.6-cp36-cp36m-manylinux1_x86_64.whl cntk_gpu-2.7.post2-cp36-cp36m-manylinux1_x86_64.whl
- * Measured, not written by hand:
- *   python tests/simulated/symbols.py driver tensorflow_gpu-1.12.0-cp36-cp36m-manylinux1_x86_64.whl tensorflow_gpu-1.15.5-cp36-cp36m-manylinux2010_x86_64.whl cntk_gpu-2.6-cp36-cp36m-manylinux1_x86_64.whl cntk_gpu-2.7.post2-cp36-cp36m-manylinux1_x86_64.whl
- * The runtime libraries among them are those inside the wheels of cntk-gpu.
+/* The functions of the NVIDIA driver that TensorFlow and NVIDIA's CUDA runtime bind, or look up by name while running.
+ * Measured, not written by hand: python tests/simulated/symbols.py driver WHEEL... on these wheels (those of cntk-gpu
+ * are there for the CUDA runtime inside):
+ *   tensorflow_gpu-1.12.0-cp36-cp36m-manylinux1_x86_64.whl
+ *   tensorflow_gpu-1.15.5-cp36-cp36m-manylinux2010_x86_64.whl
+ *   cntk_gpu-2.6-cp36-cp36m-manylinux1_x86_64.whl
+ *   cntk_gpu-2.7.post2-cp36-cp36m-manylinux1_x86_64.whl
  */
 FUNCTION(cuArray3DCreate_v2)
 FUNCTION(cuArray3DGetDescriptor_v2)
 FUNCTION(cuArrayCreate_v2)
 FUNCTION(cuArrayDestroy)
 FUNCTION(cuArrayGetDescriptor_v2)
-FUNCTION(cuBLAS)
 FUNCTION(cuCtxAttach)
 FUNCTION(cuCtxCreate_v2)
 FUNCTION(cuCtxDestroy_v2)
@@ -31,7 +32,6 @@ FUNCTION(cuCtxSetCurrent)
 FUNCTION(cuCtxSetLimit)
 FUNCTION(cuCtxSetSharedMemConfig)
 FUNCTION(cuCtxSynchronize)
-FUNCTION(cuDNN)
 FUNCTION(cuDestroyExternalMemory)
 FUNCTION(cuDestroyExternalSemaphore)
 FUNCTION(cuDeviceCanAccessPeer)
@@ -70,7 +70,6 @@ FUNCTION(cuEventRecord_ptsz)
 FUNCTION(cuEventSynchronize)
 FUNCTION(cuExternalMemoryGetMappedBuffer)
 FUNCTION(cuExternalMemoryGetMappedMipmappedArray)
-FUNCTION(cuFFT)
 FUNCTION(cuFuncGetAttribute)
 FUNCTION(cuFuncSetAttribute)
 FUNCTION(cuFuncSetBlockShape)
@@ -266,7 +265,6 @@ FUNCTION(cuPointerSetAttribute)
 FUNCTION(cuProfilerInitialize)
 FUNCTION(cuProfilerStart)
 FUNCTION(cuProfilerStop)
-FUNCTION(cuRAND)
 FUNCTION(cuSignalExternalSemaphoresAsync)
 FUNCTION(cuSignalExternalSemaphoresAsync_ptsz)
 FUNCTION(cuStreamAddCallback)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from gpuenv import local_base, registry, ui
 from gpuenv.engine import Engine
+from gpuenv.engine_api import Api
 from gpuenv.errors import SourceError
 from gpuenv.registry import RegistryUnreachableError
 from gpuenv.variants import BaseImage, Variant
@@ -41,7 +42,7 @@ def ensure_base(engine: Engine, variant: Variant, choice: str | None, need_build
     if choice == "registry":
         return _registry_or_error(engine, variant, need_builder=need_builder)
     wanted = [variant.base, variant.builder] if need_builder else [variant.base]
-    if all(registry.find_local(engine, image) for image in wanted):
+    if all(registry.has_pinned(engine, image) for image in wanted):
         return _registry_base(variant, need_builder=need_builder)
     made = local_base.find_made(engine, variant, need_builder=need_builder)
     if made:
@@ -69,10 +70,10 @@ def _registry_or_error(engine: Engine, variant: Variant, *, need_builder: bool) 
 def _pull_missing(engine: Engine, wanted: list[BaseImage]) -> None:
     """Raises RegistryUnreachableError quickly where the engine would try for a long time."""
     for image in wanted:
-        if registry.find_local(engine, image):
+        if registry.has_pinned(engine, image):
             continue
         # Only an engine on this machine that has no way of its own fares as this process does.
-        if urlsplit(engine.url).scheme == "unix" and not registry.has_detour(engine.client().info()):
+        if urlsplit(engine.url).scheme == "unix" and not registry.has_detour(Api(engine).call("GET", "/info")):
             reason = registry.probe(registry.split_name(image.reference)[0])
             if reason:
                 raise RegistryUnreachableError(reason)

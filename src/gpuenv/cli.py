@@ -47,9 +47,10 @@ VARIANT = Option("variant", "which variant (a folder of envs/); the default one 
 FLAVOR = Option("flavor", "gpu or cpu; gpu where this machine has an NVIDIA driver")
 ENGINE = Option("engine", "auto, docker, podman, private or venv", ("auto", "docker", "podman", "private", "venv"))
 BASE = Option("base", "registry or local: where the base image comes from", ("auto", "registry", "local"))
+CUDA = Option("cuda", "genuine, or simulated (made by the tests; no GPU can use it)", ("genuine", "simulated"))
 CUDA_LOCK = Option("cuda-lock", "another cuda.lock.toml than the variant's (tests make simulated ones)")
 SOURCES_DIR = Option("sources-dir", "a folder that is asked for archives before any network")
-BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA_LOCK, SOURCES_DIR)
+BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA, CUDA_LOCK, SOURCES_DIR)
 
 COMMANDS = (
     Command(

@@ -22,7 +22,7 @@ from gpuenv.errors import EngineError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-    from gpuenv.private_engine import Daemon
+    from gpuenv.private_daemon import Daemon
 
 #: Seconds that an engine may stay silent within one request: it unpacks images without a word.
 REQUEST_TIMEOUT_S = 180
@@ -104,7 +104,10 @@ def find_engine(request: str | None) -> Engine | None:
     if request == "venv":
         return None
     if request == "private":
-        return _start_private("ENGINE=private", may_install=is_install_allowed())
+        from gpuenv import private_engine
+
+        private_engine.install()
+        return _private(private_engine.start())
     endpoints = current_docker_endpoints() if request == "docker" else current_podman_endpoints()
     refusals: list[str] = []
     engine = _first_answering(endpoints, refusals, want=request)
@@ -164,40 +167,31 @@ def _running_private() -> Engine | None:
 
 
 def _new_private(why: str, refusals: list[str]) -> Engine | None:
-    """A private engine started now, if this machine and its user allow; else None."""
-    from gpuenv import private_engine
+    """A private engine started now, if this machine and its user allow and it works; else None."""
+    from gpuenv import engine_install, private_engine
 
     obstacle = private_engine.obstacle()
-    if obstacle is None and not is_install_allowed():
+    if obstacle is None and not engine_install.is_allowed():
         obstacle = "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
     if obstacle is None and not ui.confirm(f"{why}. {private_engine.describe_start()}?"):
         obstacle = "a private engine was declined"
-    if obstacle is None:
-        return _start_private(why, may_install=True)
-    refusals.append(obstacle)
-    return None
-
-
-def _start_private(why: str, *, may_install: bool) -> Engine:
-    from gpuenv import private_engine
-
-    installed = private_engine.install(may_install=may_install)
-    if installed and why != "ENGINE=private":
+    if obstacle is not None:
+        refusals.append(obstacle)
+        return None
+    try:
         # Installing may have started the distribution's own daemon; then that is simply there.
-        engine = _first_answering(current_docker_endpoints(), [])
-        if engine is not None:
-            return engine
-    return _private(private_engine.start())
+        is_new = private_engine.install()
+        found = _first_answering(current_docker_endpoints(), []) if is_new else None
+        return found or _private(private_engine.start())
+    except EngineError as error:
+        ui.warn(str(error))
+        refusals.append(error.what)
+        return None
 
 
 def _private(daemon: Daemon) -> Engine:
     text = f"the private engine at {daemon.url}"
     return Engine("private", daemon.url, text, daemon.api_version, network=daemon.network)
-
-
-def is_install_allowed() -> bool:
-    """Whether packages of the distribution may be installed: ``GPUENV_INSTALL_ENGINE=0`` forbids it."""
-    return os.environ.get("GPUENV_INSTALL_ENGINE", "1") != "0"
 
 
 def describe_better() -> str:

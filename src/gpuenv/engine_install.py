@@ -13,12 +13,22 @@ from gpuenv import ui
 from gpuenv.errors import EngineError
 
 #: Program and the package that brings it, the same in Debian and Ubuntu.
-PROGRAMS = (("dockerd", "docker.io"), ("iptables", "iptables"))
+PROGRAMS = (("dockerd", "docker.io"), ("iptables", "iptables"), ("ip", "iproute2"))
 #: Newer releases put the client and its build plugin into packages of their own; older ones do not know these.
 CLIENT_PACKAGES = ("docker-cli", "docker-buildx")
 #: Downloading and unpacking 250 MB on a slow machine.
 APT_TIMEOUT_S = 1200
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def is_allowed() -> bool:
+    """Whether packages of the distribution may be installed: ``GPUENV_INSTALL_ENGINE=0`` forbids it."""
+    return os.environ.get("GPUENV_INSTALL_ENGINE", "1") != "0"
+
+
+def search_path() -> str:
+    """PATH, and behind it the folders of administrators' programs, which it may lack."""
+    return os.environ.get("PATH", os.defpath) + os.pathsep + SYSTEM_PATH
 
 
 def obstacle() -> str | None:
@@ -45,8 +55,7 @@ def parse_os_release(text: str) -> dict[str, str]:
 
 def missing() -> list[str]:
     """The packages of the engine whose program is not on PATH (nor where administrators' programs are)."""
-    search = os.environ.get("PATH", os.defpath) + os.pathsep + SYSTEM_PATH
-    return [package for program, package in PROGRAMS if shutil.which(program, path=search) is None]
+    return [package for program, package in PROGRAMS if shutil.which(program, path=search_path()) is None]
 
 
 def install(packages: Sequence[str], log: Path) -> None:

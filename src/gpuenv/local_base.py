@@ -10,20 +10,25 @@ import hashlib
 import platform
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gpuenv import apt_sources, engine_install, filelock, paths, python_tree, pythons, root_system, scratch, ui
+from gpuenv import (
+    apt_sources,
+    engine_install,
+    filelock,
+    paths,
+    python_tree,
+    pythons,
+    registry,
+    root_system,
+    scratch,
+    ui,
+)
 from gpuenv.engine import Engine
 from gpuenv.errors import EngineError, HostError
 from gpuenv.pythons import LocalPython
 from gpuenv.variants import Variant
-
-if TYPE_CHECKING:
-    from docker.models.images import Image
 
 BASE_REPOSITORY = "gpuenv-base"
 BUILDER_REPOSITORY = "gpuenv-builder"
@@ -32,7 +37,7 @@ BASE_PACKAGES = ("ca-certificates", "netbase", "tzdata")
 #: What the published full images have that building a source distribution needs, and libgomp.
 BUILDER_PACKAGES = ("binutils", "g++", "gcc", "libc6-dev", "libgomp1", "make")
 #: A change in any of these files makes another base.
-_RECIPE = ("local_base.py", "root_system.py", "python_tree.py", "apt_sources.py")
+_RECIPE = ("local_base.py", "root_system.py", "python_tree.py", "relocate.py", "apt_sources.py")
 
 
 @dataclass(frozen=True)
@@ -121,17 +126,13 @@ def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> Made |
     except HostError:
         return None
     wanted = [made.image, made.builder] if need_builder else [made.image]
-    return made if all(_find(engine, reference, made.key) for reference in wanted) else None
+    return made if all(_has(engine, reference, made.key) for reference in wanted) else None
 
 
-def _find(engine: Engine, reference: str, key: str) -> Image | None:
-    from docker.errors import ImageNotFound
-
-    try:
-        image = engine.client().images.get(reference)
-    except ImageNotFound:
-        return None
-    return image if image.labels.get("gpuenv.key") == key else None
+def _has(engine: Engine, reference: str, key: str) -> bool:
+    """Whether the engine has this image with this whole key; the tag carries only its beginning."""
+    image = registry.inspect(engine, reference)
+    return image is not None and (image["Config"].get("Labels") or {}).get("gpuenv.key") == key
 
 
 def make(engine: Engine, plan: Plan, *, need_builder: bool) -> Made:
@@ -139,8 +140,8 @@ def make(engine: Engine, plan: Plan, *, need_builder: bool) -> Made:
     made = references(plan.key)
     with filelock.held(paths.state_dir() / "base.lock", "waiting for another gpuenv that makes a base image"):
         scratch.sweep()
-        lacks_base = _find(engine, made.image, plan.key) is None
-        lacks_builder = need_builder and _find(engine, made.builder, plan.key) is None
+        lacks_base = not _has(engine, made.image, plan.key)
+        lacks_builder = need_builder and not _has(engine, made.builder, plan.key)
         if lacks_base or lacks_builder:
             _make(engine, plan, made, lacks_base=lacks_base, lacks_builder=lacks_builder)
     return made
@@ -203,5 +204,5 @@ def _import(engine: Engine, archive: Path, reference: str, plan: Plan) -> None:
     result = engine.client().api.import_image_from_file(
         str(archive), repository=repository, tag=tag, changes=image_changes(plan)
     )
-    if "error" in result or _find(engine, reference, plan.key) is None:
+    if "error" in result or not _has(engine, reference, plan.key):
         raise EngineError(f"{reference} could not be imported", result.strip(), "look at the engine's log")

@@ -113,7 +113,7 @@ def _newest_first(folder: Path, pattern: str, name: str) -> Iterator[Path]:
 
 
 def _conda_folders(home: Path) -> list[Path]:
-    """conda lists every environment it made in one file."""
+    """The environments of conda, which lists every one it made in one file."""
     try:
         lines = (home / ".conda" / "environments.txt").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import http
 import re
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from gpuenv import ui
 from gpuenv.engine import Engine
-from gpuenv.errors import SourceError
+from gpuenv.engine_api import Api, RefusedError
+from gpuenv.errors import EngineError, SourceError
 from gpuenv.variants import BaseImage
-
-if TYPE_CHECKING:
-    from docker.models.images import Image
 
 #: For the whole question, name resolution included, which has no time limit of its own.
 PROBE_TIMEOUT_S = 4.0
@@ -25,8 +24,9 @@ DEFAULT_REGISTRY = "https://registry-1.docker.io"
 
 #: What engines say when it is the way to the registry that fails, not the registry that refuses.
 _UNREACHABLE = re.compile(
-    r"no such host|dial tcp|i/o timeout|timeout exceeded|connection (refused|reset)|network is unreachable|no route to host"
-    r"|server misbehaving|temporary failure|proxyconnect|x509|tls:|\bEOF\b|deadline exceeded|50[0234] ",
+    r"no such host|dial tcp|i/o timeout|timeout exceeded|connection (refused|reset)|network is unreachable"
+    r"|no route to host|server misbehaving|temporary failure|proxyconnect|x509|tls:|\bEOF\b|deadline exceeded"
+    r"|\b50[0234] ",
     re.IGNORECASE,
 )
 
@@ -46,15 +46,22 @@ def split_name(reference: str) -> tuple[str, str]:
     return (f"https://{host}" if has_host else DEFAULT_REGISTRY), name
 
 
-def find_local(engine: Engine, base: BaseImage) -> Image | None:
-    """The image if the engine has it already, by digest."""
-    from docker.errors import ImageNotFound
-
-    name = split_name(base.reference)[1]
+def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
+    """What the engine says of an image that it has; None if it has not. Part of every warm start: no SDK."""
     try:
-        return engine.client().images.get(f"{name}@{base.digest}")
-    except ImageNotFound:
-        return None
+        image = Api(engine).call("GET", f"/images/{reference}/json")
+    except RefusedError as error:
+        if error.status == http.HTTPStatus.NOT_FOUND:
+            return None
+        raise EngineError(
+            f"the engine does not tell about {reference}", error.message, "look at the engine's log"
+        ) from error
+    return image if isinstance(image, dict) else None
+
+
+def has_pinned(engine: Engine, base: BaseImage) -> bool:
+    """Whether the engine has the image already, by digest."""
+    return inspect(engine, f"{split_name(base.reference)[1]}@{base.digest}") is not None
 
 
 def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:

@@ -14,7 +14,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from gpuenv import ui
 from gpuenv.errors import DataError
+from gpuenv.exclusions import find_excluded
 from gpuenv.locks import Pin
 from gpuenv.uv import run_uv
 from gpuenv.wheelchoice import LINUX, WINDOWS, Choice, Platform, parse_pylock
@@ -29,18 +31,33 @@ def resolve(requirements: Iterable[str], python: str, preferred: Mapping[str, st
     with tempfile.TemporaryDirectory(prefix="gpuenv-lock-") as name:
         folder = Path(name)
         _write_lines(folder / "requirements.in", requirements)
-        _write_lines(folder / "constraints.txt", [])
-        linux = _resolve_one(folder, python, LINUX, preferred)
-        _write_lines(folder / "constraints.txt", (f"{name}=={choice.version}" for name, choice in linux.items()))
-        windows = _resolve_one(folder, python, WINDOWS, preferred)
+        linux = _resolve_one(folder, python, LINUX, [], preferred)
+        fixed = [f"{name}=={choice.version}" for name, choice in linux.items()]
+        windows = _resolve_one(folder, python, WINDOWS, fixed, preferred)
     return merge(linux, windows)
+
+
+def _resolve_one(
+    folder: Path, python: str, platform: Platform, constraints: list[str], preferred: Mapping[str, str]
+) -> dict[str, Choice]:
+    """Resolve until no chosen version excludes the Python: each round forbids those that do."""
+    forbidden: list[str] = []
+    while True:
+        _write_lines(folder / "constraints.txt", [*constraints, *forbidden])
+        choices = _run_once(folder, python, platform, preferred)
+        excluded = find_excluded(folder, choices, python, platform)
+        if not excluded:
+            return choices
+        for name, version in excluded.items():
+            ui.say(f"{name} {version} excludes Python {python}; looking for another version")
+            forbidden.append(f"{name}!={version}")
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _resolve_one(folder: Path, python: str, platform: Platform, preferred: Mapping[str, str]) -> dict[str, Choice]:
+def _run_once(folder: Path, python: str, platform: Platform, preferred: Mapping[str, str]) -> dict[str, Choice]:
     output = folder / f"pylock.{platform.name}.toml"
     # uv takes the versions of an output file that exists as preferences, as pip-compile does.
     output.write_text(render_preferences(preferred), encoding="utf-8")

@@ -20,6 +20,7 @@ from gpuenv.errors import HostError
 ETC_APT = Path("/etc/apt")
 #: As Debian's own slim images: documentation goes, licenses stay.
 DPKG_OPTIONS = (
+    "force-unsafe-io",
     "path-exclude=/usr/share/man/*",
     "path-exclude=/usr/share/info/*",
     "path-exclude=/usr/share/locale/*",
@@ -42,6 +43,8 @@ _TRACES = (
     "etc/resolv.conf",
     "etc/hostname",
 )
+#: Without it apt makes /usr whole with a program that drags in all of Perl (45 MB).
+_MERGED_USR_HOOK = Path("/usr/share/mmdebstrap/hooks/maybe-merged-usr")
 _STOP_TIMEOUT_S = 20
 
 
@@ -62,7 +65,7 @@ def check_program() -> None:
     reason = None
     if os.getuid() != 0:
         reason = "it is not installed, and only root can install it"
-    elif os.environ.get("GPUENV_INSTALL_ENGINE", "1") == "0":
+    elif not engine_install.is_allowed():
         reason = "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
     elif not ui.confirm("Making a base image needs mmdebstrap. Install it with apt-get?"):
         reason = "it is not installed, and installing it was declined"
@@ -97,7 +100,7 @@ def make(system: System, packages: Sequence[str]) -> Path:
 
 
 def apt_options(apt_config_dump: str, etc_apt: Path) -> str:
-    """apt's settings while the system is made: the host's way to mirrors and its credentials for them."""
+    """The settings of apt while the system is made: the host's way to mirrors and its credentials for them."""
     credentials = f'Dir::Etc::netrc "{etc_apt}/auth.conf";\nDir::Etc::netrcparts "{etc_apt}/auth.conf.d";\n'
     lean = 'Acquire::Languages "none";\nAPT::Install-Recommends "false";\n'
     return apt_sources.transport_options(apt_config_dump) + credentials + lean
@@ -107,17 +110,19 @@ def mmdebstrap_argv(
     system: System, packages: Sequence[str], mirrors: Sequence[Path], options: Path, archive: Path
 ) -> list[str]:
     """The command line that makes the system. As root it works directly, else in a user namespace."""
+    interpreter, library = (f"/usr/local/{folder}/python{system.python_minor}" for folder in ("bin", "lib"))
     hooks = (
         f"tar-in {shlex.quote(str(system.python_tar))} /",
         'chroot "$1" ldconfig',
         # The published images leave this to each container, which as another user cannot keep it.
-        f'chroot "$1" /usr/local/bin/python{system.python_minor} -m compileall -q /usr/local/lib/python{system.python_minor}',
+        f'chroot "$1" {interpreter} -m compileall -q {library}',
         "rm -rf " + " ".join(f'"$1"/{trace}' for trace in _TRACES),
     )
     return [
         "mmdebstrap",
         "--variant=minbase",
         "--mode=auto",
+        *([f"--hook-dir={_MERGED_USR_HOOK}"] if _MERGED_USR_HOOK.is_dir() else []),
         f"--aptopt={options}",
         *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
         f"--include={','.join(sorted(set(packages)))}",

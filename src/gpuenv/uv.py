@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,7 +36,8 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 def run_uv(argv: list[str], folder: Path, purpose: str) -> None:
     """Run uv in ``folder``. Raises HostError when there is none; SourceError or DataError with uv's own text."""
     environ = {**os.environ, **uv_variables(load_pip_settings(), os.environ, paths.cache_dir())}
-    command = [find_uv(), *argv]
+    # The Python that reads a source's metadata. Not named, uv starts every Python of the host until one looks right.
+    command = [find_uv(), *argv, "--python", sys.executable]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise explain_failure(done.stderr, purpose)

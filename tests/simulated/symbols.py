@@ -3,8 +3,8 @@
     python tests/simulated/symbols.py stubs WHEEL SUFFIX > tests/simulated/symbols-VARIANT.txt
     python tests/simulated/symbols.py driver WHEEL... > docker/libcuda/driver-api.h
 
-SUFFIX is what the SONAMEs end in (".9.0"). A name counts when the wheel's libraries leave it undefined (TensorFlow up to
-1.13 links against CUDA) or hold it as a whole string of their read-only data (later ones look names up while running).
+SUFFIX is what the SONAMEs end in (".9.0"). A name counts when the wheel's libraries leave it undefined (TensorFlow up
+to 1.13 links against CUDA) or hold it as a whole string of their read-only data (later ones look names up by it).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from gpuenv import archives, elf
 
-#: Families of names that belong to the driver, libcuda.so.1: `cu` and a capital letter.
-DRIVER = re.compile(r"cu[A-Z][A-Za-z0-9_]+")
+#: What belongs to the driver, libcuda.so.1: `cu` and a capital; all capitals (cuDNN) is a name in a message instead.
+DRIVER = re.compile(r"cu(?![A-Z]+$)[A-Z][A-Za-z0-9_]+")
 TOOLKIT = ("cublas", "cufft", "cupti", "curand", "cusolver", "cusparse")
 CUDNN = "libcudnn.so.7"
 _NAME = re.compile(rb"(?<=\0)(?:cu|nv|__cu)[A-Za-z0-9_]{3,80}(?=\0)")
@@ -29,11 +29,10 @@ STUBS_HEAD = """\
 #   python tests/simulated/symbols.py stubs {wheel} {suffix}
 """
 DRIVER_HEAD = """\
-/* The functions of the NVIDIA driver that these files bind, or look up while running:
- *   {wheels}
- * Measured, not written by hand:
- *   python tests/simulated/symbols.py driver {wheels}
- * The runtime libraries among them are those inside the wheels of cntk-gpu.
+/* The functions of the NVIDIA driver that TensorFlow and NVIDIA's CUDA runtime bind, or look up by name while running.
+ * Measured, not written by hand: python tests/simulated/symbols.py driver WHEEL... on these wheels (those of cntk-gpu
+ * are there for the CUDA runtime inside):
+{wheels}
  */
 """
 
@@ -55,7 +54,7 @@ def wanted_names(library: Path) -> set[str]:
 
 
 def libraries_of(wheels: Iterable[Path]) -> Iterator[Path]:
-    """The shared libraries of TensorFlow and of the CUDA runtime inside ``wheels``, unpacked for as long as they are used."""
+    """The libraries of TensorFlow and of the CUDA runtime inside ``wheels``, there for as long as they are used."""
     for wheel in wheels:
         with tempfile.TemporaryDirectory() as folder:
             archives.unpack("zip", wheel, Path(folder))
@@ -82,7 +81,7 @@ def render_stubs(wheel: str, suffix: str, names: set[str]) -> str:
 def render_driver(wheels: list[str], names: set[str]) -> str:
     """The text of driver-api.h: one macro call for each function."""
     functions = sorted(name for name in names if DRIVER.fullmatch(name))
-    head = DRIVER_HEAD.format(wheels=" ".join(wheels))
+    head = DRIVER_HEAD.format(wheels="\n".join(f" *   {wheel}" for wheel in wheels))
     return head + "".join(f"FUNCTION({name})\n" for name in functions)
 
 

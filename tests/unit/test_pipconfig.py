@@ -34,12 +34,13 @@ def test_dev_null_means_no_file_at_all() -> None:
 
 
 def test_install_wins_over_global_and_keys_are_normalized() -> None:
-    text = "[global]\nindex_url = http://a.invalid\nCert = /a.crt\n[install]\nindex-url = http://b.invalid\n[list]\ncert = no\n"
+    shared = "[global]\nindex_url = http://a.invalid\nCert = /a.crt\n"
+    text = f"{shared}[install]\nindex-url = http://b.invalid\n[list]\ncert = no\n"
     assert pipconfig.parse_config(text, "pip.conf") == {"index-url": "http://b.invalid", "cert": "/a.crt"}
 
 
 def test_a_file_that_is_no_ini_file_is_named() -> None:
-    with pytest.raises(UsageError, match="/etc/pip.conf"):
+    with pytest.raises(UsageError, match=r"/etc/pip\.conf"):
         pipconfig.parse_config("index-url = x\n", "/etc/pip.conf")
 
 

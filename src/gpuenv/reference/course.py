@@ -1,7 +1,8 @@
 """The idioms of course code of 2018 and 2019, as it was written: nothing here may need a patch.
 
-Runs in a process of its own, with TensorFlow's defaults. keras and tf.keras in one file, `history['acc']`, `tf.ConfigProto`, `tf.Session`, `tf.logging`,
-`predict_classes`, and `imdb.load_data()` on a pickled data set.
+Runs in a process of its own, with TensorFlow's defaults: keras and tf.keras in one file,
+`history['acc']`, `tf.ConfigProto`, `tf.Session`, `tf.logging`, `predict_classes`, and
+`imdb.load_data()` on a pickled data set.
 """
 
 import os

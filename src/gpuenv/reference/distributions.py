@@ -24,6 +24,10 @@ def canonical(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+#: Shipped by accident beside the packages, and not meant to be imported (matplotlib's say so).
+NOT_FOR_IMPORT = ("docs", "test", "tests")
+
+
 class Distribution:
     """One installed distribution: ``name`` (canonical), ``version``, the ``folder`` it is in."""
 
@@ -61,7 +65,7 @@ class Distribution:
                 modules += [top + "." + name for name in inner if self._owns(top, name)]
             elif self._exists(top):
                 modules.append(top.replace("/", "."))
-        return sorted(set(modules))
+        return sorted({name for name in modules if name.split(".")[-1] not in NOT_FOR_IMPORT})
 
     def _owns(self, top, name):
         prefix = top + "/" + name + "/__init__.py"

@@ -15,7 +15,9 @@ def try_import(modules):
     """Import ``modules`` in a new interpreter; ``None``, or what it printed when it failed."""
     command = [sys.executable, "-I", "-c", "import " + ", ".join(modules)]
     try:
-        subprocess.run(command, check=True, cwd="/", timeout=TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        subprocess.run(
+            command, check=True, cwd="/", timeout=TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     except subprocess.TimeoutExpired:
         return "still importing after %d s" % TIMEOUT_S
     except subprocess.CalledProcessError as error:

@@ -30,8 +30,9 @@ def train(targets, rate=1.0, epochs=50):
     """
     weights, bias = [0.0, 0.0], 0.0
     best = count_correct(weights, bias, targets)
-    epoch = 0
-    for epoch in range(1, epochs + 1):
+    used = 0
+    while used < epochs:
+        used += 1
         is_changed = False
         for row, target in zip(INPUTS, targets):
             error = target - predict(weights, bias, row)
@@ -45,7 +46,7 @@ def train(targets, rate=1.0, epochs=50):
     return {
         "weights": weights,
         "bias": bias,
-        "epochs": epoch,
+        "epochs": used,
         "correct": count_correct(weights, bias, targets),
         "best": best,
         "table": [predict(weights, bias, row) for row in INPUTS],

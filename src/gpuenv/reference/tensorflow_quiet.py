@@ -11,8 +11,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import numpy as np
+import tensorflow as tf
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.enable_resource_variables()
@@ -28,7 +28,7 @@ def config():
 def fresh_session(backend, seed=1):
     """Forget all graphs, seed numpy and TensorFlow, and give ``backend`` (a ``K``) a new session."""
     backend.clear_session()
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - numpy 1.16 has no Generator
     tf.set_random_seed(seed)
     backend.set_session(tf.Session(config=config()))
 

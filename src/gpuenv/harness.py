@@ -1,0 +1,144 @@
+"""``make test-env``: the unit tests, then every check on every environment that this machine can make."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gpuenv import gpu, paths, report, targets, ui
+from gpuenv.engine import Engine, find_engine
+from gpuenv.errors import CheckError, UsageError
+from gpuenv.report import Outcome
+from gpuenv.target import Plan, save_plan
+from gpuenv.target_container import remove_leftovers
+
+#: pytest's exit code when everything passed.
+PYTEST_PASSED = 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test everything that ``args`` ask for; 0 only if nothing failed and something was tested."""
+    jobs = parse_jobs(args.jobs)
+    run_unit_tests()
+    engine = None if args.target == "venv" else find_engine(args.engine)
+    plan = make_plan(args, engine)
+    refuse_gpu_without_target(plan)
+    reports = paths.project_root() / "reports"
+    reports.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
+        results = Path(folder) / "results.jsonl"
+        save_plan(plan, Path(folder) / "plan.json")
+        names = ", ".join(target.title for target in plan.testable)
+        ui.say(f"testing {names}" if names else "no target can be tested")
+        argv = pytest_argv(Path(folder) / "plan.json", results, reports / "junit.xml", jobs)
+        try:
+            code = run_pytest(argv, engine)
+        finally:
+            if engine is not None:
+                remove_leftovers(engine, plan.run)
+            outcomes = report.parse_results(results.read_text("utf-8")) if results.exists() else ()
+            show(plan, outcomes, reports / "report.json")
+    return verdict(code, outcomes)
+
+
+def parse_jobs(text: str | None) -> int:
+    """How many targets at a time (1 if not given). Raises UsageError."""
+    if text is None:
+        return 1
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"JOBS={text} is no number of jobs", "a whole number from 1 on is expected", "try JOBS=2")
+    return int(text)
+
+
+def run_unit_tests() -> None:
+    """The command's own tests, in seconds: what follows is worth nothing if the tool itself is broken."""
+    folder = paths.project_root() / "tests" / "unit"
+    ui.say("unit tests")
+    command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
+    if subprocess.run(command, cwd=paths.project_root(), check=False).returncode != 0:
+        raise CheckError(
+            "the unit tests fail, so no environment was tested",
+            "this checkout of the project is not in order",
+            f"{sys.executable} -m pytest tests/unit",
+        )
+
+
+def make_plan(args: argparse.Namespace, engine: Engine | None) -> Plan:
+    """What is tested: images where there is an engine, virtual environments otherwise."""
+    found = targets.list_images(args, engine) if engine is not None else targets.list_venvs(args)
+    required = getattr(args, "require_gpu", None)
+    return Plan(
+        run=secrets.token_hex(8),
+        targets=found,
+        engine=dataclasses.asdict(engine) if engine is not None else None,
+        host_driver=gpu.host_gpus().driver,
+        require_gpu=None if required is None else required == "1",
+    )
+
+
+def refuse_gpu_without_target(plan: Plan) -> None:
+    """REQUIRE_GPU=1 asks for a proof that only a gpu target can give. Raises CheckError."""
+    if plan.require_gpu and not any(target.flavor == "gpu" for target in plan.targets):
+        raise CheckError(
+            "REQUIRE_GPU=1, but no gpu target is tested",
+            f"the targets are {', '.join(target.title for target in plan.targets) or 'none'}",
+            "add FLAVOR=gpu, or leave REQUIRE_GPU out",
+        )
+
+
+def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[str]:
+    """The command that runs the checks; with several jobs, each target stays in one process."""
+    folder = paths.project_root() / "tests" / "env"
+    argv = [sys.executable, "-m", "pytest", str(folder), "-p", "no:cacheprovider", "--tb=short", "-q"]
+    argv += ["--plan", str(plan_path), "--results", str(results)]
+    argv += [f"--junit-xml={junit}", "-o", "junit_family=xunit1", "-o", "junit_suite_name=gpuenv"]
+    if jobs > 1:
+        argv += ["-n", str(jobs), "--dist", "loadgroup"]
+    return argv
+
+
+def run_pytest(argv: list[str], engine: Engine | None) -> int:
+    """Run the checks with their output on this terminal; pytest's exit code."""
+    process = subprocess.Popen(argv, cwd=paths.project_root(), env=pytest_environment(engine))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # pytest got the same Ctrl-C and is removing its containers: let it.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        process.kill()
+        raise
+
+
+def pytest_environment(engine: Engine | None) -> dict[str, str]:
+    """This process' environment, pointed at the engine for the client that testinfra starts."""
+    environment = dict(os.environ)
+    if engine is None:
+        return environment
+    prefix, more = engine.build_prefix()
+    environment.update({name: value for name, value in more.items() if name.startswith(("DOCKER_", "CONTAINER_"))})
+    if os.path.sep in prefix[0]:
+        environment["PATH"] = f"{Path(prefix[0]).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    return environment
+
+
+def show(plan: Plan, outcomes: tuple[Outcome, ...], path: Path) -> None:
+    """The table, the report file, and the one last line."""
+    ui.console().print(report.render_table(plan, outcomes))
+    report.save_report(plan, outcomes, path)
+    ui.say(report.render_last_line(report.count(outcomes)))
+
+
+def verdict(pytest_code: int, outcomes: tuple[Outcome, ...]) -> int:
+    """The exit code. A run in which nothing was tested is a failure, and so is one that pytest could not finish."""
+    tested = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
+    if pytest_code == PYTEST_PASSED and tested and all(outcome.outcome == "passed" for outcome in tested):
+        return 0
+    return CheckError.exit_code

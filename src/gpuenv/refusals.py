@@ -1,0 +1,40 @@
+"""What an engine says when it will not run a container, in words that help."""
+
+from __future__ import annotations
+
+from gpuenv.errors import EngineError
+
+
+class MissingInitError(Exception):
+    """The engine lacks the small init program (docker-init, catatonit) that it was asked to use."""
+
+
+def is_missing_init(message: str) -> bool:
+    """Whether an engine's refusal to start means that its init program is not installed."""
+    names = ("docker-init", "catatonit", "container-init", "init binary")
+    return any(name in message for name in names) and ("not found" in message or "no such file" in message.lower())
+
+
+def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
+    """An engine's refusal in words, for the causes that are known."""
+    what = f"the engine cannot run {image}"
+    if "could not select device driver" in message or "unresolvable CDI devices" in message:
+        return EngineError(
+            f"{what} with a GPU",
+            f"it does not know NVIDIA's container toolkit ({message})",
+            "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker`, restart Docker; "
+            "or set GPUS=none",
+        )
+    if "nvidia-container-cli" in message or "nvidia-container-runtime" in message:
+        return EngineError(
+            f"{what} with a GPU", f"NVIDIA's container toolkit refuses: {message}", "set GPUS=none to use the CPU"
+        )
+    if "port is already allocated" in message or "address already in use" in message:
+        return EngineError(f"port {port} is taken", message, "set PORT to another one")
+    if "bind source path does not exist" in message or "mount source path" in message:
+        return EngineError(
+            f"{what}: the engine cannot see a folder of this machine",
+            f"{message}; it runs elsewhere, or may not read that folder (NFS without root access)",
+            "set WORK to a folder on a disk of this machine",
+        )
+    return EngineError(what, message, "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is")

@@ -1,0 +1,144 @@
+"""`gpu-shell`: a prompt, or one command, inside an environment that is found or built."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuenv import containers, gpu, shell_words, terminal, ui, variants, workspace
+from gpuenv.engine import Engine, find_engine
+from gpuenv.errors import UsageError
+from gpuenv.gpu import HostGpus
+from gpuenv.variants import Variant
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, checked as far as that goes without an engine."""
+
+    variant: Variant
+    flavor: str
+    work: Path
+    command: str | None
+    host: HostGpus
+    #: The GPUs to ask the engine for; empty for the CPU.
+    devices: Sequence[Mapping[str, Any]]
+    port: int | None = None
+
+
+def run(args: argparse.Namespace) -> int:
+    """`gpuenv gpu-shell`: returns the exit code of what ran."""
+    request = parse_request(args, gpu.host_gpus())
+    engine = find_engine(args.engine)
+    if engine is None:
+        from gpuenv import venv_shell
+
+        code = venv_shell.run(request.variant, args.flavor, request.work, request.command)
+    else:
+        code = _run_in_container(engine, request, args)
+    if code != 0:
+        ui.say(shell_words.exit_line(code, is_command=request.command is not None))
+    return code
+
+
+def parse_request(args: argparse.Namespace, host: HostGpus) -> Request:
+    """Check what was asked for. Raises UsageError and HostError, before anything is built or started."""
+    work = workspace.check_work(args.work)
+    variant = variants.find_variant(args.variant)
+    flavor = variants.check_flavor(args.flavor) if args.flavor else gpu.default_flavor(host)
+    if flavor == "cpu" and args.flavor and args.gpus not in (None, "none"):
+        raise UsageError(
+            f"GPUS={args.gpus} with FLAVOR=cpu", "the cpu flavor cannot use a GPU", "leave one of them out"
+        )
+    devices = gpu.device_requests(args.gpus, host)
+    return Request(
+        variant=variant,
+        flavor=flavor,
+        work=work,
+        command=args.cmd,
+        host=host,
+        devices=devices if flavor == "gpu" else [],
+        port=parse_port(getattr(args, "port", None)),
+    )
+
+
+def parse_port(value: str | None) -> int | None:
+    """The number of a TCP port that a user may open. Raises UsageError."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+        raise UsageError(f"PORT={value} is not usable", "expected a number from 1 to 65535", "PORT=8888")
+    return int(value)
+
+
+def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace) -> int:
+    from gpuenv import cuda_choice, image
+    from gpuenv.session import run_attached
+
+    built = image.ensure_image(
+        engine,
+        request.variant,
+        request.flavor,
+        base_choice=args.base,
+        cuda_lock=cuda_choice.load(args, request.variant),
+        sources_dir=Path(args.sources_dir) if args.sources_dir else None,
+    )
+    device = shell_words.device(request.host, request.flavor, request.devices)
+    ui.say(shell_words.environment_line(built.labels, device))
+    has_terminal = wants_terminal(request.command, [terminal.is_terminal(number) for number in range(3)])
+    spec = make_spec(engine, built.tag, built.labels, request, has_terminal=has_terminal)
+    for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
+        ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
+    uid, gid = (int(number) for number in spec.user.split(":"))
+    names = workspace.names_archive(uid, gid, spec.environment["USER"]) if has_terminal else None
+    return run_attached(engine, spec, names)
+
+
+def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:
+    """Whether the container gets a terminal, from what our three streams are.
+
+    A terminal has one output only: with a command, whose errors somebody may have sent elsewhere, all three have to
+    be terminals; for a prompt input and output suffice.
+    """
+    return all(are_terminals if command is not None else are_terminals[:2])
+
+
+def make_spec(
+    engine: Engine, image_tag: str, labels: Mapping[str, str], request: Request, *, has_terminal: bool
+) -> containers.Spec:
+    """The container of a shell."""
+    uid = os.getuid()
+    ca_mounts = workspace.ca_mounts()
+    values = workspace.environment(os.environ, workspace.user_name(uid), has_bundle=bool(ca_mounts), tty=has_terminal)
+    if request.command is None and has_terminal:
+        values["PS1"] = shell_words.prompt(labels)
+    if not has_terminal:
+        # docker-init passes signals on to bash alone, which waits for its child first; with this to the child as well.
+        values["TINI_KILL_PROCESS_GROUP"] = "1"
+    return containers.Spec(
+        name=containers.new_name("shell"),
+        image=image_tag,
+        command=("bash", "--norc") if request.command is None else ("bash", "-c", request.command),
+        user=containers.user_inside(engine),
+        network=engine.network,
+        groups=containers.shared_groups(request.work, Path("/dev/nvidiactl")),
+        environment=values,
+        labels=containers.own_labels(),
+        mounts=(
+            containers.Mount(str(request.work), workspace.WORK_INSIDE),
+            *containers.volumes(uid),
+            *ca_mounts,
+        ),
+        device_requests=request.devices,
+        working_dir=workspace.WORK_INSIDE,
+        port=request.port,
+        tty=has_terminal,
+        stdin=terminal.input_descriptor() is not None,
+        # Podman tells the exit code of a container that removes itself too late, or not at all.
+        auto_remove=engine.kind != "podman",
+        keep_log=False,
+    )

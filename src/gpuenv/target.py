@@ -1,0 +1,164 @@
+"""A target: something in which the checks of ``tests/env`` run commands, whatever it is made of.
+
+The plan of one run is a JSON file: the command writes it, pytest (in other processes) reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuenv.errors import CheckError
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+#: Where the reference programs are inside a container (mounted read-only).
+REFERENCE_IN_IMAGE = "/gpuenv-reference"
+#: What every command gets: no bytecode beside read-only programs, and C++ messages kept to warnings.
+ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One environment under test, or one that could not be made and why (``missing``).
+
+    ``identity`` goes into the ids of the checks; ``title`` is for people. ``image`` is the image's
+    id, ``prefix`` the folder of a virtual environment. ``cuda`` is genuine, simulated or none.
+    """
+
+    identity: str
+    kind: str
+    variant: str
+    flavor: str
+    cuda: str = "none"
+    image: str = ""
+    prefix: str = ""
+    missing: str | None = None
+    #: It was asked for by name, so that a missing one is a failure and not a "not tested".
+    is_required: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name for people; what is simulated is called so."""
+        base = f"{self.variant}-{self.flavor}" + (" (virtual environment)" if self.kind == "venv" else "")
+        return f"{base} (simulated CUDA)" if self.cuda == "simulated" else base
+
+    @property
+    def python(self) -> str:
+        """The command that starts the target's own Python."""
+        return f"{self.prefix}/bin/python" if self.kind == "venv" else "python"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run of the harness tests, and on what host.
+
+    ``engine`` holds the fields of :class:`gpuenv.engine.Engine`; ``host_driver`` is the version of the
+    host's NVIDIA driver; ``require_gpu`` is None where each target decides (see the GPU policy).
+    """
+
+    run: str
+    targets: tuple[Target, ...]
+    engine: dict[str, Any] | None = None
+    host_driver: str | None = None
+    require_gpu: bool | None = None
+
+    @property
+    def testable(self) -> tuple[Target, ...]:
+        """The targets that exist."""
+        return tuple(target for target in self.targets if target.missing is None)
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write the plan as JSON."""
+    path.write_text(json.dumps(dataclasses.asdict(plan), indent=2, default=str), encoding="utf-8")
+
+
+def load_plan(path: Path) -> Plan:
+    """Read what :func:`save_plan` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["targets"] = tuple(Target(**target) for target in data["targets"])
+    return Plan(**data)
+
+
+@dataclass(frozen=True)
+class Output:
+    """A command that ran in a target, its exit code and both its streams."""
+
+    command: str
+    code: int
+    stdout: str
+    stderr: str
+
+    def render(self, max_lines: int = 40, max_width: int = 400) -> str:
+        """The command and the end of both streams, for a report."""
+        parts = [f"$ {self.command}", f"exit code {self.code}"]
+        for name, text in (("standard output", self.stdout), ("standard error", self.stderr)):
+            lines = [_shortened(line, max_width) for line in text.splitlines()]
+            left_out = max(0, len(lines) - max_lines)
+            parts.append(f"--- {name}" + (f" (last {max_lines} of {len(lines)} lines)" if left_out else ""))
+            parts += lines[left_out:]
+        return "\n".join(parts)
+
+
+def _shortened(line: str, max_width: int) -> str:
+    return line if len(line) <= max_width else f"{line[:max_width]}... ({len(line)} characters)"
+
+
+@dataclass
+class Connection:
+    """A target that can be talked to. ``trail`` keeps what ran, so that a failing check can show it."""
+
+    target: Target
+    host: Host
+    reference: str
+    user: str = ""
+    work_dir: Path | None = None
+    trail: list[Output] = field(default_factory=list)
+
+    def run(self, command: str) -> Output:
+        """Run a shell command in the target."""
+        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in ENVIRONMENT.items())
+        result = self.host.run(f"export {settings}; {command}")
+        output = Output(command, result.rc, result.stdout, result.stderr)
+        self.trail.append(output)
+        return output
+
+    def program(self, name: str, *args: str) -> Result:
+        """Run one reference program with the target's Python. Raises CheckError if it gives no result."""
+        words = [self.target.python, f"{self.reference}/{name}.py", *args]
+        output = self.run(" ".join(shlex.quote(word) for word in words))
+        return Result(output, parse_result(output))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a reference program found (``data``), and the output that it came from."""
+
+    output: Output
+    data: Any
+
+    def __getitem__(self, key: str) -> Any:
+        """One part of the data."""
+        return self.data[key]
+
+
+def parse_result(output: Output) -> Any:
+    """The JSON on the last line of standard output. Raises CheckError when there is none."""
+    lines = output.stdout.strip().splitlines()
+    try:
+        if output.code == 0 and lines:
+            return json.loads(lines[-1])
+    except json.JSONDecodeError:
+        pass
+    last = (output.stderr.strip().splitlines() or ["it printed nothing on standard error"])[-1]
+    raise CheckError(
+        f"`{output.command}` ended with exit code {output.code} and no result",
+        last[:300],
+        "read its output below; the same program runs with `make gpu-shell` in the same target",
+    )

@@ -1,0 +1,250 @@
+"""The harness: every check runs on every target of the plan, through a testinfra connection.
+
+``make test-env`` writes the plan and starts pytest on this folder. A check carries
+``@pytest.mark.check("group/name")``; its id in reports is that name, with its parameter behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
+
+from gpuenv import variants
+from gpuenv.errors import CheckError
+from gpuenv.locks import linux_pins, load_lock
+from gpuenv.report import GROUPS, NOT_TESTED, find_group
+from gpuenv.target import Connection, Output, Plan, Result, Target, load_plan
+from gpuenv.target_container import connect
+from gpuenv.variants import Variant
+
+PLAN = pytest.StashKey[Plan]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plan", help="the JSON file that says what is tested (written by `make test-env`)")
+    parser.addoption("--results", help="a file that gets one JSON line for each finished check")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "check(name): the stable id of a check, group/name")
+    config.addinivalue_line("markers", "flavors(*names): only targets of these flavors")
+    config.addinivalue_line("markers", "kinds(*names): only targets of these kinds")
+    if config.getoption("--plan") is None:
+        raise pytest.UsageError("these checks need targets: run `make test-env`")
+    config.stash[PLAN] = load_plan(Path(config.getoption("--plan")))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One case for each target that the check is about; for imports, one for each distribution of its lock."""
+    plan = metafunc.config.stash[PLAN]
+    if "planned" in metafunc.fixturenames:
+        metafunc.parametrize("planned", plan.targets, ids=[target.identity for target in plan.targets])
+    if "target" not in metafunc.fixturenames:
+        return
+    targets = [target for target in plan.testable if _is_meant(metafunc.definition, target)]
+    if "distribution" in metafunc.fixturenames:
+        pairs = [(target, name) for target in targets for name in _distributions(target)]
+        ids = [f"{target.identity}-{name}" for target, name in pairs]
+        metafunc.parametrize(("target", "distribution"), pairs, ids=ids, indirect=["target"], scope="session")
+    else:
+        ids = [target.identity for target in targets]
+        metafunc.parametrize("target", targets, ids=ids, indirect=True, scope="session")
+
+
+def _is_meant(item: pytest.Item, target: Target) -> bool:
+    for marker, value in (("flavors", target.flavor), ("kinds", target.kind)):
+        found = item.get_closest_marker(marker)
+        if found is not None and value not in found.args:
+            return False
+    return True
+
+
+def _distributions(target: Target) -> list[str]:
+    variant = variants.find_variant(target.variant)
+    return [pin.name for pin in linux_pins(load_lock(variant.lock_path(target.flavor)))]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Target by target, so that each has one container at a time and, in parallel runs, one process."""
+    # A check without a target in this plan (gpu checks of cpu targets) is no case at all.
+    items[:] = [item for item in items if isinstance(_param_of(item), Target)]
+    order = {target: position for position, target in enumerate(config.stash[PLAN].targets)}
+    items.sort(key=lambda item: (order[_target_of(item)], GROUPS.index(find_group(_marked(item)))))
+    for item in items:
+        target = _target_of(item)
+        item.add_marker(pytest.mark.xdist_group(target.identity))
+        item.user_properties += [("target", target.identity), ("check", _check_name(item, target))]
+
+
+def _param_of(item: pytest.Item) -> object:
+    assert isinstance(item, pytest.Function)
+    params = item.callspec.params
+    return params["target"] if "target" in params else params["planned"]
+
+
+def _target_of(item: pytest.Item) -> Target:
+    found = _param_of(item)
+    assert isinstance(found, Target)
+    return found
+
+
+def _marked(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("check")
+    assert marker is not None, f"{item.nodeid} has no check marker"
+    return str(marker.args[0])
+
+
+def _check_name(item: pytest.Item, target: Target) -> str:
+    assert isinstance(item, pytest.Function)
+    more = item.callspec.id.replace(target.identity, "").strip("-")
+    return _marked(item) + (f"/{more}" if more else "")
+
+
+# --- fixtures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def plan(pytestconfig: pytest.Config) -> Plan:
+    return pytestconfig.stash[PLAN]
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Target:
+    found = request.param
+    assert isinstance(found, Target)
+    return found
+
+
+@pytest.fixture(scope="session")
+def variant(target: Target) -> Variant:
+    return variants.find_variant(target.variant)
+
+
+@pytest.fixture(scope="session")
+def connection(target: Target, plan: Plan) -> Iterator[Connection]:
+    with connect(target, plan) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def facts(connection: Connection) -> Result:
+    return connection.program("facts")
+
+
+@pytest.fixture(scope="session")
+def frameworks(connection: Connection) -> Result:
+    return connection.program("frameworks")
+
+
+@pytest.fixture(scope="session")
+def imported(connection: Connection) -> Result:
+    return connection.program("imports")
+
+
+@pytest.fixture(scope="session")
+def training(connection: Connection) -> Result:
+    return connection.program("training")
+
+
+@pytest.fixture(autouse=True)
+def _fresh_trail(request: pytest.FixtureRequest) -> None:
+    """A failing check shows what it ran, not what others ran before."""
+    if "connection" in request.fixturenames:
+        request.getfixturevalue("connection").trail.clear()
+
+
+# --- what a failing check says ----------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Three lines first (what, likely cause, next command), then the command and both its streams."""
+    report: Any = yield
+    error = call.excinfo.value if call.excinfo is not None else None
+    if isinstance(error, CheckError):
+        report.user_properties.append(("what", error.what))
+        if os.environ.get("GPUENV_DEBUG", "0") in ("", "0"):
+            outputs = "\n\n".join(output.render() for output in _outputs_of(item))
+            report.longrepr = _text_report(f"{error}\n\n{outputs}".rstrip(), error.what, item)
+    return report  # type: ignore[no-any-return]
+
+
+def _text_report(text: str, what: str, item: pytest.Item) -> ReprExceptionInfo:
+    """A report that shows ``text`` as it is, and ``what`` in pytest's closing list; it survives xdist's transport."""
+    path, line, _ = item.location
+    return ReprExceptionInfo(ReprTracebackNative([text + "\n"]), ReprFileLocation(path, (line or 0) + 1, what))
+
+
+def _outputs_of(item: pytest.Item) -> list[Output]:
+    arguments: dict[str, Any] = getattr(item, "funcargs", {})
+    outputs = [value.output for value in arguments.values() if isinstance(value, Result)]
+    connected = arguments.get("connection")
+    if isinstance(connected, Connection):
+        outputs += [output for output in connected.trail if output not in outputs]
+    return outputs
+
+
+# --- results, one line each, as they come -------------------------------------------------------
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    writer = _writers.get("results")
+    if writer is not None:
+        writer.add(report)
+
+
+class _Writer:
+    """Joins the three phases of a check (set-up, call, tear-down) into one line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds: dict[str, float] = {}
+        self.done: dict[str, dict[str, Any]] = {}
+
+    def add(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        if report.when == "call" or report.outcome != "passed":
+            self.done[report.nodeid] = _describe(report)
+        if report.when == "teardown":
+            line = self.done.pop(report.nodeid)
+            line["seconds"] = round(self.seconds.pop(report.nodeid), 3)
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+
+
+def _describe(report: pytest.TestReport) -> dict[str, Any]:
+    properties = dict(report.user_properties)
+    outcome, why = report.outcome, ""
+    if outcome == "skipped" and isinstance(report.longrepr, tuple):
+        why = report.longrepr[2].removeprefix("Skipped: ")
+        # A skip that does not say what was not tested would pass by being absent.
+        outcome = "skipped" if why.startswith(NOT_TESTED) else "failed"
+    elif outcome == "failed":
+        why = str(report.longrepr)
+    return {
+        "check": properties["check"],
+        "target": properties["target"],
+        "group": find_group(str(properties["check"])),
+        "outcome": outcome,
+        "what": properties.get("what", ""),
+        "why": why,
+        "nodeid": report.nodeid,
+        "finished": time.time(),
+    }
+
+
+_writers: dict[str, _Writer] = {}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    path = session.config.getoption("--results")
+    if path and not hasattr(session.config, "workerinput"):
+        _writers["results"] = _Writer(Path(path))

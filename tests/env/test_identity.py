@@ -1,0 +1,76 @@
+"""Group identity: the target is what its lock says."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuenv import judge_identity as judge
+from gpuenv.errors import CheckError
+from gpuenv.locks import linux_pins, load_lock
+from gpuenv.target import Connection, Plan, Result, Target
+from gpuenv.target_container import load_engine
+from gpuenv.variants import Variant
+
+
+@pytest.mark.check("identity/labels")
+@pytest.mark.kinds("image")
+def test_labels_say_what_the_lock_says(target: Target, plan: Plan, variant: Variant) -> None:
+    """Fails: a label that lies."""
+    labels = load_engine(plan).client().images.get(target.image).labels
+    digest = load_lock(variant.lock_path(target.flavor)).digest
+    judge.judge_labels(labels, variant, target.flavor, digest, target.cuda)
+
+
+@pytest.mark.check("identity/python")
+def test_python_version(facts: Result, variant: Variant) -> None:
+    """Fails: wrong Python."""
+    judge.judge_version("Python", facts["python"], variant.python)
+
+
+@pytest.mark.check("identity/tensorflow")
+def test_tensorflow_version(frameworks: Result, variant: Variant) -> None:
+    """Fails: TensorFlow of another version."""
+    judge.judge_version("TensorFlow", frameworks["tensorflow"], variant.tensorflow.version)
+
+
+@pytest.mark.check("identity/tensorflow-build")
+def test_tensorflow_is_built_for_the_flavor(frameworks: Result, target: Target) -> None:
+    """Fails: `tensorflow` beside `tensorflow-gpu`, where whichever was installed last wins."""
+    if frameworks["is_cuda_build"] != (target.flavor == "gpu"):
+        raise CheckError(
+            f"TensorFlow says is_built_with_cuda() = {frameworks['is_cuda_build']} in a {target.flavor} target",
+            "`tensorflow` and `tensorflow-gpu` are both installed, or the other flavor's wheel",
+            judge.REBUILD,
+        )
+
+
+@pytest.mark.check("identity/keras")
+def test_keras_version(frameworks: Result, variant: Variant) -> None:
+    """Fails: Keras 2.3.1; Keras of the wrong era."""
+    judge.judge_version("Keras", frameworks["keras"], variant.keras)
+
+
+@pytest.mark.check("identity/installed-set")
+def test_installed_set_equals_the_lock(facts: Result, target: Target, variant: Variant) -> None:
+    """Fails: a package more than the lock, one less, another version (numpy 1.16.4, h5py 3, protobuf 4, gast 0.7)."""
+    pins = linux_pins(load_lock(variant.lock_path(target.flavor)))
+    judge.judge_installed(facts["installed"], {pin.name: pin.version for pin in pins})
+
+
+@pytest.mark.check("identity/pip-check")
+def test_pip_check(connection: Connection, target: Target) -> None:
+    """Fails: numpy 1.20-like under TensorFlow 1.15, protobuf 4, a package less than the lock."""
+    output = connection.run(f"{target.python} -m pip --disable-pip-version-check check")
+    if output.code != 0:
+        raise CheckError(
+            "`pip check` finds requirements that are not met",
+            (output.stdout.strip() or output.stderr.strip() or "no message").splitlines()[0],
+            judge.REBUILD,
+        )
+
+
+@pytest.mark.check("identity/records")
+def test_files_match_their_records(connection: Connection) -> None:
+    """Fails: one file altered; a file overwritten by another distribution."""
+    found = connection.program("records")
+    judge.judge_records(found["problems"], found["files"])

@@ -1,0 +1,20 @@
+"""Group imports: every distribution of the lock imports, and the frameworks do so without noise."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuenv import judge_identity as judge
+from gpuenv.target import Result
+
+
+@pytest.mark.check("imports/distribution")
+def test_distribution_imports(imported: Result, distribution: str) -> None:
+    """Fails: protobuf 4 (tensorflow), one package less, a package of the wrong era (keras)."""
+    judge.judge_import(distribution, imported.data.get(judge.canonical(distribution)))
+
+
+@pytest.mark.check("imports/quiet")
+def test_frameworks_import_without_noise(frameworks: Result) -> None:
+    """Fails: warnings on import (numpy 1.17 and later under TensorFlow 1.12)."""
+    judge.judge_quiet(frameworks.output.stderr, frameworks.output.stdout.strip().splitlines()[:-1])

@@ -1,0 +1,80 @@
+"""An engine that is a Unix socket and a table of answers; it keeps what it was asked."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+from gpuenv.engine import Engine
+
+Answer = Callable[[str, bytes], tuple[int, object]]
+
+
+@dataclass
+class FakeEngine:
+    """``answers`` maps the beginning of ``"METHOD /path"`` to a function of the rest and the body."""
+
+    path: Path
+    answers: dict[str, Answer] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def engine(self) -> Engine:
+        return Engine("docker", f"unix://{self.path}", "fake", api_version="1.41")
+
+    def answer(self, request: str, body: bytes) -> tuple[int, object]:
+        self.asked.append(request)
+        for prefix, answer in self.answers.items():
+            if request.startswith(prefix):
+                return answer(request[len(prefix) :], body)
+        return HTTPStatus.NOT_FOUND, {"message": f"no such thing: {request}"}
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    fake: FakeEngine
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        status, content = self.server.fake.answer(f"{self.command} {self.path.removeprefix('/v1.41')}", body)
+        data = b"" if content is None else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Api-Version", "1.41")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_DELETE = do_PUT = _serve  # noqa: N815 - the library's names
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[FakeEngine]:
+    """A fake engine that answers until the end."""
+    fake = FakeEngine(folder / "engine.sock")
+    with _Server(str(fake.path), _Handler) as server:
+        server.fake = fake
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield fake
+        finally:
+            server.shutdown()
+            thread.join()

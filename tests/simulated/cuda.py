@@ -1,0 +1,156 @@
+"""A simulated CUDA for machines that cannot reach, or do not want to fetch, NVIDIA's archives.
+
+Genuine NVIDIA libraries where a wheel on the package index has them, stubs for the rest. TensorFlow imports and trains
+on the CPU with it; no GPU can. Whatever is built from it is labelled simulated, because its lock says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import atomic, filelock, ui
+from gpuenv.archive_files import local_path, sha256_of
+from gpuenv.errors import UsageError
+from gpuenv.variants import Component, Source, Variant, load_cuda_lock
+
+from . import stubs, wheel
+
+HERE = Path(__file__).resolve().parent
+LOCK_NAME = "cuda.lock.toml"
+#: Families of libraries that are taken from the wheel (its cuDNN only when asked for: it is too old for TensorFlow).
+GENUINE = ("cublas", "cudart", "curand", "cusparse")
+CUDNN = "libcudnn.so.7"
+_INPUTS = "# inputs: "
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a simulated CUDA of one variant is made of; ``stubs`` is SONAME -> the names that it exports."""
+
+    variant: str
+    toolkit: str
+    cudnn: str
+    genuine: tuple[str, ...]
+    stubs: Mapping[str, tuple[str, ...]]
+    wheel: wheel.Wheel
+    genuine_cudnn: bool
+
+
+def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool = False) -> Path:
+    """Make archives and their lock in ``folder`` unless they are there and current; returns the lock's path.
+
+    With ``genuine_cudnn`` the wheel's own cuDNN is used, which is below the variant's floor: a harness has to
+    refuse it. Raises UsageError for a variant without measured symbols, HostError without gcc, SourceError
+    when the wheel cannot be fetched.
+    """
+    plan = make_plan(variant, genuine_cudnn=genuine_cudnn)
+    path = folder / LOCK_NAME
+    if is_current(path, plan):
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.held(folder / "lock", "another gpuenv is making the simulated CUDA; waiting for it"):
+        if not is_current(path, plan):
+            ui.say(f"making a simulated CUDA {variant.cuda.version} for {variant.name} in {folder}")
+            atomic.write_text(path, render_lock(plan, _make_components(plan, folder)))
+            load_cuda_lock(path)
+    return path
+
+
+def make_plan(variant: Variant, *, genuine_cudnn: bool) -> Plan:
+    """Decide from the variant's own lock what is genuine and what is a stub. Raises UsageError if nothing is known."""
+    symbols_path = HERE / f"symbols-{variant.name}.txt"
+    requirements = HERE / f"requirements-{variant.cuda.version}.txt"
+    if not symbols_path.is_file() or not requirements.is_file():
+        raise UsageError(
+            f"there is no simulated CUDA for {variant.name}",
+            f"{symbols_path.name} or {requirements.name} is missing in {HERE}",
+            "leave CUDA=simulated out, or add them (see tests/simulated/symbols.py)",
+        )
+    symbols = stubs.parse_symbols(symbols_path.read_text(encoding="utf-8"), symbols_path)
+    source = wheel.load_wheel(requirements)
+    own_lock = load_cuda_lock(variant.cuda_lock_path)
+    toolkit = next(part for part in own_lock.components if CUDNN not in part.sonames)
+    genuine = tuple(soname for soname in toolkit.sonames if soname[3:].split(".")[0] in GENUINE)
+    stubbed = [soname for soname in toolkit.sonames if soname not in genuine]
+    return Plan(
+        variant=variant.name,
+        toolkit=toolkit.version,
+        cudnn=source.cudnn if genuine_cudnn else variant.cuda.cudnn,
+        genuine=genuine,
+        stubs={soname: symbols[soname] for soname in (*stubbed, *(() if genuine_cudnn else (CUDNN,)))},
+        wheel=source,
+        genuine_cudnn=genuine_cudnn,
+    )
+
+
+def is_current(path: Path, plan: Plan) -> bool:
+    """Whether the lock at ``path`` was made from the same inputs and its archives are there."""
+    try:
+        first_line = path.read_text(encoding="utf-8").partition("\n")[0]
+    except OSError:
+        return False
+    if first_line != _INPUTS + digest(plan):
+        return False
+    files = (local_path(source) for part in load_cuda_lock(path).components for source in part.sources)
+    return all(file is not None and file.is_file() for file in files)
+
+
+def digest(plan: Plan) -> str:
+    """The sha256 of everything that decides what is made, except for the compiler."""
+    code = [sha256_of(HERE / name) for name in ("cuda.py", "stubs.py")]
+    content = {**vars(plan), "wheel": plan.wheel.sha256, "code": code}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def render_lock(plan: Plan, components: list[Component]) -> str:
+    """The text of the lock."""
+    lines = [_INPUTS + digest(plan), f"# A simulated CUDA for {plan.variant}, made by tests/simulated/cuda.py."]
+    lines += ["simulated = true", ""]
+    for component in components:
+        lines += ["[[component]]", f'name = "{component.name}"', f'version = "{component.version}"']
+        lines += [f"sonames = {json.dumps(component.sonames)}", ""]
+        for source in component.sources:
+            lines += ["[[component.source]]", f'url = "{source.url}"', f'sha256 = "{source.sha256}"']
+            lines += [f'origin = "{source.origin}"', f'unpack = "{source.unpack}"', ""]
+    return "\n".join(lines)
+
+
+def _make_components(plan: Plan, folder: Path) -> list[Component]:
+    toolkit_stubs = {soname: names for soname, names in plan.stubs.items() if soname != CUDNN}
+    # The compiler first: it fails within a second, and the wheel takes minutes.
+    stubs_archive = _pack_stubs(toolkit_stubs, plan.cudnn, folder / "cuda-stubs.tar")
+    cudnn_stub = {CUDNN: plan.stubs[CUDNN]} if CUDNN in plan.stubs else {}
+    cudnn_archive = _pack_stubs(cudnn_stub, plan.cudnn, folder / "cudnn-stub.tar") if cudnn_stub else None
+    package = wheel.fetch_wheel(plan.wheel)
+    from_wheel = Source(package.as_uri(), plan.wheel.sha256, plan.wheel.distribution, "zip")
+    return [
+        Component("cuda-toolkit", plan.toolkit, plan.genuine, (from_wheel,)),
+        Component("cuda-stubs", plan.toolkit, tuple(sorted(toolkit_stubs)), (_as_source(stubs_archive),)),
+        Component("cudnn", plan.cudnn, (CUDNN,), (_as_source(cudnn_archive) if cudnn_archive else from_wheel,)),
+    ]
+
+
+def _as_source(archive: Path) -> Source:
+    return Source(archive.as_uri(), sha256_of(archive), "simulated", "tar")
+
+
+def _pack_stubs(symbols: Mapping[str, tuple[str, ...]], cudnn: str, archive: Path) -> Path:
+    """Compile and pack stubs; the same names and compiler give the same bytes."""
+    part = archive.with_name(archive.name + ".part")
+    with (
+        tempfile.TemporaryDirectory(dir=archive.parent) as work,
+        tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for path in stubs.compile_stubs(symbols, cudnn, Path(work)):
+            content = path.read_bytes()
+            entry = tarfile.TarInfo(path.name)  # with no time, no owner and plain permissions
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return part.rename(archive)

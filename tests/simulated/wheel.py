@@ -1,0 +1,120 @@
+"""The wheel that genuine NVIDIA libraries are taken from: fetched once by pip, which checks its hash."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import certificates, filelock, paths, pipconfig, ui
+from gpuenv.errors import DataError, HostError, SourceError
+
+_PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
+_CUDNN = re.compile(r"^# cudnn: (?P<version>[\d.]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One pinned wheel, and the version of the cuDNN inside it."""
+
+    requirements: Path
+    distribution: str
+    version: str
+    sha256: str
+    cudnn: str
+
+
+def load_wheel(requirements: Path) -> Wheel:
+    """Read a requirements-CUDA.txt. Raises DataError when it does not pin one wheel and name its cuDNN."""
+    text = requirements.read_text(encoding="utf-8")
+    pin, cudnn = _PIN.search(text), _CUDNN.search(text)
+    if pin is None or cudnn is None:
+        raise DataError(
+            f"{requirements} is not usable",
+            "expected NAME==VERSION --hash=sha256:... and a line `# cudnn: VERSION`",
+            "restore it from version control",
+        )
+    return Wheel(requirements, pin["name"], pin["version"], pin["sha256"], cudnn["version"])
+
+
+def find_cached(wheel: Wheel) -> Path | None:
+    """The file of ``wheel``, if it was fetched before."""
+    return next(iter(sorted(_folder(wheel).glob("*.whl"))), None)
+
+
+def fetch_wheel(wheel: Wheel) -> Path:
+    """The file of ``wheel``, fetched if need be. Raises SourceError when pip cannot, HostError without a pip."""
+    folder = _folder(wheel)
+    with filelock.held(folder.with_suffix(".lock"), f"another gpuenv is fetching {wheel.distribution}; waiting for it"):
+        cached = find_cached(wheel)
+        if cached is not None:
+            return cached
+        ui.say(f"fetching genuine CUDA libraries for the simulation: {wheel.distribution} {wheel.version} (500 MB)")
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            fetched = Path(temporary) / "wheel"
+            _run_pip(wheel, fetched)
+            fetched.rename(folder)
+    path = find_cached(wheel)
+    if path is None:
+        raise SourceError(f"pip left no wheel of {wheel.distribution}", f"{folder} holds none", f"remove {folder}")
+    return path
+
+
+def download_argv(python: str, wheel: Wheel, target: Path) -> list[str]:
+    """pip's command line; the wheel is for the Python of the environments, not for this one."""
+    options = [
+        "--no-deps",
+        "--require-hashes",
+        "--no-cache-dir",
+        "--only-binary=:all:",
+        "--progress-bar=off",
+        "--quiet",
+    ]
+    kind = ["--implementation=cp", "--python-version=3.6", "--abi=cp36m", "--platform=manylinux1_x86_64"]
+    return [python, "-m", "pip", "download", *options, *kind, f"--requirement={wheel.requirements}", f"--dest={target}"]
+
+
+def _folder(wheel: Wheel) -> Path:
+    return paths.cache_dir() / "simulated" / f"wheel-{wheel.sha256[:12]}"
+
+
+def _run_pip(wheel: Wheel, target: Path) -> None:
+    environment = dict(os.environ)
+    bundle = pipconfig.load_pip_settings().cert or certificates.find_bundle()
+    if bundle is not None:
+        # Older releases of pip know no other authorities than their own list.
+        environment.setdefault("PIP_CERT", str(bundle))
+    argv = download_argv(_python_with_pip(target.parent), wheel, target)
+    done = subprocess.run(argv, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]
+        raise SourceError(
+            f"{wheel.distribution} {wheel.version} could not be fetched",
+            f"pip says: {lines[-1]}",
+            "set PIP_INDEX_URL, HTTPS_PROXY or SSL_CERT_FILE (your network's CA bundle) and run the same again",
+        )
+
+
+def _python_with_pip(folder: Path) -> str:
+    """A Python that has pip: this one, the one on PATH, or a temporary environment made for it."""
+    for python in (sys.executable, "python3"):
+        if _succeeds([python, "-m", "pip", "--version"]):
+            return python
+    if _succeeds([sys.executable, "-m", "venv", str(folder / "pip")]):
+        return str(folder / "pip" / "bin" / "python")
+    raise HostError(
+        "there is no pip to fetch the simulated CUDA with",
+        f"neither {sys.executable} nor python3 has it, and none can be added",
+        "apt-get install python3-pip, or give the wheel's libraries with SOURCES_DIR and CUDA_LOCK",
+    )
+
+
+def _succeeds(argv: list[str]) -> bool:
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
