@@ -17,17 +17,25 @@ CUDA_FOLDER = "cuda"
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that decides an image but its base.
-
-    ``files``: the context, by path below it. ``cuda_digest`` is None for the cpu flavor.
-    """
+    """Everything that decides an image but its base. ``files``: the context, by path below it."""
 
     tag: str
     variant: Variant
     flavor: str
     files: Mapping[str, bytes]
     labels: Mapping[str, str]
-    cuda_digest: str | None
+    #: None for the cpu flavor, which has no CUDA.
+    cuda_lock: CudaLock | None
+
+    @property
+    def needs_builder(self) -> bool:
+        """Whether the image with the compiler is needed: for the libcuda stand-in, and for libgomp."""
+        return self.cuda_lock is not None
+
+    @property
+    def file_name(self) -> str:
+        """What files and folders of this image are called."""
+        return self.tag.replace(":", "-")
 
 
 def tag_of(variant: Variant, flavor: str, cuda_label: str) -> str:
@@ -52,7 +60,7 @@ def load_inputs(variant: Variant, flavor: str, cuda_lock: CudaLock) -> Inputs:
         flavor=flavor,
         files=files,
         labels=labels_of(variant, flavor, lock.digest, cuda_lock.label),
-        cuda_digest=digest_cuda(cuda_lock) if flavor == "gpu" else None,
+        cuda_lock=cuda_lock if flavor == "gpu" else None,
     )
 
 
@@ -99,20 +107,22 @@ def digest_cuda(lock: CudaLock) -> str:
 def content_key(inputs: Inputs, base_kind: str, base_identity: str) -> str:
     """SHA-256 (hex) over everything that decides an image: the same key, the same image."""
     files = {name: hashlib.sha256(content).hexdigest() for name, content in inputs.files.items()}
-    return _digest([inputs.tag, files, dict(inputs.labels), inputs.cuda_digest, base_kind, base_identity])
+    cuda = digest_cuda(inputs.cuda_lock) if inputs.cuda_lock else None
+    version = inputs.variant.cuda.version
+    return _digest([inputs.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity])
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def assemble(inputs: Inputs, cuda_lock: CudaLock, sources_dir: Path | None) -> Path:
+def assemble(inputs: Inputs, sources_dir: Path | None) -> Path:
     """Write the context of a build and return its folder. Whoever calls holds the lock of the image.
 
     The folder stays: a builder compares it with what it was sent the last time, by path, and CUDA's
     libraries (a gigabyte or two) are neither unpacked nor sent again when a pin has changed.
     """
-    folder = paths.cache_dir() / "context" / inputs.tag.replace(":", "-")
+    folder = paths.cache_dir() / "context" / inputs.file_name
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and path.name != CUDA_FOLDER:
@@ -122,14 +132,15 @@ def assemble(inputs: Inputs, cuda_lock: CudaLock, sources_dir: Path | None) -> P
         (folder / name).write_bytes(content)
         # Whatever the umask is: modes are part of what a builder compares and copies.
         (folder / name).chmod(0o644)
-    if inputs.cuda_digest is not None:
-        _stage_cuda(folder, inputs.cuda_digest, cuda_lock, sources_dir)
+    if inputs.cuda_lock is not None:
+        _stage_cuda(folder, inputs.cuda_lock, sources_dir)
     return folder
 
 
-def _stage_cuda(folder: Path, digest: str, lock: CudaLock, sources_dir: Path | None) -> None:
+def _stage_cuda(folder: Path, lock: CudaLock, sources_dir: Path | None) -> None:
     from gpuenv import sources
 
+    digest = digest_cuda(lock)
     marker = folder / "cuda.digest"
     if marker.is_file() and marker.read_text() == digest and (folder / CUDA_FOLDER).is_dir():
         return

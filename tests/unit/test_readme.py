@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -42,11 +43,23 @@ def test_every_setting_of_make_is_an_option_and_the_other_way_round() -> None:
 def test_no_version_of_a_variant_stands_in_code_or_dockerfile() -> None:
     root = paths.project_root()
     literals = {value for v in variants.load_all() for value in (v.tensorflow.version, v.keras, v.python, v.name)}
-    code = [*(root / "src" / "gpuenv").rglob("*.py"), root / "docker" / "Dockerfile", root / "Makefile"]
+    texts = {path.name: "\n".join(strings_of(path)) for path in (root / "src" / "gpuenv").rglob("*.py")}
+    texts |= {name: (root / name).read_text(encoding="utf-8") for name in ("docker/Dockerfile", "Makefile")}
     found = [
-        (path.name, literal)
-        for path in code
+        (name, literal)
+        for name, text in texts.items()
         for literal in sorted(literals)
-        if re.search(rf"(?<![\w.]){re.escape(literal)}(?![\w.])", path.read_text(encoding="utf-8"))
+        if re.search(rf"(?<![\w.]){re.escape(literal)}(?![\w.])", text)
     ]
     assert found == []
+
+
+def strings_of(path: Path) -> list[str]:
+    """The strings of a module that do something: all but docstrings, which may give examples."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+    ]

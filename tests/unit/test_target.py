@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gpuenv import target_container
+from gpuenv.engine import Engine
+from gpuenv.errors import CheckError
+from gpuenv.target import Connection, Output, Plan, Target, load_plan, parse_result, save_plan
+
+IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
+SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated", image="sha256:2")
+VENV = Target("cuda9.0-venv", "venv", "cuda9.0", "cpu", prefix="/opt/x")
+ENGINE = Engine("docker", "unix:///run/x.sock", "it answers", "1.41", Path("/tls"))
+
+
+def test_what_is_simulated_is_called_so() -> None:
+    assert SIMULATED.title == "cuda10.0-gpu (simulated CUDA)"
+    assert IMAGE.title == "cuda10.0-cpu"
+    assert VENV.title == "cuda9.0-cpu (virtual environment)"
+
+
+def test_plan_survives_its_file(tmp_path: Path) -> None:
+    gone = dataclasses.replace(IMAGE, missing="no source answers", is_required=True)
+    plan = Plan("r1", (SIMULATED, VENV, gone), dataclasses.asdict(ENGINE), "450.1", require_gpu=True)
+    save_plan(plan, tmp_path / "plan.json")
+    found = load_plan(tmp_path / "plan.json")
+    assert found.targets == plan.targets
+    assert found.testable == (SIMULATED, VENV)
+    assert (found.run, found.host_driver, found.require_gpu) == ("r1", "450.1", True)
+    assert target_container.load_engine(found) == ENGINE
+
+
+def test_engine_without_certificates_survives_too(tmp_path: Path) -> None:
+    engine = dataclasses.replace(ENGINE, tls_dir=None)
+    save_plan(Plan("r1", (), dataclasses.asdict(engine)), tmp_path / "plan.json")
+    assert target_container.load_engine(load_plan(tmp_path / "plan.json")) == engine
+
+
+def test_result_is_the_last_line() -> None:
+    assert parse_result(Output("x", 0, 'noise\n{"a": 1}\n', "")) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        (Output("x", 1, '{"a": 1}', "Traceback\nValueError: bad\n"), "ValueError: bad"),
+        (Output("x", 0, "", ""), "nothing on standard error"),
+        (Output("x", 0, "no json", "hm"), "hm"),
+        (Output("x", 139, "", "Segmentation fault"), "Segmentation fault"),
+    ],
+)
+def test_a_program_without_result_is_a_failure(output: Output, why: str) -> None:
+    with pytest.raises(CheckError) as caught:
+        parse_result(output)
+    assert why in caught.value.why
+
+
+def test_both_streams_are_shown_shortened() -> None:
+    text = Output("cmd", 3, "\n".join(f"line {n}" for n in range(50)), "x" * 1000).render()
+    assert text.startswith("$ cmd\nexit code 3\n--- standard output (last 40 of 50 lines)\nline 10\n")
+    assert "(1000 characters)" in text
+    assert "line 9\n" not in text
+
+
+class FakeHost:
+    def __init__(self) -> None:
+        self.commands: list[str] = []
+
+    def run(self, command: str) -> Any:
+        self.commands.append(command)
+        return SimpleNamespace(rc=0, stdout=json.dumps({"python": "3.6.15"}), stderr="")
+
+
+@pytest.mark.parametrize(("target", "python"), [(IMAGE, "python"), (VENV, "/opt/x/bin/python")])
+def test_programs_run_with_the_targets_own_python(target: Target, python: str) -> None:
+    host = FakeHost()
+    connection = Connection(target, host, "/ref dir")
+    result = connection.program("facts", "a b")
+    assert host.commands == [f"export PYTHONDONTWRITEBYTECODE=1; {python} '/ref dir/facts.py' 'a b'"]
+    assert result["python"] == "3.6.15"
+    assert connection.trail == [result.output]
+
+
+def test_container_has_no_network_and_a_read_only_root(tmp_path: Path) -> None:
+    options = target_container.container_options(IMAGE, Plan("r1", (IMAGE,)), tmp_path, "1001:100")
+    assert options["network"] == "none"
+    assert options["read_only"] is True
+    assert options["user"] == "1001:100"
+    assert options["labels"] == {target_container.RUN_LABEL: "r1"}
+    reference, work = options["mounts"]
+    assert (reference.target, reference.read_only) == ("/gpuenv-reference", True)
+    assert (work.source, work.target, work.read_only) == (str(tmp_path), "/work", False)
+    assert "uid=1001,gid=100" in options["tmpfs"]["/home/user"]
+
+
+def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_container.gpu, "device_requests", lambda *_: [{"Count": -1}])
+
+    def requests(target: Target, driver: str | None) -> object:
+        plan = Plan("r1", (target,), host_driver=driver)
+        return target_container.container_options(target, plan, tmp_path, "1:1")["device_requests"]
+
+    assert requests(SIMULATED, "450.1") == [{"Count": -1}]
+    assert not requests(SIMULATED, None)
+    assert not requests(IMAGE, "450.1")
+
+
+def test_root_tests_as_the_images_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    assert target_container.container_user(ENGINE) == "1000:1000"
