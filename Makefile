@@ -1,6 +1,6 @@
 # Verbs only: each calls the gpuenv sub-command of the same name. `make help` lists them.
 #
-# A setting on the command line (`make gpu-shell VARIANT=cuda9.0`) reaches the command as GPUENV_VARIANT, word for word
+# A setting on the command line (`make gpu-shell VARIANT=name`) reaches the command as GPUENV_VARIANT, word for word
 # ($(value ...), so that make does not expand a `$` inside CMD). Only the command line counts, not the
 # environment: names like WORK mean other things on many clusters.
 SETTINGS := VARIANT FLAVOR GPUS WORK CMD PORT ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR TARGET JOBS REQUIRE_GPU CHECK UPGRADE

@@ -67,6 +67,15 @@ def holds(venv, wanted):
     return wanted in found and os.path.exists(os.path.join(venv, "bin", "python"))
 
 
+def is_for_developers(venv):
+    """Whether VENV was made from the lock for developers, whatever its age: then it stays one."""
+    try:
+        with open(os.path.join(venv, STAMP)) as stream:
+            return "-dev.txt " in stream.read()
+    except (IOError, OSError):
+        return False
+
+
 def network_environment():
     """The environment for the installers.
 
@@ -103,7 +112,7 @@ def make_venv(venv, lock):
             "its venv module is missing or incomplete (Debian and Ubuntu pack it separately)",
             "apt-get install python3-venv, or make PYTHON=/path/to/another/python3 ...",
         )
-    if not run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock]):
+    if not run([python, "-m", "pip", "install", "-qq", "--require-hashes", "--no-deps", "-r", lock]):
         fail(
             "the command's own packages could not be installed",
             "pip's message stands above: mostly the index or the proxy",
@@ -134,6 +143,9 @@ def main(venv, lock):
         fcntl.flock(guard, fcntl.LOCK_EX)
         if holds(venv, wanted):
             return
+        developers = lock.replace(".txt", "-dev.txt")
+        if os.path.exists(developers) and is_for_developers(venv):
+            lock, wanted = developers, wanted_stamp(developers)
         names = os.path.basename(venv), os.path.basename(lock)
         say("preparing the command's own environment in %s (once, until %s changes)" % names)
         shutil.rmtree(venv, ignore_errors=True)

@@ -12,8 +12,6 @@ from pathlib import Path
 from gpuenv import locks, paths
 from gpuenv.variants import CudaLock, Variant
 
-CUDA_FOLDER = "cuda"
-
 
 @dataclass(frozen=True)
 class Inputs:
@@ -119,13 +117,13 @@ def _digest(value: object) -> str:
 def assemble(inputs: Inputs, sources_dir: Path | None) -> Path:
     """Write the context of a build and return its folder. Whoever calls holds the lock of the image.
 
-    The folder stays: a builder compares it with what it was sent the last time, by path, and CUDA's
-    libraries (a gigabyte or two) are neither unpacked nor sent again when a pin has changed.
+    The folder stays: a builder compares it with what it was sent the last time, by path, so that CUDA's
+    libraries (a gigabyte or two) are not sent again when a pin has changed.
     """
     folder = paths.cache_dir() / "context" / inputs.file_name
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
-        if path.is_dir() and path.name != CUDA_FOLDER:
+        if path.is_dir():
             shutil.rmtree(path)
     for name, content in inputs.files.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -133,20 +131,11 @@ def assemble(inputs: Inputs, sources_dir: Path | None) -> Path:
         # Whatever the umask is: modes are part of what a builder compares and copies.
         (folder / name).chmod(0o644)
     if inputs.cuda_lock is not None:
-        _stage_cuda(folder, inputs.cuda_lock, sources_dir)
+        from gpuenv import sources
+
+        target = folder / "cuda"
+        sources.stage_libraries(inputs.cuda_lock, target, sources_dir)
+        target.chmod(0o755)
+        for path in target.iterdir():
+            path.chmod(0o644)
     return folder
-
-
-def _stage_cuda(folder: Path, lock: CudaLock, sources_dir: Path | None) -> None:
-    from gpuenv import sources
-
-    digest = digest_cuda(lock)
-    marker = folder / "cuda.digest"
-    if marker.is_file() and marker.read_text() == digest and (folder / CUDA_FOLDER).is_dir():
-        return
-    marker.unlink(missing_ok=True)
-    sources.stage_libraries(lock, folder / CUDA_FOLDER, sources_dir)
-    (folder / CUDA_FOLDER).chmod(0o755)
-    for path in (folder / CUDA_FOLDER).iterdir():
-        path.chmod(0o644)
-    marker.write_text(digest)

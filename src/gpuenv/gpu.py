@@ -6,6 +6,7 @@ asked only where /proc is silent (WSL2, containers).
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 from gpuenv.errors import HostError, UsageError
 
 PROC = Path("/proc/driver/nvidia")
+#: Names another folder for PROC: a driver that tests simulate cannot be in /proc (docs/simulated-host.md).
+PROC_VARIABLE = "GPUENV_NVIDIA_PROC"
 #: WSL2 has no NVIDIA device nodes: the Windows driver is reached through this one.
 WSL_DEVICE = Path("/dev/dxg")
 WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")
@@ -39,8 +42,9 @@ class HostGpus:
     problem: str | None = None
 
 
-def host_gpus(proc: Path = PROC, wsl_device: Path = WSL_DEVICE, smi: str | None = None) -> HostGpus:
+def host_gpus(proc: Path | None = None, wsl_device: Path = WSL_DEVICE, smi: str | None = None) -> HostGpus:
     """The GPUs of this machine. Never raises: what went wrong stands in ``problem``."""
+    proc = proc or Path(os.environ.get(PROC_VARIABLE) or PROC)
     driver = _driver_version(proc / "version")
     if driver is not None:
         known = _from_proc(driver, proc / "gpus")

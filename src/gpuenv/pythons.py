@@ -73,8 +73,9 @@ def find_pythons(minor: str) -> list[LocalPython]:
             continue
         prefix = Path(answer.prefix)
         usable.setdefault(prefix.resolve(), LocalPython(prefix / "bin" / f"python{minor}", answer.version, prefix))
-    if answers != known:
-        _write_known(store, answers)
+    kept = {**{path: answer for path, answer in known.items() if Path(path).exists()}, **answers}
+    if kept != known:
+        _write_known(store, kept)
     return [python for python in usable.values() if python.executable.exists()]
 
 

@@ -66,7 +66,7 @@ def has_pinned(engine: Engine, base: BaseImage) -> bool:
 
 def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
     """Whether a registry answers at ``url``: None if it does (whatever it answers), else the reason it does not."""
-    outcome = [f"{urlsplit(url).netloc} did not answer within {timeout_s:.0f} s"]
+    outcome = [f"{urlsplit(url).netloc} did not answer within {timeout_s:g} s"]
 
     def ask() -> None:
         outcome[0] = _ask(url, timeout_s)

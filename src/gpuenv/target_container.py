@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ def load_engine(plan: Plan) -> Engine:
 
 
 @contextmanager
-def connect(target: Target, plan: Plan) -> Iterator[Connection]:
-    """A connection to ``target``; its container, if it has one, is removed at the end."""
+def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterator[Connection]:
+    """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end."""
     import testinfra
 
     if target.kind == "venv":
@@ -65,7 +65,9 @@ def connect(target: Target, plan: Plan) -> Iterator[Connection]:
     with tempfile.TemporaryDirectory(prefix="gpuenv-work-") as folder:
         if os.getuid() == 0:
             os.chown(folder, *map(int, user.split(":")))
-        with containers.running(engine, **container_options(target, plan, Path(folder), user)) as container:
+        options = container_options(target, plan, Path(folder), user)
+        options["mounts"] = (*options["mounts"], *mounts)
+        with containers.running(engine, **options) as container:
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container.id}")
             yield Connection(target, host, REFERENCE_IN_IMAGE, user=user, work_dir=Path(folder))

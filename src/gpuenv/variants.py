@@ -190,7 +190,7 @@ def load_variant(folder: Path) -> Variant:
         name=table.text("name", _NAME, "a name of lower-case letters, digits, '.', '_' and '-'"),
         summary=table.text("summary"),
         is_default=table.flag("default", default=False),
-        python=table.text("python", re.compile(r"\d+\.\d+\.\d+"), 'a full version such as "3.6.15"'),
+        python=table.text("python", re.compile(r"\d+\.\d+\.\d+"), 'a full version such as "3.8.1"'),
         tensorflow=table.table("tensorflow", _read_framework),
         keras=table.version("keras"),
         cuda=table.table("cuda", _read_cuda),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.engine import Engine
+
+#: What engines say of themselves in the header of every answer.
+DOCKER = {"Api-Version": "1.41"}
+PODMAN = {"Api-Version": "1.41", "Libpod-API-Version": "4.3.1"}
 
 Answer = Callable[[str, bytes], tuple[int, object]]
 
@@ -25,10 +29,15 @@ class FakeEngine:
     path: Path
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=lambda: DOCKER)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.path}"
 
     @property
     def engine(self) -> Engine:
-        return Engine("docker", f"unix://{self.path}", "fake", api_version="1.41")
+        return Engine("docker", self.url, "fake", api_version="1.41")
 
     def answer(self, request: str, body: bytes) -> tuple[int, object]:
         self.asked.append(request)
@@ -51,7 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, content = self.server.fake.answer(f"{self.command} {self.path.removeprefix('/v1.41')}", body)
         data = b"" if content is None else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Api-Version", "1.41")
+        for name, value in self.server.fake.headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -66,9 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[FakeEngine]:
+def serving(folder: Path, headers: Mapping[str, str] = DOCKER) -> Iterator[FakeEngine]:
     """A fake engine that answers until the end."""
-    fake = FakeEngine(folder / "engine.sock")
+    fake = FakeEngine(folder / "engine.sock", headers=headers)
+    fake.answers["GET /_ping"] = lambda _rest, _body: (HTTPStatus.OK, "OK")
     with _Server(str(fake.path), _Handler) as server:
         server.fake = fake
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -27,6 +27,7 @@ def test_a_learned_xor_passes() -> None:
         ({"output": [0.4, 0.6, 0.6, 0.4]}, "too few"),
         ({"losses": [0.7, 0.3, 0.06]}, "too few"),
         ({"losses": [0.7, 0.3, float("nan")]}, "too few"),
+        ({"output": [0.02, 0.98, 0.98, float("nan")]}, "too few"),
     ],
 )
 def test_an_unlearned_xor_is_caught(change: dict[str, Any], cause: str) -> None:
@@ -105,7 +106,7 @@ def test_another_set_is_caught(found: list[tuple[str, str]], complaint: str) -> 
 
 def test_records() -> None:
     judge_identity.judge_records({}, files=3)
-    with pytest.raises(CheckError, match="altered: a.py"):
+    with pytest.raises(CheckError, match=r"altered: a\.py"):
         judge_identity.judge_records({"numpy": ["altered: a.py"]}, files=3)
     with pytest.raises(CheckError, match="no installed file"):
         judge_identity.judge_records({}, files=0)
@@ -151,5 +152,5 @@ def test_only_the_allowed_lines_may_be_printed_on_import() -> None:
 def test_versions() -> None:
     judge_identity.judge_version("Python", "3.6.15", "3.6.15")
     for found in ("3.7.1", "3.6.1", None):
-        with pytest.raises(CheckError, match="the variant says 3.6.15"):
+        with pytest.raises(CheckError, match=r"the variant says 3\.6\.15"):
             judge_identity.judge_version("Python", found, "3.6.15")

@@ -30,9 +30,9 @@ def test_signals_go_to_the_container(sent: Killed) -> None:
     receiver = PassOn(sent.append, is_terminal=False)
     with passed_on(receiver):
         receiver.started()
-        for name in ("SIGINT", "SIGUSR1", "SIGQUIT", "SIGTERM"):
+        for count, name in enumerate(("SIGINT", "SIGUSR1", "SIGQUIT", "SIGTERM"), start=1):
             os.kill(os.getpid(), getattr(signal, name))
-            sent.wait_for(len(sent) + 1)
+            sent.wait_for(count)
     assert sent == ["SIGINT", "SIGUSR1", "SIGQUIT", "SIGTERM"]
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

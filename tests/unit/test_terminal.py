@@ -8,6 +8,7 @@ import signal
 import struct
 import termios
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,9 +29,14 @@ def set_size(descriptor: int, rows: int, columns: int) -> None:
 
 def test_it_is_raw_and_comes_back_after_an_error(screen: int) -> None:
     before = termios.tcgetattr(screen)
-    with pytest.raises(ZeroDivisionError), terminal.raw(screen):
-        assert not termios.tcgetattr(screen)[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with terminal.raw(screen):
+            assert not termios.tcgetattr(screen)[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert termios.tcgetattr(screen) == before
 
 
@@ -55,5 +61,5 @@ def test_a_terminal_without_a_size_tells_none(screen: int) -> None:
 def test_what_is_a_terminal(screen: int) -> None:
     assert terminal.is_terminal(screen)
     assert not terminal.is_terminal(12345)
-    with open(os.devnull) as stream:
+    with Path(os.devnull).open() as stream:
         assert not terminal.is_terminal(stream.fileno())

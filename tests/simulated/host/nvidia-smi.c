@@ -121,18 +121,22 @@ static void print_list_line(const struct facts *facts)
     printf("GPU %u: %s (UUID: %s)\n", facts->index, facts->device->name, facts->device->uuid);
 }
 
+static const char RULE[] = "+-----------------------------------------------------------------------------+";
+
 static void print_table_head(const char *driver, int cuda)
 {
-    puts("+-----------------------------------------------------------------------------+");
+    char version[16];
+
+    snprintf(version, sizeof version, "%d.%d", cuda / 1000, cuda % 1000 / 10);
+    puts(RULE);
     puts("| SIMULATED by the tests of gpuenv: there is no NVIDIA driver on this machine |");
-    printf("| NVIDIA-SMI %-12s Driver Version: %-12s CUDA Version: %2d.%-11d |\n", driver, driver, cuda / 1000,
-           cuda % 1000 / 10);
-    puts("|-----------------------------------------------------------------------------|");
+    printf("| NVIDIA-SMI %-12s Driver Version: %-12s CUDA Version: %-8s |\n", driver, driver, version);
+    puts(RULE);
 }
 
 static void print_table_row(const struct facts *facts)
 {
-    printf("| %3u  %-48s %10ldMiB         |\n", facts->index, facts->device->name, facts->device->memory_mib);
+    printf("| %3u  %-53s %10ldMiB     |\n", facts->index, facts->device->name, facts->device->memory_mib);
 }
 
 static int print_devices(const struct options *options, char *const *fields, int field_count, const char *driver)
@@ -189,7 +193,7 @@ static int report(const struct options *options)
         return NVML_ERROR_NOT_FOUND;
     }
     if (options->query == NULL && !options->is_list)
-        puts("+-----------------------------------------------------------------------------+");
+        puts(RULE);
     return EXIT_SUCCESS;
 }
 

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static void *library;
 
@@ -54,7 +56,7 @@ static void print_device(int ordinal)
     print_uuid(device);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     Dl_info where;
     int count = 0, version = 0, status, ordinal;
@@ -81,5 +83,8 @@ int main(void)
         print_device(ordinal);
     status = ((int (*)(void **, unsigned int, int))find("cuCtxCreate_v2"))(&context, 0, 0);
     printf("context %s\n", name_of(status));
+    fflush(stdout);
+    if (argc > 1 && strcmp(argv[1], "wait") == 0)
+        pause(); /* a container that can be looked into */
     return EXIT_SUCCESS;
 }

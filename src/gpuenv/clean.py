@@ -1,0 +1,148 @@
+"""``gpuenv clean``: remove what the project made on this machine, and nothing else.
+
+In an engine, images are known by name and label, containers by who owns them (a container that somebody
+started by hand from one of our images inherits its labels), volumes by their label. On disk, only what
+is named here is removed: a user may have pointed the state or cache folder at one with other things in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpuenv import paths, private_daemon, private_engine, ui
+from gpuenv.engine import Engine, find_engine
+from gpuenv.errors import EngineError, HostError, UsageError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
+#: What this project keeps in the cache folder and in the state folder.
+CACHED = ("context", "libraries", "pythons.json", "simulated", "sources", "tmp-*", "uv", "venvs")
+KEPT = ("base.lock", "engine", "images", "logs", "mmdebstrap.log", "venvs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Remove, and list what was removed. Asks first where somebody can answer. Raises HostError when one is at work."""
+    question = "Remove gpuenv's containers, images, volumes (with Keras' data sets), downloads and private engine?"
+    if not ui.confirm(question):
+        raise UsageError("nothing was removed", "the answer was no", "run `make clean` to be asked again")
+    for folder in (paths.state_dir(), paths.cache_dir()):
+        refuse_busy(folder)
+    removed = [line for engine in _running_engines(args.engine) for line in _clean_engine(engine)]
+    if private_daemon.folders().record.exists() and private_engine.stop():
+        removed.append("the private engine")
+    removed += remove_known(paths.cache_dir(), CACHED) + remove_known(paths.state_dir(), KEPT)
+    for line in removed:
+        ui.say(f"removed {line}")
+    if not removed:
+        ui.say("there was nothing to remove")
+    return 0
+
+
+def _running_engines(request: str | None) -> Iterator[Engine]:
+    """The engines that answer; cleaning starts none and installs none. The private one goes as a whole."""
+    for kind in ("docker", "podman"):
+        if request not in (None, "auto", kind):
+            continue
+        try:
+            engine = find_engine(kind)
+        except EngineError:
+            continue
+        if engine is not None and engine.url != private_daemon.folders().url:
+            yield engine
+
+
+def _clean_engine(engine: Engine) -> list[str]:
+    removed = clean_client(engine.client())
+    if removed:
+        ui.say(
+            f"the build cache of {engine.url} stays: steps bear no label, so ours cannot be told from others "
+            "(`docker builder prune` removes all that is unused)"
+        )
+    return removed
+
+
+def clean_client(client: DockerClient) -> list[str]:
+    """Remove our containers, images and volumes from an engine; returns a line for each."""
+    ours = "gpuenv.project=gpuenv"
+    removed: list[str] = []
+    for container in client.containers.list(all=True, filters={"label": [ours, "gpuenv.owner"]}):
+        _attempt(f"container {container.name}", partial(container.remove, force=True, v=True), removed)
+    for image in client.images.list(filters={"label": ours}):
+        for name in own_names(image.tags, str(image.id)):
+            _attempt(f"image {name}", partial(client.images.remove, name), removed)
+    for volume in client.volumes.list(filters={"label": ours}):
+        _attempt(f"volume {volume.name}", volume.remove, removed)
+    return removed
+
+
+def own_names(tags: list[str], image_id: str) -> list[str]:
+    """What to remove of a labelled image: our names of it, or all of it if it has none.
+
+    What somebody built on one of our images bears its labels, but a name of theirs.
+    """
+    if not tags:
+        return [image_id]
+    return [tag for tag in tags if tag.rpartition(":")[0].removeprefix("localhost/") in REPOSITORIES]
+
+
+def _attempt(what: str, remove: Callable[[], object], removed: list[str]) -> None:
+    """Remove one thing; what is in use stays, and a person is told."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        remove()
+    except NotFound:
+        return
+    except APIError as error:
+        ui.warn(f"{what} stays: {error.explanation or error}")
+        return
+    removed.append(what)
+
+
+def refuse_busy(folder: Path) -> None:
+    """Raises HostError when another gpuenv holds one of the locks below the state or the cache folder."""
+    for path in (found for pattern in ("*.lock", "*/*.lock", "*/lock", "*/*/lock") for found in folder.glob(pattern)):
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostError(
+                "nothing was removed", f"another gpuenv is at work ({path.name})", "wait for it, then repeat"
+            ) from error
+        finally:
+            os.close(descriptor)
+
+
+def remove_known(folder: Path, names: tuple[str, ...]) -> list[str]:
+    """Remove what is ours in a folder, and the folder itself if nothing is left; returns a line for each."""
+    removed = []
+    for path in sorted(path for name in names for path in folder.glob(name)):
+        if has_mounts(path):
+            ui.warn(f"{path} stays: something is mounted in it")
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        removed.append(str(path))
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return removed
+
+
+def has_mounts(path: Path, table: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether something is mounted at or below ``path``: removing would reach into what is mounted."""
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return any(f"{line.split()[4]}/".startswith(f"{path}/") for line in lines)

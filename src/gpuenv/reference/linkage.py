@@ -1,0 +1,148 @@
+"""What TensorFlow's libraries need and what this target has: asked of the loader itself, no GPU needed.
+
+Arguments: the SONAMEs that TensorFlow loads by name.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import distributions
+import elf_reader
+from common import emit
+
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+#: These two hold all of TensorFlow's code; the others are small plug-ins.
+MAIN = re.compile(r"_pywrap_tensorflow_internal\.so|libtensorflow_framework\.so(\.\d+)?")
+DRIVER_FILE = re.compile(r"libcuda\.so.*|libnvidia-.*\.so.*|libnvcuvid\.so.*|nvidia-smi")
+SKIPPED_FOLDERS = ("/proc", "/sys", "/dev")
+_LINE = re.compile(r"\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$")
+
+
+def tensorflow_libraries():
+    """Every shared library below a folder ``tensorflow*``."""
+    found = []
+    for site in distributions.site_folders():
+        for name in sorted(os.listdir(site)):
+            if not name.startswith("tensorflow") or name.endswith("-info"):
+                continue
+            for folder, _, files in os.walk(os.path.join(site, name)):
+                found += [os.path.join(folder, one) for one in files if re.search(r"\.so(\.\d+)*$", one)]
+    return found
+
+
+def resolve(path):
+    """``({SONAME: file or None}, [complaints])``, as the loader would find them for ``path``."""
+    done = subprocess.run([LOADER, "--list", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: PLW1510
+    found = {}
+    for line in done.stdout.decode().splitlines():
+        match = _LINE.match(line)
+        if match:
+            found[match.group(1)] = None if match.group(2) == "not found" else match.group(2)
+    return found, done.stderr.decode().splitlines()
+
+
+def missing_symbols(path, resolved):
+    """Symbols that ``path`` binds and that none of the libraries found exports, with their version node.
+
+    Any of them may have it, as for the loader: glibc 2.34 moved what libpthread had into libc.
+    """
+    exported = set()
+    for file in [LOADER, *resolved.values()]:
+        if file and os.path.isfile(file):
+            exported |= elf_reader.Elf(file).exported()
+    names = {name for name, _ in exported}
+    missing = []
+    for name, version, soname in elf_reader.Elf(path).undefined():
+        # Python's own symbols come from the interpreter, and have no version node.
+        is_ours = bool(version) or name.startswith("cu")
+        is_there = (name, version) in exported if version else name in names
+        if is_ours and not is_there:
+            missing.append([name, version, soname])
+    return sorted(missing)
+
+
+def examine(path):
+    """One of TensorFlow's libraries."""
+    resolved, complaints = resolve(path)
+    is_main = MAIN.fullmatch(os.path.basename(path)) is not None
+    return {
+        "path": path,
+        "unresolved": sorted(soname for soname, file in resolved.items() if file is None),
+        "resolved": resolved if is_main else {},
+        "complaints": complaints,
+        "needed": elf_reader.Elf(path).needed if is_main else [],
+        "missing_symbols": missing_symbols(path, resolved) if is_main else [],
+    }
+
+
+_LOAD_ONE = """
+import ctypes, json, sys
+soname = sys.argv[1]
+library = ctypes.CDLL(soname)
+paths = [line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if len(line.split(None, 5)) == 6]
+path = next((path for path in paths if path.rsplit("/", 1)[-1].startswith(soname.split(".so")[0] + ".so")), None)
+version = None
+if soname.startswith("libcudart.so"):
+    number = ctypes.c_int()
+    library.cudaRuntimeGetVersion(ctypes.byref(number))
+    version = number.value
+if soname.startswith("libcudnn.so"):
+    library.cudnnGetVersion.restype = ctypes.c_size_t
+    version = library.cudnnGetVersion()
+print(json.dumps({"path": path, "version": version, "error": None}))
+"""
+
+
+def load(soname):
+    """Load one library by name in a fresh process: where it was found, and the version it tells."""
+    command = [sys.executable, "-c", _LOAD_ONE, soname]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: PLW1510
+    if done.returncode != 0:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
+        return {"path": None, "version": None, "error": "exit code %d: %s" % (done.returncode, lines[-1])}
+    result = json.loads(done.stdout.decode())
+    if result["path"]:
+        result["soname"] = elf_reader.Elf(result["path"]).soname
+    return result
+
+
+def driver_files():
+    """Files of NVIDIA's driver that are part of this target, and not mounted into it."""
+    with open("/proc/self/mounts") as stream:
+        mounted = {line.split()[1].replace("\\040", " ") for line in stream}
+    found = []
+    for folder, folders, files in os.walk("/"):
+        folders[:] = [name for name in folders if os.path.join(folder, name) not in {*SKIPPED_FOLDERS, *mounted}]
+        paths = [os.path.join(folder, name) for name in files if DRIVER_FILE.fullmatch(name)]
+        found += [path for path in paths if path not in mounted and os.path.realpath(path) not in mounted]
+    return sorted(found)
+
+
+def _cache_names_libcuda():
+    try:
+        with open("/etc/ld.so.cache", "rb") as stream:
+            return b"libcuda.so.1" in stream.read()
+    except OSError:
+        return False
+
+
+def run(sonames):
+    """Everything about linkage, as one dictionary."""
+    libraries = tensorflow_libraries()
+    mains = [path for path in libraries if "_pywrap_tensorflow_internal" in os.path.basename(path)]
+    return {
+        "libraries": [examine(path) for path in libraries],
+        "loaded": {soname: load(soname) for soname in sonames},
+        "gpu_code": elf_reader.gpu_code(elf_reader.Elf(mains[0])) if mains else {"sass": [], "ptx": []},
+        "driver_files": driver_files(),
+        "cache_names_libcuda": _cache_names_libcuda(),
+        "ld_library_path": os.environ.get("LD_LIBRARY_PATH"),
+        "ld_preload": os.environ.get("LD_PRELOAD"),
+    }
+
+
+if __name__ == "__main__":
+    emit(run(sys.argv[1:]))

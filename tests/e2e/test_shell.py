@@ -1,0 +1,473 @@
+"""gpu-shell through a real engine, in a small image made of this machine's own bash and tools."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv import containers, paths, processes
+from gpuenv.engine import Engine
+
+UID = 1234
+TIMEOUT_S = 60
+PROGRAMS = ("bash", "cat", "env", "head", "id", "ls", "pwd", "sleep", "stty", "touch", "true", "whoami")
+LABELS = {
+    "gpuenv.variant": "cuda10.0",
+    "gpuenv.flavor": "cpu",
+    "gpuenv.cuda": "none",
+    "gpuenv.tensorflow": "1.15.5",
+    "gpuenv.keras": "2.2.5",
+    "gpuenv.python": "3.6.15",
+}
+#: The command itself, with an image that is already there instead of one to be built.
+DRIVER = """
+import sys, types
+import gpuenv
+from gpuenv import cli
+labels = {labels!r}
+built = types.SimpleNamespace(tag={tag!r}, labels=labels)
+gpuenv.image = types.ModuleType("gpuenv.image")
+gpuenv.image.ensure_image = lambda *args, **options: built
+gpuenv.cuda_choice = types.ModuleType("gpuenv.cuda_choice")
+gpuenv.cuda_choice.load = lambda *args: None
+sys.modules.update({{"gpuenv.image": gpuenv.image, "gpuenv.cuda_choice": gpuenv.cuda_choice}})
+sys.exit(cli.main())
+"""
+
+
+def libraries_of(program: str) -> set[str]:
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"(/\S+) \(0x", listed))
+
+
+def make_root() -> bytes:
+    """A root file system of a few programs of this machine and their libraries."""
+    files = {path for name in PROGRAMS if (path := shutil.which(name))}
+    files |= {library for program in set(files) for library in libraries_of(program)}
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for folder in ("etc", "tmp", "work", "home/user", "home/user/.keras", "home/user/.nv", "bin", "usr/bin"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755 if folder in ("etc", "bin", "usr/bin") else 0o1777
+            archive.addfile(entry)
+        for name in sorted(files):
+            data = Path(name).read_bytes()
+            places = {name, f"/usr/bin/{Path(name).name}"} if Path(name).name in PROGRAMS else {name}
+            for place in places:
+                entry = tarfile.TarInfo(place.lstrip("/"))
+                entry.size, entry.mode = len(data), 0o755
+                archive.addfile(entry, io.BytesIO(data))
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine) -> Iterator[str]:
+    """The tag of the small image."""
+    tag = f"gpuenv-e2e-shell:{os.getpid()}"
+    api = engine.client().api
+    api.import_image_from_data(make_root(), repository="gpuenv-e2e-shell", tag=str(os.getpid()))
+    yield tag
+    api.remove_image(tag, force=True)
+
+
+@pytest.fixture
+def work() -> Iterator[Path]:
+    """A work folder of the user with number UID, with an awkward name; not below a folder of root's own."""
+    with tempfile.TemporaryDirectory(prefix="gpuenv-e2e-") as outer:
+        folder = Path(outer) / "딥러닝 1, a:b"
+        folder.mkdir()
+        Path(outer).chmod(0o755)
+        os.chown(folder, UID, UID)
+        yield folder
+
+
+class Shell:
+    """Runs `gpuenv gpu-shell` in a process of its own."""
+
+    def __init__(self, engine: Engine, image: str, work: Path, home: Path) -> None:
+        self.engine = engine
+        self.work = work
+        self.python = sys.executable
+        self.driver = DRIVER.format(labels=LABELS, tag=image)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("GPUENV_")},
+            "DOCKER_HOST": engine.url,
+            "GPUENV_WORK": str(work),
+            "HOME": str(home),
+        }
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [self.python, "-c", self.driver, "gpu-shell", *arguments]
+
+    def run(self, command: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
+        argv = self.argv("--cmd", command)
+        return subprocess.run(
+            argv, input=stdin, capture_output=True, env=self.environment, timeout=TIMEOUT_S, check=False, **options
+        )
+
+    def begin(self, command: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start it and wait until the command has said "ready"."""
+        process = subprocess.Popen(
+            self.argv("--cmd", f"echo ready; {command}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+            start_new_session=True,
+            **options,
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line == b"ready\n", process.communicate(timeout=TIMEOUT_S)
+        return process
+
+    def containers(self) -> list[str]:
+        """The containers that mount this test's work folder."""
+        found = self.engine.client().api.containers(all=True, filters={"label": "gpuenv.project=gpuenv"})
+        return [row["Names"][0] for row in found if any(m.get("Source") == str(self.work) for m in row["Mounts"])]
+
+    def assert_nothing_left(self) -> None:
+        wait_until(lambda: not self.containers())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def shell(engine: Engine, image: str, work: Path, tmp_path: Path) -> Iterator[Shell]:
+    made = Shell(engine, image, work, tmp_path)
+    yield made
+    made.assert_nothing_left()
+
+
+def last_line(stderr: bytes) -> str:
+    return stderr.decode().splitlines()[-1]
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+
+
+def test_the_exit_code_is_passed_on(shell: Shell) -> None:
+    done = shell.run("exit 3")
+    assert done.returncode == 3
+    assert last_line(done.stderr) == "gpuenv: the command ended with exit code 3"
+
+
+def test_output_is_the_commands_and_nothing_else(shell: Shell) -> None:
+    done = shell.run("printf 'a\\0b'; printf err >&2")
+    assert (done.returncode, done.stdout) == (0, b"a\0b")
+    first, rest = done.stderr.decode().split("\n", 1)
+    assert first.startswith("gpuenv: cuda10.0-cpu: TensorFlow 1.15.5, Keras 2.2.5, Python 3.6.15; device: CPU")
+    assert rest == "err"
+
+
+def test_input_is_passed_on_and_ends(shell: Shell) -> None:
+    data = os.urandom(5_000_000)
+    done = shell.run("cat > copy; cat copy", stdin=data)
+    assert done.stdout == data
+    assert (shell.work / "copy").read_bytes() == data
+
+
+def test_without_a_command_input_is_read_by_bash(shell: Shell) -> None:
+    done = subprocess.run(
+        shell.argv(), input=b"pwd; exit 4\n", capture_output=True, env=shell.environment, timeout=TIMEOUT_S, check=False
+    )
+    assert (done.returncode, done.stdout) == (4, b"/work\n")
+
+
+def test_input_that_nobody_reads(shell: Shell) -> None:
+    assert shell.run("true", stdin=b"x" * 3_000_000).returncode == 0
+
+
+def test_closed_input(shell: Shell) -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'exec <&-; exec "$@"', "-", *shell.argv("--cmd", "cat; echo end")],
+        capture_output=True,
+        env=shell.environment,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.stdout == b"end\n", done.stderr
+
+
+def test_nobody_reads_the_output(shell: Shell) -> None:
+    """`| head -1` ends an endless command."""
+    process = shell.begin("while true; do echo more || exit; done")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(TIMEOUT_S) == 141
+    process.stderr.close() if process.stderr else None
+
+
+@pytest.fixture
+def stranger(shell: Shell) -> Iterator[dict[str, Any]]:
+    """How to start a process as the user UID, who may use the engine, with a home folder and a copy of the project."""
+    python = shutil.which("python3", path="/usr/bin")
+    if os.getuid() != 0 or python is None or not understands_toml(python):
+        pytest.skip("needs root, and a Python 3.11 or newer that every user may start")
+    with tempfile.TemporaryDirectory(prefix="gpuenv-home-") as folder:
+        for part in ("src", "envs"):
+            shutil.copytree(paths.project_root() / part, Path(folder) / part)
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            os.chown(path, UID, UID)
+        shell.python = python
+        shell.environment.update(HOME=folder, PYTHONPATH=f"{folder}/src")
+        group = Path(shell.engine.url.removeprefix("unix://")).stat().st_gid
+        yield {"user": UID, "group": UID, "extra_groups": [group]}
+    for volume in containers.volumes(UID):
+        remove_volume(shell.engine, volume.source)
+
+
+def understands_toml(python: str) -> bool:
+    return subprocess.run([python, "-c", "import tomllib"], capture_output=True, check=False).returncode == 0
+
+
+def test_files_belong_to_the_caller(shell: Shell, stranger: dict[str, Any]) -> None:
+    done = shell.run("touch made; touch ~/.keras/x ~/.nv/x && id -u && id -g", **stranger)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{UID}\n{UID}\n".encode()
+    made = (shell.work / "made").stat()
+    assert (made.st_uid, made.st_gid) == (UID, UID)
+
+
+def test_the_caller_has_a_name_at_a_prompt(shell: Shell, stranger: dict[str, Any]) -> None:
+    screen = Screen(shell, **stranger)
+    try:
+        screen.read_until("(cuda10.0-cpu) /work$ ")
+        screen.type("whoami\n")
+        screen.read_until(f"whoami\r\nuser{UID}\r\n")
+    finally:
+        screen.close()
+
+
+def remove_volume(engine: Engine, name: str) -> None:
+    # The engine lets go of it a moment after the container is gone.
+    wait_until(lambda: was_removed(engine, name))
+
+
+def was_removed(engine: Engine, volume: str) -> bool:
+    from docker.errors import APIError
+
+    try:
+        engine.client().api.remove_volume(volume)
+    except APIError as error:
+        return bool(error.status_code == 404)
+    return True
+
+
+def test_a_work_folder_of_somebody_else(shell: Shell, stranger: dict[str, Any]) -> None:
+    os.chown(shell.work, 0, 0)
+    done = shell.run("true", **stranger)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr.decode()
+    assert "next:" in done.stderr.decode()
+
+
+def test_a_missing_work_folder(shell: Shell) -> None:
+    shell.environment["GPUENV_WORK"] = f"{shell.work}/missing"
+    done = shell.run("true")
+    assert done.returncode == 2
+    assert "does not exist" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_signals_are_passed_on(shell: Shell, number: signal.Signals) -> None:
+    process = shell.begin(f"trap 'echo got; exit 7' {number.name}; echo armed; sleep 600 & wait")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"armed\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert out == b"got\n"
+    assert process.returncode == 7, err
+
+
+def test_ctrl_c_reaches_the_program_that_bash_waits_for(shell: Shell) -> None:
+    process = shell.begin("sleep 600; echo not reached")
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert (out, process.returncode) == (b"", 130)
+    assert last_line(err) == "gpuenv: the command ended with exit code 130 (SIGINT)"
+
+
+def test_a_command_that_ignores_ctrl_c_is_killed_in_the_end(shell: Shell) -> None:
+    process = shell.begin("trap '' INT; echo armed; sleep 600")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"armed\n"
+    deadline = time.monotonic() + TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 137
+    assert "press Ctrl-C once more" in err.decode()
+
+
+def test_kill_9_leaves_no_container(shell: Shell) -> None:
+    process = shell.begin("sleep 600")
+    assert len(shell.containers()) == 1
+    process.kill()
+    process.communicate(timeout=TIMEOUT_S)
+    shell.assert_nothing_left()
+
+
+def test_kill_9_of_everything_is_swept_up_by_the_next(shell: Shell) -> None:
+    """Our process and its watcher die at once: then the next shell removes what they left."""
+    process = shell.begin("sleep 600")
+    watcher = next(pid for pid in all_processes() if is_watcher(pid, shell.containers()[0].lstrip("/")))
+    os.kill(watcher, signal.SIGKILL)
+    process.kill()
+    process.communicate(timeout=TIMEOUT_S)
+    assert len(shell.containers()) == 1
+    assert shell.run("true").returncode == 0
+    shell.assert_nothing_left()
+
+
+def all_processes() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def is_watcher(pid: int, name: str) -> bool:
+    words = processes.command_line(pid)
+    return any("reaper_main" in word for word in words) and any(name in word for word in words)
+
+
+def test_two_at_once(shell: Shell) -> None:
+    first, second = shell.begin("sleep 0.2; echo one"), shell.begin("sleep 0.2; echo two")
+    outputs = [process.communicate(timeout=TIMEOUT_S)[0] for process in (first, second)]
+    assert outputs == [b"one\n", b"two\n"]
+
+
+@needs_root
+def test_a_read_only_home(shell: Shell) -> None:
+    shell.environment["HOME"] = "/proc/1"
+    done = shell.run("echo fine")
+    assert (done.returncode, done.stdout) == (0, b"fine\n"), done.stderr
+
+
+def test_bad_gpus(shell: Shell) -> None:
+    shell.environment["GPUENV_GPUS"] = "one"
+    done = shell.run("true")
+    assert done.returncode == 2
+    assert "GPUS=one" in done.stderr.decode()
+
+
+class Screen:
+    """A terminal with gpu-shell in it."""
+
+    def __init__(self, shell: Shell, **options: Any) -> None:
+        self.leader, follower = pty.openpty()
+        self.process = subprocess.Popen(
+            shell.argv(),
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env=shell.environment,
+            start_new_session=True,
+            **options,
+        )
+        self.follower = follower
+        self.text = ""
+
+    def read_until(self, expected: str) -> str:
+        os.set_blocking(self.leader, False)
+        deadline = time.monotonic() + TIMEOUT_S
+        while expected not in self.text:
+            assert time.monotonic() < deadline, self.text
+            try:
+                self.text += os.read(self.leader, 4096).decode()
+            except BlockingIOError:
+                time.sleep(0.02)
+        before, self.text = self.text.split(expected, 1)
+        return before
+
+    def type(self, text: str) -> None:
+        os.write(self.leader, text.encode())
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.leader)
+        os.close(self.follower)
+
+
+@pytest.fixture
+def screen(shell: Shell) -> Iterator[Screen]:
+    made = Screen(shell)
+    yield made
+    made.close()
+
+
+def test_a_prompt(screen: Screen) -> None:
+    import termios
+
+    before = termios.tcgetattr(screen.follower)
+    screen.read_until("(cuda10.0-cpu) /work")
+    screen.type("echo $((6*7)); stty size\n")
+    screen.read_until("42\r\n")
+    # Ctrl-P is not held back by the engine, and Ctrl-C ends a program, not the shell.
+    screen.type("\x10\x10")
+    screen.read_until("stty size")
+    screen.type("\x15sleep 600\n")
+    screen.read_until("sleep 600\r\n")
+    screen.type("\x03")
+    screen.read_until("^C")
+    screen.type("exit 5\n")
+    assert screen.process.wait(TIMEOUT_S) == 5
+    screen.read_until("the shell ended with exit code 5")
+    assert termios.tcgetattr(screen.follower) == before
+
+
+def test_the_size_of_the_terminal(screen: Screen) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    screen.read_until("(cuda10.0-cpu) /work")
+    fcntl.ioctl(screen.leader, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+    screen.process.send_signal(signal.SIGWINCH)
+
+    def has_size() -> bool:
+        screen.type("stty size\n")
+        screen.read_until("stty size\r\n")
+        return "33 99" in screen.read_until("(cuda10.0-cpu)")
+
+    wait_until(has_size)
+    screen.type("exit\n")
+    assert screen.process.wait(TIMEOUT_S) == 0
+
+
+def test_the_terminal_is_gone(screen: Screen, shell: Shell) -> None:
+    """SIGTERM, which bash ignores at a prompt, ends the shell all the same."""
+    screen.read_until("(cuda10.0-cpu) /work")
+    screen.process.send_signal(signal.SIGTERM)
+    assert screen.process.wait(TIMEOUT_S) == 128 + signal.SIGHUP
+    shell.assert_nothing_left()
+
+
+def test_kill_9_at_a_prompt_gives_the_terminal_back(screen: Screen, shell: Shell) -> None:
+    import termios
+
+    before = termios.tcgetattr(screen.follower)
+    screen.read_until("(cuda10.0-cpu) /work")
+    assert termios.tcgetattr(screen.follower) != before
+    screen.process.kill()
+    wait_until(lambda: termios.tcgetattr(screen.follower) == before)
+    shell.assert_nothing_left()

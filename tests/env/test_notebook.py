@@ -1,0 +1,26 @@
+"""Group notebook: what course work is done in."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuenv.errors import CheckError
+from gpuenv.target import Connection
+
+
+@pytest.mark.check("notebook/plot")
+def test_notebook_with_a_plot_runs_in_the_targets_kernel(connection: Connection) -> None:
+    """Fails: broken kernel (one that starts another Python, or none)."""
+    found = connection.program("notebook")
+    if "image/png" not in found["types"] or found["plot_bytes"] < 1000:
+        raise CheckError(
+            f"the notebook ran, but shows no plot (outputs: {', '.join(found['types']) or 'none'})",
+            "%matplotlib inline does not work: ipykernel and matplotlib do not fit",
+            "make gpu-shell CMD='jupyter kernelspec list'",
+        )
+    if found["kernel_prefix"] != found["prefix"]:
+        raise CheckError(
+            f"the kernel runs in {found['kernel_prefix']}, not in {found['prefix']}",
+            "the kernel specification names another Python",
+            "make gpu-shell CMD='jupyter kernelspec list'",
+        )

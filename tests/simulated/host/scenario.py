@@ -1,0 +1,171 @@
+"""What a simulated host has: devices, a driver, and what is wrong with it. Read from ``scenarios/*.toml``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.errors import UsageError
+from gpuenv.schema import Table, load_table
+
+FOLDER = Path(__file__).resolve().parent / "scenarios"
+#: ``none`` also where versions differ or devices are hidden: those are facts, not faults of the simulation's parts.
+FAULTS = ("none", "no-hook", "no-ldconfig", "no-uvm")
+#: NVML's names of product lines, which NVIDIA_REQUIRE_CUDA may ask for.
+BRANDS = ("geforce", "quadro", "tesla", "titan")
+VISIBLE = ("all", "none")
+SUFFIX = " (simulated)"
+_UUID = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: The programs in C have room for so many (scenario.h).
+_NAME = re.compile(r"[\w /-]{1,60}")
+_MAX_DEVICES = 16
+
+
+@dataclass(frozen=True)
+class Device:
+    """One GPU. ``number`` is that of its node, ``/dev/nvidia0``; ``memory_mib`` in MiB."""
+
+    number: int
+    name: str
+    uuid: str
+    brand: str
+    compute_capability: str
+    memory_mib: int
+    multiprocessors: int
+
+    @property
+    def shown_name(self) -> str:
+        """The name that every program shows, so that nobody takes a report for that of a real GPU."""
+        return self.name + SUFFIX
+
+    @property
+    def bus_id(self) -> str:
+        """The PCI address, as NVML writes it."""
+        return f"00000000:00:{4 + self.number:02X}.0"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One simulated host. ``driver`` is the kernel module's version, ``library`` that of libcuda and NVML.
+
+    ``cuda`` is the newest CUDA that the driver serves; ``visible_devices`` is what the site sets
+    NVIDIA_VISIBLE_DEVICES to (``all``: what the container asks for).
+    """
+
+    name: str
+    summary: str
+    driver: str
+    library: str
+    cuda: str
+    visible_devices: str
+    fault: str
+    devices: tuple[Device, ...]
+
+    @property
+    def has_hook(self) -> bool:
+        """Whether the engine knows ``--gpus``."""
+        return self.fault != "no-hook"
+
+    @property
+    def cuda_number(self) -> int:
+        """What cuDriverGetVersion says: 11000 for 11.0."""
+        major, minor = self.cuda.split(".")
+        return int(major) * 1000 + int(minor) * 10
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The names of the device nodes in ``/dev``."""
+        common = ("nvidiactl",) if self.fault == "no-uvm" else ("nvidiactl", "nvidia-uvm")
+        return (*common, *(f"nvidia{device.number}" for device in self.devices))
+
+
+def list_names() -> list[str]:
+    """The names of all scenarios."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def find_scenario(name: str) -> Scenario:
+    """The scenario called ``name``. Raises UsageError for an unknown one."""
+    if name not in list_names():
+        raise UsageError(f"there is no scenario {name!r}", f"known: {', '.join(list_names())}", f"look into {FOLDER}")
+    return load_scenario(FOLDER / f"{name}.toml")
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read and validate one file. Raises DataError naming file, key and expectation."""
+    table = load_table(path)
+    scenario = Scenario(
+        name=path.stem,
+        summary=table.text("summary"),
+        driver=table.version("driver"),
+        library=table.version("library"),
+        cuda=table.text("cuda", re.compile(r"\d+\.\d"), 'a CUDA version such as "11.0"'),
+        visible_devices=_one_of(table, "visible_devices", VISIBLE),
+        fault=_one_of(table, "fault", FAULTS),
+        devices=_numbered(table.tables("device", _read_device)),
+    )
+    table.close()
+    if len({device.uuid for device in scenario.devices}) != len(scenario.devices):
+        raise table.error("device", "expected a uuid of its own for each")
+    if len(scenario.devices) > _MAX_DEVICES:
+        raise table.error("device", f"expected at most {_MAX_DEVICES}")
+    return scenario
+
+
+def render_text(scenario: Scenario) -> str:
+    """The form that the programs in C and the hook read: fields separated by tabs, in the order of scenario.c."""
+    lines = [
+        ("driver", scenario.driver),
+        ("library", scenario.library),
+        ("cuda", str(scenario.cuda_number)),
+        ("visible_devices", scenario.visible_devices),
+        ("fault", scenario.fault),
+    ]
+    lines += [_device_line(device) for device in scenario.devices]
+    return "".join("\t".join(fields) + "\n" for fields in lines)
+
+
+def render_proc(scenario: Scenario) -> dict[str, str]:
+    """The files of ``/proc/driver/nvidia``: path below it -> text."""
+    files = {
+        "version": f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {scenario.driver}  SIMULATED by the tests of "
+        "gpuenv\nGCC version:  none: there is no kernel module\n"
+    }
+    for device in scenario.devices:
+        # The kernel's address has a shorter domain than NVML's: 0000:00:04.0.
+        address = device.bus_id[4:].lower()
+        files[f"gpus/{address}/information"] = (
+            f"Model: \t\t {device.shown_name}\nGPU UUID: \t {device.uuid}\nBus Type: \t PCIe\n"
+            f"Bus Location: \t {address}\nDevice Minor: \t {device.number}\n"
+        )
+    return files
+
+
+def _device_line(device: Device) -> tuple[str, ...]:
+    major, minor = device.compute_capability.split(".")
+    numbers = (major, minor, str(device.memory_mib), str(device.multiprocessors))
+    return ("device", str(device.number), device.uuid, device.bus_id, *numbers, device.brand, device.shown_name)
+
+
+def _read_device(table: Table) -> Device:
+    return Device(
+        number=-1,
+        name=table.text("name", _NAME, "a product's name of at most 60 letters"),
+        uuid=table.text("uuid", _UUID, "GPU- and a UUID in lower case"),
+        brand=_one_of(table, "brand", BRANDS),
+        compute_capability=table.text("compute_capability", re.compile(r"\d+\.\d"), 'a capability such as "7.5"'),
+        memory_mib=table.count("memory_mib"),
+        multiprocessors=table.count("multiprocessors"),
+    )
+
+
+def _numbered(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    return tuple(Device(**{**vars(device), "number": number}) for number, device in enumerate(devices))
+
+
+def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
+    value = table.text(key)
+    if value not in known:
+        raise table.error(key, f"expected one of {', '.join(known)}, found {value!r}")
+    return value

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import subprocess
+import sys
+import types
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv import harness, report, targets, variants
+from gpuenv.engine import Engine
+from gpuenv.errors import BuildError, CheckError, HostError, UsageError
+from gpuenv.gpu import HostGpus
+from gpuenv.report import Outcome
+from gpuenv.target import Plan, Target, save_plan
+
+ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
+CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
+GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
+PASSED = Outcome("training/xor", "cuda10.0-cpu", "training", "passed", "", "", "n", 1.0, 1.0)
+FAILED = dataclasses.replace(PASSED, outcome="failed")
+SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
+
+
+def arguments(**change: str | None) -> argparse.Namespace:
+    names = ("variant", "flavor", "engine", "base", "cuda_lock", "sources_dir", "target", "jobs", "require_gpu")
+    return argparse.Namespace(**{**dict.fromkeys(names), **change})
+
+
+@pytest.mark.parametrize(("text", "jobs"), [(None, 1), ("1", 1), ("8", 8)])
+def test_jobs(text: str | None, jobs: int) -> None:
+    assert harness.parse_jobs(text) == jobs
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
+def test_jobs_that_are_no_number(text: str) -> None:
+    with pytest.raises(UsageError, match="JOBS="):
+        harness.parse_jobs(text)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcomes", "expected"),
+    [
+        (0, (PASSED, SKIPPED), 0),
+        (1, (PASSED, FAILED), 8),
+        # pytest could not finish (interrupted, a broken conftest): whatever is there proves nothing.
+        (2, (PASSED,), 8),
+        (4, (), 8),
+        # Nothing was tested: never green.
+        (0, (SKIPPED,), 8),
+        (0, (), 8),
+        # pytest calls a skip without "not tested" a success; the results do not.
+        (0, (PASSED, FAILED), 8),
+    ],
+)
+def test_exit_code(code: int, outcomes: tuple[Outcome, ...], expected: int) -> None:
+    assert harness.verdict(code, outcomes) == expected
+
+
+def test_a_required_gpu_needs_a_gpu_target() -> None:
+    harness.refuse_gpu_without_target(Plan("r", (CPU, GPU), require_gpu=True))
+    harness.refuse_gpu_without_target(Plan("r", (CPU,), require_gpu=None))
+    with pytest.raises(CheckError, match="no gpu target") as caught:
+        harness.refuse_gpu_without_target(Plan("r", (CPU,), require_gpu=True))
+    assert "FLAVOR=gpu" in caught.value.next_step
+
+
+def test_one_target_stays_in_one_process() -> None:
+    argv = harness.pytest_argv(Path("p"), Path("r"), Path("j.xml"), jobs=2)
+    assert argv[-4:] == ["-n", "2", "--dist", "loadgroup"]
+    assert "-n" not in harness.pytest_argv(Path("p"), Path("r"), Path("j.xml"), jobs=1)
+
+
+def test_broken_unit_tests_stop_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: types.SimpleNamespace(returncode=1))
+    monkeypatch.setattr(harness, "find_engine", lambda _: pytest.fail("it went on"))
+    with pytest.raises(CheckError, match="unit tests fail"):
+        harness.run(arguments())
+
+
+def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = ["/opt/x/docker", "build"], {"DOCKER_HOST": "unix:///run/x.sock", "DOCKER_BUILDKIT": "1", "SECRET": "1"}
+    monkeypatch.setattr(Engine, "build_prefix", lambda _: prefix)
+    monkeypatch.setenv("PATH", "/bin")
+    environment = harness.pytest_environment(ENGINE)
+    assert environment["DOCKER_HOST"] == "unix:///run/x.sock"
+    assert environment["PATH"] == "/opt/x:/bin"
+    assert "SECRET" not in environment
+    assert harness.pytest_environment(None) == dict(os.environ)
+
+
+@pytest.mark.parametrize(("text", "expected"), [(None, None), ("1", True), ("0", False)])
+def test_plan_says_what_is_required(text: str | None, expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.gpu, "host_gpus", lambda: HostGpus("450.1"))
+    monkeypatch.setattr(harness.targets, "list_images", lambda *_: (CPU,))
+    monkeypatch.setattr(harness.targets, "list_venvs", lambda _: ())
+    plan = harness.make_plan(arguments(require_gpu=text), ENGINE)
+    assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU,))
+    assert plan.engine is not None
+    assert plan.engine["url"] == ENGINE.url
+    assert harness.make_plan(arguments(), None).engine is None
+
+
+# --- which targets -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `gpuenv.images.plan` answers."""
+    answers: list[Any] = []
+    module = types.ModuleType("gpuenv.images")
+    module.plan = lambda *_: answers  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gpuenv.images", module)
+    monkeypatch.setattr("gpuenv.images", module, raising=False)
+    return answers
+
+
+def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) -> Any:
+    lock = types.SimpleNamespace(label="simulated" if simulated else "genuine")
+    variant = variants.find_variant("cuda10.0")
+    return types.SimpleNamespace(variant=variant, flavor=flavor, cuda_lock=lock, reason_not=reason)
+
+
+def test_images_that_exist_and_do_not(planned: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    built = types.SimpleNamespace(id="sha256:1")
+    monkeypatch.setattr("gpuenv.image.ensure_image", lambda *_a, **_k: built)
+    planned += [plan_of("cpu"), plan_of("gpu", simulated=True), plan_of("gpu", reason="no source answers")]
+    cpu, simulated, missing = targets.list_images(arguments(), ENGINE)
+    assert (cpu.identity, cpu.image, cpu.cuda) == ("cuda10.0-cpu", "sha256:1", "none")
+    assert (simulated.identity, simulated.cuda) == ("cuda10.0-gpu-simulated", "simulated")
+    assert (missing.missing, missing.is_required) == ("no source answers", False)
+
+
+def test_an_image_asked_for_by_name_has_to_be_there(planned: list[Any]) -> None:
+    planned += [plan_of("gpu", reason="no source answers")]
+    (missing,) = targets.list_images(arguments(flavor="gpu"), ENGINE)
+    assert missing.is_required
+
+
+def test_a_build_that_fails_is_a_failure_of_that_target(planned: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object, **_keywords: object) -> None:
+        raise BuildError("it broke", "a wheel is corrupt", "try again")
+
+    monkeypatch.setattr("gpuenv.image.ensure_image", fail)
+    planned += [plan_of("cpu")]
+    (target,) = targets.list_images(arguments(), ENGINE)
+    assert (target.missing, target.is_required) == ("it broke: a wheel is corrupt", True)
+
+
+def test_virtual_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuenv.venv_env.ensure_venv", lambda variant: Path("/v") / variant.name)
+    found = targets.list_venvs(arguments())
+    assert sorted((one.identity, one.prefix) for one in found) == [
+        ("cuda10.0-venv", "/v/cuda10.0"),
+        ("cuda9.0-venv", "/v/cuda9.0"),
+    ]
+    (gpu,) = targets.list_venvs(arguments(variant="cuda9.0", flavor="gpu"))
+    assert gpu.is_required
+    assert gpu.missing == "a virtual environment has no gpu flavor"
+
+
+def test_a_host_without_python_for_a_virtual_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_variant: object) -> None:
+        raise HostError("no Python 3.6", "none was found", "install one")
+
+    monkeypatch.setattr("gpuenv.venv_env.ensure_venv", fail)
+    (target,) = targets.list_venvs(arguments(variant="cuda9.0"))
+    assert target.missing == "no Python 3.6: none was found"
+
+
+# --- the checks' own machinery, in a pytest of its own ------------------------------------------------
+
+
+def run_checks(folder: Path, plan: Plan, *options: str) -> tuple[int, str, tuple[Outcome, ...]]:
+    """Run the checks on a plan; exit code, what was printed, and the results."""
+    save_plan(plan, folder / "plan.json")
+    argv = harness.pytest_argv(folder / "plan.json", folder / "results.jsonl", folder / "junit.xml", jobs=1)
+    done = subprocess.run([*argv, *options], capture_output=True, text=True, check=False)
+    results = folder / "results.jsonl"
+    return done.returncode, done.stdout, report.parse_results(results.read_text()) if results.exists() else ()
+
+
+def test_missing_targets_are_not_tested_or_failures(tmp_path: Path) -> None:
+    missing = dataclasses.replace(GPU, missing="no source answers")
+    required = dataclasses.replace(CPU, missing="it broke", is_required=True)
+    code, text, outcomes = run_checks(tmp_path, Plan("r", (missing, required)))
+    assert code == 1
+    assert [(one.target, one.outcome, one.reason) for one in outcomes] == [
+        ("cuda10.0-gpu", "skipped", "no source answers"),
+        ("cuda10.0-cpu", "failed", ""),
+    ]
+    assert outcomes[1].why.startswith("cuda10.0-cpu was asked for and is not there\n  cause: it broke\n  next:  ")
+    assert "1 failed, 1 skipped" in text
+    names = {case.get("name") for case in ET.parse(tmp_path / "junit.xml").iter("testcase")}
+    assert names == {"test_target_is_there[cuda10.0-gpu]", "test_target_is_there[cuda10.0-cpu]"}
+
+
+def test_gpu_checks_are_not_tested_without_a_driver(tmp_path: Path) -> None:
+    code, _, outcomes = run_checks(tmp_path, Plan("r", (GPU,)), "-k", "test_gpu")
+    assert code == 0
+    assert outcomes
+    assert {(one.group, one.outcome, one.reason) for one in outcomes} == {
+        ("gpu", "skipped", "no NVIDIA driver on this host")
+    }
+    assert harness.verdict(code, outcomes) != 0
+
+
+def test_a_required_gpu_fails_in_one_readable_line(tmp_path: Path) -> None:
+    code, text, outcomes = run_checks(tmp_path, Plan("r", (GPU,), require_gpu=True), "-k", "test_gpu")
+    assert code == 1
+    failed = [one for one in outcomes if one.outcome == "failed"]
+    assert [one.check for one in failed] == ["gpu/driver"]
+    assert failed[0].what == "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host"
+    assert "Traceback" not in text
+
+
+def test_cpu_targets_have_no_gpu_checks(tmp_path: Path) -> None:
+    code, _, outcomes = run_checks(tmp_path, Plan("r", (CPU,)), "-k", "test_gpu")
+    assert (code, outcomes) == (5, ())
+
+
+def test_checks_without_a_plan_say_what_to_run() -> None:
+    command = [sys.executable, "-m", "pytest", "tests/env"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "make test-env" in done.stderr
+
+
+def test_every_check_has_an_id_and_ids_are_unique(tmp_path: Path) -> None:
+    plan = Plan("r", (CPU, GPU, dataclasses.replace(CPU, identity="v", kind="venv", prefix="/v")))
+    save_plan(plan, tmp_path / "plan.json")
+    argv = harness.pytest_argv(tmp_path / "plan.json", tmp_path / "r", tmp_path / "j.xml", jobs=1)
+    done = subprocess.run([*argv, "--collect-only"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    ids = [line for line in done.stdout.splitlines() if "::" in line]
+    assert len(ids) == len(set(ids)) > 100
+    # Target by target: no container is started twice, none waits.
+    order = [next(one.identity for one in plan.targets if f"[{one.identity}" in line) for line in ids]
+    assert [name for name, before in zip(order, ["", *order]) if name != before] == [t.identity for t in plan.targets]
