@@ -17,6 +17,8 @@ _PODMAN_STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP \d+/\d+: (?P<what>(?:FROM|RUN|
 #: Enough for pip's report of a wrong hash and what led to it.
 KEPT_LINES = 200
 SHOWN_LINES = 6
+#: A step that takes less is not worth a line (seconds).
+SHOWN_S = 1.0
 
 
 class StepReader:
@@ -37,6 +39,8 @@ class StepReader:
         end = _END.match(line)
         if end and end["number"] in self._names:
             name = self._names.pop(end["number"])
+            if end["how"] == "DONE" and float((end["time"] or "0s")[:-1]) < SHOWN_S:
+                return None
             how = {"CACHED": "unchanged", "ERROR": "failed"}.get(end["how"], end["time"] or "done")
             return f"  {name}: {how}"
         podman = _PODMAN_STEP.match(line)

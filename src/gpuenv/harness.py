@@ -98,6 +98,8 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     folder = paths.project_root() / "tests" / "env"
     argv = [sys.executable, "-m", "pytest", str(folder), "-p", "no:cacheprovider", "--tb=short", "-q"]
     argv += ["--plan", str(plan_path), "--results", str(results)]
+    # A folder of this run's own: pytest would tidy up those of other runs, of which it may not remove all.
+    argv += [f"--basetemp={results.parent / 'pytest'}"]
     argv += [f"--junit-xml={junit}", "-o", "junit_family=xunit1", "-o", "junit_suite_name=gpuenv"]
     if jobs > 1:
         argv += ["-n", str(jobs), "--dist", "loadgroup"]

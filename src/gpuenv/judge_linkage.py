@@ -27,7 +27,9 @@ def judge_resolved(libraries: Iterable[Mapping[str, Any]]) -> None:
     complaints = [line for library in libraries for line in library["complaints"]]
     if complaints:
         raise CheckError(
-            f"the loader complains: {complaints[0]}", "a library is older than TensorFlow needs (glibc, libstdc++)", REBUILD
+            f"the loader complains: {complaints[0]}",
+            "a library is older than TensorFlow needs (glibc, libstdc++)",
+            REBUILD,
         )
 
 
@@ -83,8 +85,8 @@ def judge_cudnn_version(found: int | None, expected: str, floor: str) -> None:
     """CuDNN is the variant's, and not below the version that TensorFlow was compiled against."""
     if found is None or found < cudnn_number(floor):
         raise CheckError(
-            f"cuDNN says {found}; TensorFlow was compiled against {floor} ({cudnn_number(floor)}) and refuses older ones",
-            "a cuDNN below the floor: every convolution would fail on a GPU",
+            f"cuDNN says {found}; TensorFlow was compiled against {floor} ({cudnn_number(floor)})",
+            "a cuDNN below the floor is refused: every convolution would fail on a GPU",
             REBUILD,
         )
     if found != cudnn_number(expected):
@@ -140,7 +142,7 @@ def judge_gpu_code(found: Mapping[str, list[str]], capability: tuple[str, str]) 
     serves_high = any(one[0] == high[0] and one <= high for one in machine) or any(one <= high for one in portable)
     if not (serves_low and serves_high):
         raise CheckError(
-            f"TensorFlow has code for {', '.join(found['sass']) or 'no GPU'} (PTX {', '.join(found['ptx']) or 'none'}), "
+            f"TensorFlow has code for {', '.join(found['sass']) or 'no GPU'}, PTX {', '.join(found['ptx']) or 'none'}; "
             f"the variant promises {capability[0]} to {capability[1]}",
             "another TensorFlow wheel (a cpu wheel has no GPU code at all)",
             REBUILD,

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             ui.say(f"{target.name}: {len(target.paths)} locks are current")
         return 0
     for target in targets:
-        _update(target, upgrade=args.upgrade)
+        update(target, upgrade=args.upgrade)
     return 0
 
 
@@ -51,10 +51,11 @@ def select_targets(name: str | None) -> list[Target]:
     if name is not None and name not in known:
         raise variants.suggest_known("variant", name, known)
     chosen = known if name is None else [name]
-    return [_tool_target() if each == TOOL else _variant_target(variants.find_variant(each)) for each in chosen]
+    return [_tool_target() if each == TOOL else variant_target(variants.find_variant(each)) for each in chosen]
 
 
-def _update(target: Target, *, upgrade: bool) -> None:
+def update(target: Target, *, upgrade: bool) -> None:
+    """Write the locks of one target that changed. Raises DataError for one that was edited by hand."""
     existing = [path for path in target.paths if path.exists()]
     for path in existing:
         # An edited lock is somebody's intention; it is refused here, before anything is resolved.
@@ -68,7 +69,8 @@ def _update(target: Target, *, upgrade: bool) -> None:
         ui.say(f"{path}: {'unchanged' if is_same else 'written'}")
 
 
-def _variant_target(variant: Variant) -> Target:
+def variant_target(variant: Variant) -> Target:
+    """The locks of both flavors of a variant."""
     return Target(
         name=variant.name,
         paths=tuple(variant.lock_path(flavor) for flavor in FLAVORS),

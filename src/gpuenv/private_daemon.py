@@ -114,6 +114,23 @@ def find_daemon(place: Folders) -> Daemon | None:
     return found if is_running(found, place) else None
 
 
+def forget_stale_numbers(place: Folders) -> None:
+    """Remove the files in which dockerd would take a foreign process, or a dead one, for its own from before.
+
+    It only asks whether a process with that number exists.
+    """
+    alive = processes.find_naming(place.run)
+    for path in (place.pid_file, place.run / "exec" / "containerd" / "containerd.pid"):
+        try:
+            is_stale = int(path.read_text(encoding="utf-8")) not in alive
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            is_stale = True
+        if is_stale:
+            path.unlink(missing_ok=True)
+
+
 def read_record(place: Folders) -> Daemon | None:
     """What was written down last; None if nothing was, or by another version of this program."""
     try:

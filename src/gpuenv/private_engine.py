@@ -19,6 +19,7 @@ from gpuenv.private_daemon import (
     dockerd_argv,
     find_daemon,
     folders,
+    forget_stale_numbers,
     read_record,
     write_record,
 )
@@ -79,19 +80,8 @@ def start() -> Daemon:
         if daemon is not None:
             ui.warn("the private engine does not answer; it is started anew")
             end(daemon)
-        _tidy(place)
         ui.say(f"starting a private Docker daemon (data in {place.data}; `make engine-stop` ends it)")
-        bridge = private_network.bridge_name(place.run)
-        obstacle = private_network.make_bridge(bridge)
-        daemon = _launch(place, None if obstacle else bridge)
-        if not obstacle:
-            subnet = _subnet(daemon)
-            obstacle = private_network.let_out(bridge, subnet)
-            daemon = replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
-            write_record(place, daemon)
-        if obstacle:
-            ui.say(f"containers get no network of their own here and use this machine's ({obstacle})")
-        return daemon
+        return _start(place)
 
 
 def stop() -> bool:
@@ -101,14 +91,37 @@ def stop() -> bool:
         daemon = find_daemon(place)
         if daemon is not None:
             end(daemon)
+        elif processes.find_naming(place.run):
+            # It was killed, and its containers live on: only a daemon can end them properly.
+            end(_start(place))
         _tidy(place)
         return daemon is not None
 
 
+def _start(place: Folders) -> Daemon:
+    """Start it where none runs. What a killed one left in ``/run`` stays: by it dockerd finds old containers."""
+    recorded = read_record(place)
+    bridge = private_network.bridge_name(place.run)
+    private_network.remove(bridge, recorded.subnet if recorded else "")
+    obstacle = private_network.make_bridge(bridge)
+    daemon = _launch(place, None if obstacle else bridge)
+    if not obstacle:
+        subnet = _subnet(daemon)
+        obstacle = private_network.let_out(bridge, subnet)
+        daemon = replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
+        write_record(place, daemon)
+    if obstacle:
+        ui.say(f"containers get no network of their own here and use this machine's ({obstacle})")
+    return daemon
+
+
 def _tidy(place: Folders) -> None:
-    """Remove what a daemon that is gone leaves: rules, bridge, socket, record."""
+    """Remove what a daemon that is gone leaves: rules, bridge, mount, socket, record."""
     recorded = read_record(place)
     private_network.remove(private_network.bridge_name(place.run), recorded.subnet if recorded else "")
+    if place.data.is_mount():
+        # dockerd mounts its data on itself, and forgets to undo that when an earlier one was killed.
+        subprocess.run(["umount", "--recursive", str(place.data)], capture_output=True, check=False)
     shutil.rmtree(place.run, ignore_errors=True)
     place.record.unlink(missing_ok=True)
 
@@ -162,6 +175,7 @@ def _launch(place: Folders, bridge: str | None) -> Daemon:
 def _spawn(place: Folders, bridge: str | None) -> subprocess.Popen[bytes]:
     place.data.mkdir(parents=True, exist_ok=True)
     place.run.mkdir(mode=0o700, exist_ok=True)
+    forget_stale_numbers(place)
     (place.run / "daemon.json").write_text("{}\n", encoding="utf-8")
     # Not every root has the administrators' folders on PATH, and dockerd itself runs containerd and iptables.
     environment = {**os.environ, "PATH": engine_install.search_path()}

@@ -30,3 +30,10 @@ def command_line(pid: int) -> list[str]:
 def is_same(pid: int, began: int) -> bool:
     """Whether ``pid`` is still the process that began at ``began`` (see :func:`start_time`)."""
     return start_time(pid) == began
+
+
+def find_naming(path: Path) -> list[int]:
+    """The processes that have something below ``path`` among their arguments."""
+    beginning = f"{path}/"
+    numbers = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    return [pid for pid in numbers if any(part.startswith(beginning) for part in command_line(pid))]

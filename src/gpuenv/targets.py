@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 
-from gpuenv import ui, variants
+from gpuenv import images, ui, variants, venv_env
 from gpuenv.engine import Engine
 from gpuenv.errors import GpuenvError
+from gpuenv.images import Planned
 from gpuenv.target import Target
-from gpuenv.variants import CudaLock, Variant
+from gpuenv.variants import Variant
 
 
 def list_images(args: argparse.Namespace, engine: Engine) -> tuple[Target, ...]:
     """Every image that was asked for, built if it can be; what cannot be built says why."""
-    from gpuenv import images
-
-    return tuple(
-        _make_image(args, engine, planned.variant, planned.flavor, planned.cuda_lock, planned.reason_not)
-        for planned in images.plan(args, engine)
-    )
+    return tuple(_make_image(args, engine, planned) for planned in images.plan(args, engine))
 
 
-def _make_image(  # noqa: PLR0913, PLR0917
-    args: argparse.Namespace, engine: Engine, variant: Variant, flavor: str, cuda_lock: CudaLock, reason_not: str | None
-) -> Target:
-    from gpuenv import image
-
-    cuda = cuda_lock.label if flavor == "gpu" else "none"
-    blank = Target(image_identity(variant.name, flavor, cuda), "image", variant.name, flavor, cuda)
-    if reason_not is not None:
+def _make_image(args: argparse.Namespace, engine: Engine, planned: Planned) -> Target:
+    name, flavor = planned.variant.name, planned.flavor
+    cuda = planned.cuda_lock.label if flavor == "gpu" else "none"
+    blank = Target(image_identity(name, flavor, cuda), "image", name, flavor, cuda)
+    if planned.reason_not is not None:
         # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
-        return lacking(blank, reason_not, is_required=args.flavor is not None)
+        return lacking(blank, planned.reason_not, is_required=args.flavor is not None)
     try:
-        built = image.ensure_image(
-            engine,
-            variant,
-            flavor,
-            base_choice=args.base,
-            cuda_lock=cuda_lock,
-            sources_dir=Path(args.sources_dir) if args.sources_dir else None,
-        )
+        built = images.ensure(engine, planned, args)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
         return lacking(blank, f"{error.what}: {error.why}", is_required=True)
@@ -70,8 +55,6 @@ def list_venvs(args: argparse.Namespace) -> tuple[Target, ...]:
 
 
 def _make_venv(variant: Variant) -> Target:
-    from gpuenv import venv_env
-
     blank = Target(f"{variant.name}-venv", "venv", variant.name, "cpu")
     try:
         folder = venv_env.ensure_venv(variant)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from simulated.host import scenario, tiny
-from simulated.host.machine import Machine, SimulatedHost, simulated_machine
 
 from gpuenv import gpu
+from simulated.host import scenario, tiny
+from simulated.host.machine import Machine, SimulatedHost, simulated_machine
 
 NEEDED = ("dockerd", "docker", "gcc", "setpriv", "ldd")
 MISSING = [name for name in NEEDED if shutil.which(name) is None]
@@ -26,7 +26,7 @@ pytestmark = [
 
 @dataclass
 class Lab:
-    """A machine with the probe's image in the engines that are used."""
+    """A machine whose engines have the probe's image."""
 
     machine: Machine
     archive: bytes
@@ -34,8 +34,14 @@ class Lab:
     def become(self, name: str) -> SimulatedHost:
         host = self.machine.become(name)
         images = ["docker", "image", "ls", "--quiet", tiny.IMAGE]
-        if not subprocess.run(images, env=host.environment(), capture_output=True, check=True).stdout:
+        if subprocess.run(images, env=host.environment(), capture_output=True, check=True).stdout:
+            return host
+        if host.scenario.has_hook:
             tiny.import_image(self.archive, host.environment())
+        else:
+            # As images reach a simulated host that were built elsewhere.
+            self.machine.copy_image(self.become("v100").url, tiny.IMAGE, has_hook=False)
+            self.machine.become(name)
         return host
 
 

@@ -10,6 +10,7 @@ import pytest
 from gpuenv import judge_linkage as judge
 from gpuenv.containers import Mount
 from gpuenv.errors import CheckError
+from gpuenv.judge_identity import REBUILD
 from gpuenv.report import not_tested
 from gpuenv.target import Connection, Plan, Result, Target
 from gpuenv.target_container import connect
@@ -96,12 +97,10 @@ def test_a_real_driver_wins_over_the_stand_in(
     place = "/usr/lib/x86_64-linux-gnu/libcuda.so.1"
     output = connection.run(f"base64 {judge.STAND_IN}")
     if output.code != 0:
-        raise CheckError(f"there is no {judge.STAND_IN}", output.stderr.strip() or "no message", judge.REBUILD)
+        raise CheckError(f"there is no {judge.STAND_IN}", output.stderr.strip() or "no message", REBUILD)
     driver = tmp_path / "libcuda.so.1"
     driver.write_bytes(base64.b64decode(output.stdout))
     driver.chmod(0o755)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     with connect(target, plan, [Mount(str(driver), place, read_only=True)]) as second:
         found = second.program("linkage_one", "libcuda.so.1")
     judge.judge_driver_wins(found["path"], place)

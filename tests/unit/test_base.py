@@ -152,7 +152,8 @@ def test_the_key_depends_on_every_input(change: int) -> None:
 
 
 def key(inputs: list[str]) -> str:
-    return local_base.content_key(*inputs[:3], inputs[3].encode())
+    codename, python, machine, recipe = inputs
+    return local_base.content_key(codename, python, machine, recipe.encode())
 
 
 def test_the_image_is_labeled_as_local() -> None:

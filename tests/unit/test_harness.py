@@ -8,7 +8,6 @@ import sys
 import types
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +15,10 @@ from gpuenv import harness, report, targets, variants
 from gpuenv.engine import Engine
 from gpuenv.errors import BuildError, CheckError, HostError, UsageError
 from gpuenv.gpu import HostGpus
+from gpuenv.images import Planned
 from gpuenv.report import Outcome
 from gpuenv.target import Plan, Target, save_plan
+from gpuenv.variants import CudaLock
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
@@ -96,9 +97,9 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(("text", "expected"), [(None, None), ("1", True), ("0", False)])
 def test_plan_says_what_is_required(text: str | None, expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness.gpu, "host_gpus", lambda: HostGpus("450.1"))
-    monkeypatch.setattr(harness.targets, "list_images", lambda *_: (CPU,))
-    monkeypatch.setattr(harness.targets, "list_venvs", lambda _: ())
+    monkeypatch.setattr("gpuenv.gpu.host_gpus", lambda: HostGpus("450.1"))
+    monkeypatch.setattr("gpuenv.targets.list_images", lambda *_: (CPU,))
+    monkeypatch.setattr("gpuenv.targets.list_venvs", lambda _: ())
     plan = harness.make_plan(arguments(require_gpu=text), ENGINE)
     assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU,))
     assert plan.engine is not None
@@ -109,26 +110,22 @@ def test_plan_says_what_is_required(text: str | None, expected: bool | None, mon
 # --- which targets -----------------------------------------------------------------------------
 
 
+def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) -> Planned:
+    lock = CudaLock(simulated, (), Path("cuda.lock.toml"))
+    return Planned(variants.find_variant("cuda10.0"), flavor, lock, reason)
+
+
 @pytest.fixture
-def planned(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
     """What `gpuenv.images.plan` answers."""
-    answers: list[Any] = []
-    module = types.ModuleType("gpuenv.images")
-    module.plan = lambda *_: answers  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gpuenv.images", module)
-    monkeypatch.setattr("gpuenv.images", module, raising=False)
+    answers: list[Planned] = []
+    monkeypatch.setattr("gpuenv.images.plan", lambda *_: answers)
     return answers
 
 
-def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) -> Any:
-    lock = types.SimpleNamespace(label="simulated" if simulated else "genuine")
-    variant = variants.find_variant("cuda10.0")
-    return types.SimpleNamespace(variant=variant, flavor=flavor, cuda_lock=lock, reason_not=reason)
-
-
-def test_images_that_exist_and_do_not(planned: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytest.MonkeyPatch) -> None:
     built = types.SimpleNamespace(id="sha256:1")
-    monkeypatch.setattr("gpuenv.image.ensure_image", lambda *_a, **_k: built)
+    monkeypatch.setattr("gpuenv.images.ensure", lambda *_a, **_k: built)
     planned += [plan_of("cpu"), plan_of("gpu", simulated=True), plan_of("gpu", reason="no source answers")]
     cpu, simulated, missing = targets.list_images(arguments(), ENGINE)
     assert (cpu.identity, cpu.image, cpu.cuda) == ("cuda10.0-cpu", "sha256:1", "none")
@@ -136,17 +133,19 @@ def test_images_that_exist_and_do_not(planned: list[Any], monkeypatch: pytest.Mo
     assert (missing.missing, missing.is_required) == ("no source answers", False)
 
 
-def test_an_image_asked_for_by_name_has_to_be_there(planned: list[Any]) -> None:
+def test_an_image_asked_for_by_name_has_to_be_there(planned: list[Planned]) -> None:
     planned += [plan_of("gpu", reason="no source answers")]
     (missing,) = targets.list_images(arguments(flavor="gpu"), ENGINE)
     assert missing.is_required
 
 
-def test_a_build_that_fails_is_a_failure_of_that_target(planned: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_is_a_failure_of_that_target(
+    planned: list[Planned], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_args: object, **_keywords: object) -> None:
         raise BuildError("it broke", "a wheel is corrupt", "try again")
 
-    monkeypatch.setattr("gpuenv.image.ensure_image", fail)
+    monkeypatch.setattr("gpuenv.images.ensure", fail)
     planned += [plan_of("cpu")]
     (target,) = targets.list_images(arguments(), ENGINE)
     assert (target.missing, target.is_required) == ("it broke: a wheel is corrupt", True)

@@ -120,6 +120,32 @@ def test_a_daemon_without_a_record_is_found_by_its_own_file(place: Folders) -> N
         same.kill()
 
 
+@pytest.mark.parametrize("content", ["NUMBER", "", "words"])
+def test_numbers_that_are_not_ours_are_forgotten(
+    place: Folders, process: subprocess.Popen[bytes], content: str
+) -> None:
+    containerd = place.run / "exec/containerd/containerd.pid"
+    containerd.parent.mkdir(parents=True)
+    for path in (place.pid_file, containerd):
+        path.write_text(content.replace("NUMBER", str(process.pid)))
+    private_daemon.forget_stale_numbers(place)
+    assert not place.pid_file.exists()
+    assert not containerd.exists()
+
+
+def test_the_number_of_a_containerd_of_ours_is_kept(place: Folders) -> None:
+    containerd = place.run / "exec/containerd/containerd.pid"
+    containerd.parent.mkdir(parents=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()", f"{place.run}/exec/containerd/containerd.toml"],
+        stdin=subprocess.PIPE,
+    ) as ours:
+        containerd.write_text(str(ours.pid))
+        private_daemon.forget_stale_numbers(place)
+        assert containerd.exists()
+        ours.kill()
+
+
 def test_a_process_that_is_gone_is_no_daemon(place: Folders) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         pid = child.pid
@@ -134,12 +160,26 @@ def test_a_zombie_counts_as_gone() -> None:
         assert processes.start_time(child.pid) is None
 
 
+def test_processes_are_found_by_what_they_are_given(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()", f"{tmp_path}/x.sock"], stdin=subprocess.PIPE
+    ) as child:
+        assert processes.find_naming(tmp_path) == [child.pid]
+        assert processes.find_naming(tmp_path / "x") == []
+        child.kill()
+
+
 def test_a_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:
     program = tmp_path / "a) S (b"
     program.symlink_to("/bin/sleep")
+    before = processes.start_time(os.getpid())
     with subprocess.Popen([program, "60"]) as child:
-        assert processes.start_time(child.pid) == processes.start_time(child.pid) != 0
+        began = processes.start_time(child.pid)
         child.kill()
+    assert began is not None
+    assert before is not None
+    # Within the 1000 s (100 ticks each) that no test run takes.
+    assert 0 <= began - before < 100_000
 
 
 def test_ending_tries_politely_first(process: subprocess.Popen[bytes]) -> None:

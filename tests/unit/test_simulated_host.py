@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+
+from gpuenv import gpu
+from gpuenv.errors import DataError, UsageError
 from simulated.host import daemon, scenario, selection, tiny
 from simulated.host.hook import inside
 from simulated.host.requirements import InvalidExpressionError, find_problem
 from simulated.host.selection import HookError
-
-from gpuenv import gpu
-from gpuenv.errors import DataError, UsageError
 
 NAMES = scenario.list_names()
 V100 = (scenario.FOLDER / "v100.toml").read_text(encoding="utf-8")
@@ -136,7 +136,7 @@ def test_a_container_that_asks_for_no_gpu_is_left_alone(environment: dict[str, s
 
 @pytest.mark.parametrize("wanted", ["2", "0,7", "GPU-5e1f0002", "-1"])
 def test_an_unknown_device_is_refused(wanted: str) -> None:
-    with pytest.raises(HookError, match="device error: .*: unknown device"):
+    with pytest.raises(HookError, match=r"device error: .*: unknown device"):
         decide("two-t4", NVIDIA_VISIBLE_DEVICES=wanted)
 
 
@@ -218,7 +218,7 @@ def test_a_requirement_that_cannot_be_read_is_refused(expression: str) -> None:
 
 def test_requirements_count_for_every_visible_device_unless_disabled() -> None:
     asked = {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_REQUIRE_ARCH": "arch>=8.0"}
-    with pytest.raises(HookError, match="requirement error: unsatisfied condition: arch>=8.0"):
+    with pytest.raises(HookError, match=r"requirement error: unsatisfied condition: arch>=8\.0"):
         decide("two-t4", **asked)
     assert decide("two-t4", **asked, NVIDIA_DISABLE_REQUIRE="1") is not None
     assert decide("two-t4", **{**asked, "NVIDIA_VISIBLE_DEVICES": "none"}) is not None

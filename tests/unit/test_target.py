@@ -100,7 +100,7 @@ def test_container_has_no_network_and_a_read_only_root(tmp_path: Path) -> None:
 
 
 def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target_container.gpu, "device_requests", lambda *_: [{"Count": -1}])
+    monkeypatch.setattr("gpuenv.gpu.device_requests", lambda *_: [{"Count": -1}])
 
     def requests(target: Target, driver: str | None) -> object:
         plan = Plan("r1", (target,), host_driver=driver)

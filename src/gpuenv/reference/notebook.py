@@ -8,7 +8,8 @@ import tempfile
 from common import emit
 
 CELLS = (
-    "%matplotlib inline\nimport numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt\nimport seaborn as sns",
+    "%matplotlib inline\nimport numpy as np\nimport pandas as pd\nimport matplotlib.pyplot as plt",
+    "import seaborn as sns\nsns.set()",
     "x = np.linspace(0, 6, 50)\nframe = pd.DataFrame({'x': x, 'sin': np.sin(x)})\nframe.describe()",
     "plt.plot(frame['x'], frame['sin'])\nplt.title('a plot')\nplt.show()",
     "import sys\nprint(sys.prefix)",

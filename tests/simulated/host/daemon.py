@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,8 +28,7 @@ def running(folder: Path, bin_folder: Path | None) -> Iterator[str]:
     Its containers have no network: a bridge of its own would meddle with the machine's firewall.
     """
     # The path of a Unix socket may have at most 107 bytes, which a test's folder easily exceeds.
-    run = Path("/run") / f"gpuenv-simulated-{os.getpid()}-{folder.name}"
-    run.mkdir(mode=0o700)
+    run = Path(tempfile.mkdtemp(prefix="gpuenv-simulated-", dir="/run"))
     try:
         process = _spawn(folder, run, bin_folder)
         try:
@@ -79,14 +79,19 @@ def _wait_until_ready(folder: Path, run: Path, process: subprocess.Popen[bytes])
     url = f"unix://{run}/docker.sock"
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            ping(Endpoint(url, "the simulated host"))
-        except UnreachableError:
-            time.sleep(0.1)
-        else:
+        if _answers(url):
             return url
+        time.sleep(0.1)
     tail = (folder / "dockerd.log").read_text(encoding="utf-8", errors="replace")[-2000:]
     raise EngineError("the Docker daemon of the simulated host does not start", tail, "run the tests as root")
+
+
+def _answers(url: str) -> bool:
+    try:
+        ping(Endpoint(url, "the simulated host"))
+    except UnreachableError:
+        return False
+    return True
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -209,35 +209,101 @@ int cuDeviceComputeCapability(int *major, int *minor, int device)
     return status;
 }
 
-/* The attributes that programs look at before they use a device; the numbers are NVIDIA's CU_DEVICE_ATTRIBUTE_*. */
+/* NVIDIA's CU_DEVICE_ATTRIBUTE_* of CUDA 11.0 have these numbers; those not below are 0, "no" for most. */
+enum { FIRST_ATTRIBUTE = 1, LAST_ATTRIBUTE = 118 };
+
+/* The limits of compute capability 6.0 to 8.6 have these in common. TensorFlow aborts when it cannot read one. */
+static const struct {
+    int attribute;
+    int value;
+} LIMITS[] = {
+    {1, 1024},       /* threads per block */
+    {2, 1024},       /* block dimensions */
+    {3, 1024},
+    {4, 64},
+    {5, 2147483647}, /* grid dimensions */
+    {6, 65535},
+    {7, 65535},
+    {8, 49152},      /* bytes of shared memory per block */
+    {9, 65536},      /* bytes of constant memory */
+    {10, 32},        /* threads per warp */
+    {11, 2147483647}, /* bytes of pitch */
+    {12, 65536},     /* registers per block */
+    {13, 1380000},   /* clock rate, kHz */
+    {14, 512},       /* texture alignment */
+    {19, 1},         /* can map host memory */
+    {31, 1},         /* concurrent kernels */
+    {36, 877000},    /* memory clock rate, kHz */
+    {37, 4096},      /* bits of the memory bus */
+    {39, 2048},      /* threads per multiprocessor */
+    {41, 1},         /* unified addressing */
+    {81, 98304},     /* bytes of shared memory per multiprocessor */
+    {82, 65536},     /* registers per multiprocessor */
+};
+
+static int limit_of(int attribute)
+{
+    size_t place;
+
+    for (place = 0; place < sizeof LIMITS / sizeof LIMITS[0]; ++place)
+        if (LIMITS[place].attribute == attribute)
+            return LIMITS[place].value;
+    return 0;
+}
+
 int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     int status = check_device(value, device);
 
     if (status != CUDA_SUCCESS)
         return status;
+    if (attribute < FIRST_ATTRIBUTE || attribute > LAST_ATTRIBUTE)
+        return CUDA_ERROR_INVALID_VALUE;
     switch (attribute) {
-    case 1: /* MAX_THREADS_PER_BLOCK */
-        *value = 1024;
-        return CUDA_SUCCESS;
-    case 10: /* WARP_SIZE */
-        *value = 32;
-        return CUDA_SUCCESS;
-    case 16: /* MULTIPROCESSOR_COUNT */
+    case 16:
         *value = visible[device]->multiprocessors;
-        return CUDA_SUCCESS;
-    case 20: /* COMPUTE_MODE: default */
-        *value = 0;
-        return CUDA_SUCCESS;
-    case 75: /* COMPUTE_CAPABILITY_MAJOR */
+        break;
+    case 75:
         *value = visible[device]->major;
-        return CUDA_SUCCESS;
-    case 76: /* COMPUTE_CAPABILITY_MINOR */
+        break;
+    case 76:
         *value = visible[device]->minor;
-        return CUDA_SUCCESS;
+        break;
     default:
-        return CUDA_ERROR_NOT_SUPPORTED;
+        *value = limit_of(attribute);
     }
+    return CUDA_SUCCESS;
+}
+
+/* There is no context, since none can be made, and none can be left. TensorFlow aborts when these three fail. */
+int cuCtxGetCurrent(void **context)
+{
+    if (!is_initialized)
+        return CUDA_ERROR_NOT_INITIALIZED;
+    if (context == NULL)
+        return CUDA_ERROR_INVALID_VALUE;
+    *context = NULL;
+    return CUDA_SUCCESS;
+}
+
+int cuCtxSetCurrent(void *context)
+{
+    if (!is_initialized)
+        return CUDA_ERROR_NOT_INITIALIZED;
+    return context == NULL ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+}
+
+int cuDevicePrimaryCtxGetState(int device, unsigned int *flags, int *is_active)
+{
+    int status = check_device(flags, device);
+
+    if (status == CUDA_SUCCESS && is_active == NULL)
+        status = CUDA_ERROR_INVALID_VALUE;
+    if (status == CUDA_SUCCESS) {
+        *flags = 0;
+        *is_active = 0;
+    }
+    return status;
 }
 
 static int find_error(int code, size_t *place)

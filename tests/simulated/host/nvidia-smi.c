@@ -136,63 +136,68 @@ static void print_table_head(const char *driver, int cuda)
 
 static void print_table_row(const struct facts *facts)
 {
-    printf("| %3u  %-53s %10ldMiB     |\n", facts->index, facts->device->name, facts->device->memory_mib);
+    printf("| %3u  %-52s %10ldMiB     |\n", facts->index, facts->device->name, facts->device->memory_mib);
 }
 
-static int print_devices(const struct options *options, char *const *fields, int field_count, const char *driver)
+static void print_device(const struct options *options, char *const *fields, int field_count,
+                         const struct facts *facts)
+{
+    if (options->is_list)
+        print_list_line(facts);
+    else if (options->query != NULL)
+        print_row(fields, field_count, facts, options->has_units);
+    else
+        print_table_row(facts);
+}
+
+/* The devices that are meant; how many. */
+static int select_devices(const struct options *options, const char *driver, struct facts *chosen)
 {
     unsigned int count = 0;
     unsigned int index;
-    int printed = 0;
+    int found = 0;
 
     nvmlDeviceGetCount_v2(&count);
     for (index = 0; index < count; ++index) {
         struct facts facts = {NULL, index, driver};
 
         nvmlDeviceGetHandleByIndex_v2(index, &facts.device);
-        if (!is_meant(options, &facts))
-            continue;
-        printed += 1;
-        if (options->is_list)
-            print_list_line(&facts);
-        else if (options->query != NULL)
-            print_row(fields, field_count, &facts, options->has_units);
-        else
-            print_table_row(&facts);
+        if (is_meant(options, &facts))
+            chosen[found++] = facts;
     }
-    return printed;
+    return found;
 }
 
 static int report(const struct options *options)
 {
     char driver[TEXT_SIZE] = "";
     char *fields[MAX_FIELDS];
-    unsigned int count = 0;
+    struct facts chosen[MAX_DEVICES];
+    int has_table = options->query == NULL && !options->is_list;
+    int field_count = options->query == NULL ? 0 : split_fields(options->query, fields);
+    int count;
     int cuda = 0;
     int place;
-    int field_count = options->query == NULL ? 0 : split_fields(options->query, fields);
 
     nvmlSystemGetDriverVersion(driver, sizeof driver);
     nvmlSystemGetCudaDriverVersion(&cuda);
-    nvmlDeviceGetCount_v2(&count);
     for (place = 0; place < field_count; ++place)
         if (!is_known(fields[place], driver)) {
             printf("Field \"%s\" is not a valid field to query.\n\n", fields[place]);
             return EXIT_INVALID_ARGUMENT;
         }
+    count = select_devices(options, driver, chosen);
     if (count == 0) {
         puts(options->is_list ? "No devices found." : "No devices were found");
         return NVML_ERROR_NOT_FOUND;
     }
-    if (options->query != NULL && options->has_header)
+    if (field_count > 0 && options->has_header)
         print_header(fields, field_count, options->has_units);
-    if (options->query == NULL && !options->is_list)
+    if (has_table)
         print_table_head(driver, cuda);
-    if (print_devices(options, fields, field_count, driver) == 0) {
-        puts("No devices were found");
-        return NVML_ERROR_NOT_FOUND;
-    }
-    if (options->query == NULL && !options->is_list)
+    for (place = 0; place < count; ++place)
+        print_device(options, fields, field_count, &chosen[place]);
+    if (has_table)
         puts(RULE);
     return EXIT_SUCCESS;
 }

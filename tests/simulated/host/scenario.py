@@ -115,7 +115,7 @@ def load_scenario(path: Path) -> Scenario:
 
 def render_text(scenario: Scenario) -> str:
     """The form that the programs in C and the hook read: fields separated by tabs, in the order of scenario.c."""
-    lines = [
+    lines: list[tuple[str, ...]] = [
         ("driver", scenario.driver),
         ("library", scenario.library),
         ("cuda", str(scenario.cuda_number)),

@@ -1,0 +1,130 @@
+"""Looking into every layer of a saved image for what must not be shipped: certificates, settings, build paths."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+#: Files that hold a user's settings or credentials, wherever they are.
+FORBIDDEN_FILE = re.compile(
+    r"(^|.*/)(\.?pip/pip\.conf|pip\.conf|\.pypirc|\.netrc|\.git-credentials|\.docker/config\.json"
+    r"|\.config/uv/uv\.toml|\.aws/credentials|\.ssh/id_\w+)|run/secrets/.+"
+)
+#: Certificates that belong to a package (certifi, and pip's copy of it) or to the distribution's own package.
+KNOWN_CERTIFICATES = re.compile(
+    r".*/(certifi/cacert|_vendor/certifi/cacert|grpc/_cython/_credentials/roots)\.pem|usr/share/ca-certificates/.+"
+    r"|etc/ssl/certs/.+|.*/(tornado|notebook|jupyter_server|tests?)/.*\.(pem|crt)"
+)
+#: A real one, and not a program that knows how one begins.
+_CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED )?CERTIFICATE-----\r?\n[A-Za-z0-9+/]{40}")
+_BUFFER_BYTES = 1 << 20
+#: Larger files are libraries, not settings; looking into them would take minutes.
+MAX_SEARCHED_BYTES = 1 << 20
+
+
+@dataclass
+class Findings:
+    """What was found, as sentences; ``searched`` counts the files that were looked at."""
+
+    problems: list[str] = field(default_factory=list)
+    searched: int = 0
+
+
+class _Stream(io.RawIOBase):
+    """An iterator of byte chunks as a file that can be read once."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks: Iterator[bytes] = iter(chunks)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = chunk
+        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def layer_folders(details: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Where the engine keeps the image's layers on this machine, if it says so and they may be read (else none)."""
+    data = (details.get("GraphDriver") or {}).get("Data") or {}
+    names = [data.get("UpperDir", ""), *data.get("LowerDir", "").split(":")]
+    folders = tuple(Path(name) for name in names if name)
+    return folders if all(os.access(folder, os.R_OK | os.X_OK) for folder in folders) else ()
+
+
+def search_folders(folders: Iterable[Path], secrets: Iterable[str]) -> Findings:
+    """Search layers where they lie: a tenth of the time that saving the image takes."""
+    findings = Findings()
+    wanted = _encoded(secrets)
+    for root in folders:
+        for place, _, names in os.walk(root):
+            for name in names:
+                path = Path(place, name)
+                info = path.lstat()
+                content = (
+                    path.read_bytes() if stat.S_ISREG(info.st_mode) and info.st_size <= MAX_SEARCHED_BYTES else None
+                )
+                _search_file(str(path.relative_to(root)), info.st_size, content, wanted, findings)
+    return findings
+
+
+def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Findings:
+    """Search a saved image (what the engine's ``save`` gives) in one pass.
+
+    ``secrets`` are texts that no small file may contain (proxy addresses, paths of the build host).
+    """
+    findings = Findings()
+    wanted = _encoded(secrets)
+    stream = io.BufferedReader(_Stream(chunks), _BUFFER_BYTES)
+    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES) as image:
+        for member in image:
+            content = image.extractfile(member) if member.isfile() else None
+            if content is not None and _is_layer(member.name):
+                _search_layer(content, wanted, findings)
+    return findings
+
+
+def _encoded(secrets: Iterable[str]) -> tuple[bytes, ...]:
+    return tuple(secret.encode() for secret in secrets if secret)
+
+
+def _is_layer(name: str) -> bool:
+    return name.endswith("/layer.tar") or name.startswith("blobs/sha256/")
+
+
+def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], findings: Findings) -> None:
+    try:
+        layer = tarfile.open(fileobj=stream, mode="r|*", bufsize=_BUFFER_BYTES)  # noqa: SIM115 - closed below
+    except tarfile.ReadError:
+        return  # in the newer layout, the image's JSON documents lie beside its layers
+    with layer:
+        for member in layer:
+            content = layer.extractfile(member) if member.isfile() and member.size <= MAX_SEARCHED_BYTES else None
+            text = content.read() if content is not None else None
+            _search_file(member.name.removeprefix("./"), member.size, text, wanted, findings)
+
+
+def _search_file(name: str, size: int, content: bytes | None, wanted: tuple[bytes, ...], findings: Findings) -> None:
+    """Judge one file of a layer; ``content`` is None for what is large or no regular file."""
+    findings.searched += 1
+    if size and FORBIDDEN_FILE.fullmatch(name):
+        findings.problems.append(f"/{name} is in a layer")
+    if content is None:
+        return
+    findings.problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
+    if _CERTIFICATE.search(content) and not KNOWN_CERTIFICATES.fullmatch(name):
+        findings.problems.append(f"/{name} holds a certificate")

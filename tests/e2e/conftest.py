@@ -1,0 +1,102 @@
+"""An engine for the session, and a variant that builds in seconds.
+
+The engine is the one that ``DOCKER_HOST`` names. Without it a private one is started for the session, in
+a folder of its own, and stopped and removed at the end (that needs root, as `make engine` does).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpuenv import paths
+from gpuenv.engine import Engine, find_engine
+from gpuenv.locks import Pin
+from tiny.command import Gpuenv, plain_environment
+from tiny.index import Index, served
+from tiny.variant import Tiny, fetch_tools, make_tiny
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """State and cache of the session, as the variables that name them."""
+    return {
+        f"GPUENV_{name}_DIR": str(tmp_path_factory.mktemp(f"session-{name.lower()}")) for name in ("STATE", "CACHE")
+    }
+
+
+@pytest.fixture(scope="session")
+def engine(folders: dict[str, str]) -> Iterator[Engine]:
+    """A real engine, of any kind but a virtual environment."""
+    if os.environ.get("DOCKER_HOST"):
+        found = find_engine("docker")
+        assert found is not None
+        yield found
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in folders.items():
+            patch.setenv(name, value)
+        paths.state_dir.cache_clear()
+        from gpuenv import private_engine
+
+        started = find_engine("private")
+        assert started is not None
+        try:
+            yield started
+        finally:
+            started.client().close()
+            private_engine.stop()
+            paths.state_dir.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Pin, ...]]:
+    """The real pip, setuptools and wheel, fetched once."""
+    folder = tmp_path_factory.mktemp("tools")
+    return folder, fetch_tools(folder)
+
+
+def remove_image(engine: Engine, tag: str) -> None:
+    from docker.errors import ImageNotFound
+
+    try:
+        engine.client().images.remove(tag)
+    except ImageNotFound:
+        return
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, tools: tuple[Path, tuple[Pin, ...]], engine: Engine) -> Iterator[Tiny]:
+    """A tiny variant of this test's own; its image is removed at the end."""
+    made = make_tiny(tmp_path, f"tiny-{secrets.token_hex(4)}", *tools)
+    yield made
+    remove_image(engine, made.tag)
+
+
+@pytest.fixture
+def index(tiny: Tiny) -> Iterator[Index]:
+    """The index that has the tiny variant's packages."""
+    with served(tiny.packages) as index:
+        yield index
+
+
+@pytest.fixture
+def gpuenv(engine: Engine, tiny: Tiny, index: Index, folders: dict[str, str], tmp_path: Path) -> Iterator[Gpuenv]:
+    """The command, set up for the session's engine, the tiny variant and the loopback index."""
+    settings = {
+        "DOCKER_HOST": engine.url,
+        "GPUENV_ENVS_DIR": str(tiny.envs),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": index.url,
+        "HOME": str(tmp_path),
+    }
+    made = Gpuenv({**plain_environment(), **folders, **settings}, tiny)
+    yield made
+    for process in made.running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -1,0 +1,220 @@
+"""Building through a real engine: nothing to do, bad days, interruptions. All that is fetched comes from loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from docker.errors import ImageNotFound
+
+from gpuenv.engine import Engine
+from tiny.command import TIMEOUT_S, Gpuenv
+from tiny.index import Index, served
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {TIMEOUT_S} s"
+        time.sleep(0.05)
+
+
+def image_id(engine: Engine, tag: str) -> str | None:
+    try:
+        return str(engine.client().images.get(tag).id)
+    except ImageNotFound:
+        return None
+
+
+def run_in(engine: Engine, tag: str, code: str) -> str:
+    output: bytes = engine.client().containers.run(
+        tag, ["python", "-c", code], remove=True, network_mode="none", user="4321:4321"
+    )
+    return output.decode().strip()
+
+
+def test_a_second_run_does_nothing(gpuenv: Gpuenv, index: Index, engine: Engine) -> None:
+    first = gpuenv.images()
+    assert first.returncode == 0, first.stderr
+    built = image_id(engine, gpuenv.tiny.tag)
+    downloads = len(index.downloads)
+    second = gpuenv.images()
+    assert second.returncode == 0, second.stderr
+    assert "present" in second.stderr
+    assert "building" not in second.stderr
+    assert image_id(engine, gpuenv.tiny.tag) == built
+    assert len(index.downloads) == downloads
+
+
+def test_what_is_in_the_image(gpuenv: Gpuenv, engine: Engine) -> None:
+    done = gpuenv.images()
+    assert done.returncode == 0, done.stderr
+    tag = gpuenv.tiny.tag
+    code = "import tensorflow, keras, tinysource; print(tensorflow.__cached__, tinysource.__version__)"
+    cached, version = run_in(engine, tag, code).split()
+    assert cached.startswith("/opt/gpuenv/lib/python3.6/site-packages/tensorflow/__pycache__/")
+    assert run_in(engine, tag, f"import os; print(os.path.exists({cached!r}))") == "True"
+    assert version == "0.0.1"
+    writable = (
+        "import os; print([p for p in ('/opt/gpuenv', '/work', os.environ['HOME'] + '/.keras') if os.access(p, 2)])"
+    )
+    assert run_in(engine, tag, writable) == "['/work', '/home/user/.keras']"
+    image = engine.client().images.get(tag)
+    assert image.attrs["Config"]["User"] == "1000:1000"
+    assert image.labels["gpuenv.variant"] == gpuenv.tiny.name
+    assert image.labels["gpuenv.cuda"] == "none"
+
+
+def test_a_changed_pin_replaces_the_image(gpuenv: Gpuenv, engine: Engine) -> None:
+    assert gpuenv.images().returncode == 0
+    before = image_id(engine, gpuenv.tiny.tag)
+    text = gpuenv.tiny.envs.joinpath(gpuenv.tiny.name, "variant.toml").read_text()
+    gpuenv.tiny.envs.joinpath(gpuenv.tiny.name, "variant.toml").write_text(text.replace("3.6.15", "3.6.14"))
+    done = gpuenv.images()
+    assert done.returncode == 0, done.stderr
+    assert image_id(engine, gpuenv.tiny.tag) not in (None, before)
+    assert before is not None
+    assert image_id(engine, before) is None
+
+
+def test_a_damaged_wheel_is_refused_by_name(gpuenv: Gpuenv, index: Index, engine: Engine) -> None:
+    index.damaged = gpuenv.tiny.probe
+    done = gpuenv.images()
+    assert done.returncode != 0
+    assert f"{gpuenv.tiny.probe} has sha256" in done.stderr
+    assert "the lock names" in done.stderr
+    assert image_id(engine, gpuenv.tiny.tag) is None
+    index.damaged = ""
+    again = gpuenv.images()
+    assert again.returncode == 0, again.stderr
+
+
+def test_an_index_that_does_not_answer(gpuenv: Gpuenv, engine: Engine) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    done = gpuenv.images(PIP_INDEX_URL=f"http://127.0.0.1:{port}/simple/")
+    assert done.returncode != 0
+    assert "the package index cannot be reached" in done.stderr
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert image_id(engine, gpuenv.tiny.tag) is None
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Path, tuple[Path, Path]]:
+    """A certificate authority that nobody knows, and a certificate of it for the loopback address, with its key."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    commands = (
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=gpuenv-test-ca",
+        "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=127.0.0.1",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile extensions",
+    )
+    for command in commands:
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return folder / "ca.pem", (folder / "cert.pem", folder / "key.pem")
+
+
+def test_an_unknown_authority_and_its_remedy(
+    gpuenv: Gpuenv, authority: tuple[Path, tuple[Path, Path]], engine: Engine, tmp_path: Path
+) -> None:
+    bundle, certificate = authority
+    with served(gpuenv.tiny.packages, certificate) as index:
+        url = index.url.replace("https://", "https://somebody:s3cretpassw0rd@")
+        refused = gpuenv.images(PIP_INDEX_URL=url)
+        assert refused.returncode != 0
+        assert "is signed by nobody that the CA bundle knows" in refused.stderr
+        assert "SSL_CERT_FILE=<file>" in refused.stderr
+        assert image_id(engine, gpuenv.tiny.tag) is None
+        proxy = {"http_proxy": "http://somebody:s3cretpassw0rd@127.0.0.1:9", "no_proxy": "127.0.0.1"}
+        done = gpuenv.images(PIP_INDEX_URL=url, SSL_CERT_FILE=str(bundle), **proxy)
+        assert done.returncode == 0, done.stderr
+    certificate_line = bundle.read_bytes().splitlines()[1]
+    found = find_in_image(engine, gpuenv.tiny.tag, tmp_path, [b"s3cretpassw0rd", certificate_line, b"tensorflow"])
+    assert found == {b"tensorflow"}
+
+
+def find_in_image(engine: Engine, tag: str, folder: Path, needles: list[bytes]) -> set[bytes]:
+    """Which of ``needles`` stand in the layers, the configuration or the history of an image."""
+    archive = folder / "image.tar"
+    with archive.open("wb") as file:
+        for chunk in engine.client().images.get(tag).save():
+            file.write(chunk)
+    found = {needle for needle in needles if needle in archive.read_bytes()}
+    with tarfile.open(archive) as tar:
+        assert "manifest.json" in tar.getnames()
+    archive.unlink()
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_build_leaves_nothing(
+    gpuenv: Gpuenv, index: Index, engine: Engine, number: signal.Signals
+) -> None:
+    index.withheld = gpuenv.tiny.probe
+    process = gpuenv.start_images()
+    index.wait_until_asked()
+    clients = children(process.pid)
+    assert clients
+    # A terminal sends Ctrl-C to the foreground group; the client is in another.
+    os.killpg(process.pid, number)
+    errors = process.communicate(timeout=TIMEOUT_S)[1]
+    assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), errors
+    wait_until(lambda: not any(is_alive(pid) for pid in clients), "the client ends with us")
+    assert image_id(engine, gpuenv.tiny.tag) is None
+    index.release()
+    again = gpuenv.images()
+    assert again.returncode == 0, again.stderr
+    assert run_in(engine, gpuenv.tiny.tag, "import tensorflow; print('whole')") == "whole"
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
+def test_of_two_at_once_one_builds(gpuenv: Gpuenv, index: Index, engine: Engine) -> None:
+    index.withheld = gpuenv.tiny.probe
+    first = gpuenv.start_images()
+    index.wait_until_asked()
+    second = gpuenv.start_images()
+    assert second.stderr is not None
+    said = ""
+    while "waiting for it" not in said:
+        line = second.stderr.readline()
+        assert line, said
+        said += line
+    assert f"another gpuenv builds {gpuenv.tiny.tag}" in said
+    index.release()
+    errors = first.communicate(timeout=TIMEOUT_S)[1]
+    assert first.returncode == 0, errors
+    assert "built" in errors
+    said += second.communicate(timeout=TIMEOUT_S)[1]
+    assert second.returncode == 0, said
+    assert "present" in said
+    assert index.downloads.count(gpuenv.tiny.probe) == 1
+    assert image_id(engine, gpuenv.tiny.tag) is not None
+
+
+def test_a_disk_that_is_too_small(gpuenv: Gpuenv, index: Index) -> None:
+    path = gpuenv.tiny.envs / gpuenv.tiny.name / "variant.toml"
+    path.write_text(path.read_text().replace("cpu_gb = 1\n", "cpu_gb = 1000000\n"))
+    done = gpuenv.images()
+    assert done.returncode != 0
+    assert "it takes 1000000 GB" in done.stderr
+    assert "building" not in done.stderr
+    assert index.downloads == []

@@ -1,0 +1,122 @@
+"""Group isolation: what runs inside can do no more than it must, and the image carries nothing of its builder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpuenv import judge_isolation as judge
+from gpuenv import layers, paths
+from gpuenv.errors import CheckError
+from gpuenv.report import not_tested
+from gpuenv.target import Connection, Plan, Result, Target
+from gpuenv.target_container import load_engine
+
+image_only = pytest.mark.kinds("image")
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
+
+
+def texts_of_this_host() -> list[str]:
+    """What only the build's host knows: its proxies and indexes (with credentials), this checkout, the home folder."""
+    settings = [os.environ.get(name, "") for name in (*PROXIES, *INDEXES)]
+    # The home folder of root is the same in every image.
+    home = str(Path.home()) if os.getuid() else ""
+    return [text for text in (*settings, str(paths.project_root()), home) if len(text) > 5]
+
+
+def ids_of(connection: Connection) -> tuple[int, int]:
+    uid, gid = connection.user.split(":")
+    return int(uid), int(gid)
+
+
+@pytest.fixture(scope="session")
+def status(connection: Connection) -> dict[str, str]:
+    return judge.parse_status(connection.run("cat /proc/self/status").stdout)
+
+
+@image_only
+@pytest.mark.check("isolation/not-root")
+def test_not_root(status: dict[str, str], connection: Connection) -> None:
+    """Fails: root user."""
+    uid, _ = ids_of(connection)
+    if uid == 0:
+        pytest.skip(not_tested("a rootless engine: root inside is the caller outside"))
+    judge.judge_user(status, uid)
+
+
+@image_only
+@pytest.mark.check("isolation/image-user")
+def test_image_is_not_root_by_default(target: Target, plan: Plan) -> None:
+    """Fails: root user (an image without USER)."""
+    config = load_engine(plan).client().images.get(target.image).attrs["Config"]
+    judge.judge_image_user(config.get("User") or "")
+
+
+@image_only
+@pytest.mark.check("isolation/no-capabilities")
+def test_no_capabilities(status: dict[str, str], connection: Connection) -> None:
+    """Fails: a container started with privileges."""
+    if ids_of(connection)[0] == 0:
+        pytest.skip(not_tested("a rootless engine: root inside is the caller outside"))
+    judge.judge_capabilities(status)
+
+
+@image_only
+@pytest.mark.check("isolation/read-only")
+@pytest.mark.parametrize("folder", ["/", "/opt/gpuenv", "/usr/local", "/etc"])
+def test_root_is_read_only(connection: Connection, folder: str) -> None:
+    """Fails: a writable root; world-writable site-packages in a container that is not read-only."""
+    output = connection.run(f"touch {folder.rstrip('/')}/gpuenv-probe")
+    if output.code == 0:
+        raise CheckError(f"{folder} can be written", "the root of the container is not read-only", judge.HARNESS_BROKEN)
+
+
+@image_only
+@pytest.mark.check("isolation/no-network")
+def test_no_network_is_needed(connection: Connection) -> None:
+    """Every other check of this target ran in this container, so what passed needs no network."""
+    judge.judge_network(connection.run("ls /sys/class/net").stdout.split())
+
+
+@image_only
+@pytest.mark.check("isolation/work-folder")
+def test_work_belongs_to_the_caller(connection: Connection) -> None:
+    """Fails: root user (files in /work that the caller cannot remove)."""
+    output = connection.run("echo hello > /work/probe && cat /work/probe")
+    if output.stdout != "hello\n":
+        raise CheckError("/work cannot be written", output.stderr.strip() or "no message", judge.HARNESS_BROKEN)
+    assert connection.work_dir is not None
+    info = (connection.work_dir / "probe").stat()
+    uid, gid = ids_of(connection)
+    judge.judge_owner((info.st_uid, info.st_gid), (uid, gid) if uid else (os.getuid(), os.getgid()))
+
+
+@pytest.mark.check("isolation/world-writable")
+def test_nobody_else_can_change_the_packages(facts: Result) -> None:
+    """Fails: world-writable site-packages."""
+    judge.judge_world_writable(facts["world_writable"])
+
+
+@image_only
+@pytest.mark.check("isolation/history")
+def test_history_names_nothing_of_the_host(target: Target, plan: Plan) -> None:
+    """Fails: a proxy or an index with its password in an ARG."""
+    image = load_engine(plan).client().images.get(target.image)
+    steps = [str(step.get("CreatedBy", "")) for step in image.history()]
+    judge.judge_history(steps, image.attrs["Config"].get("Env") or [], texts_of_this_host())
+
+
+@image_only
+@pytest.mark.check("isolation/layers")
+def test_no_layer_holds_anything_of_the_host(target: Target, plan: Plan) -> None:
+    """Fails: CA bundle left in a layer; a pip configuration, a credential, a path of the build."""
+    image = load_engine(plan).client().images.get(target.image)
+    folders = layers.layer_folders(image.attrs)
+    if folders:
+        findings = layers.search_folders(folders, texts_of_this_host())
+    else:
+        findings = layers.search_saved(image.save(chunk_size=1 << 20), texts_of_this_host())
+    judge.judge_layers(findings)

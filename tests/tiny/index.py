@@ -1,0 +1,92 @@
+"""A package index on the loopback address, over HTTP or TLS, that can damage or withhold a file."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+TIMEOUT_S = 60
+
+
+class Index:
+    """Serves the files of a folder as a simple index. Tests look at ``downloads`` and set ``damaged``, ``withheld``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = ""
+        self.downloads: list[str] = []
+        #: A file in whose place something else is served.
+        self.damaged = ""
+        #: A file that is served only after :meth:`release`.
+        self.withheld = ""
+        self._asked = threading.Event()
+        self._released = threading.Event()
+
+    def wait_until_asked(self) -> None:
+        """Wait until somebody wants the withheld file."""
+        assert self._asked.wait(TIMEOUT_S), f"nobody asked for {self.withheld}"
+
+    def release(self) -> None:
+        """Serve the withheld file to whoever waits for it, and from now on."""
+        self._released.set()
+
+    def page(self, project: str) -> bytes:
+        """The links of one project, whatever spelling its files use."""
+        names = sorted(path.name for path in self.folder.iterdir())
+        own = [name for name in names if name.split("-")[0].replace("_", "-").lower() == project]
+        return "".join(f'<a href="/files/{name}">{name}</a><br>\n' for name in own).encode()
+
+    def file(self, name: str) -> bytes:
+        """The content that is served under a name."""
+        self.downloads.append(name)
+        if name == self.withheld:
+            self._asked.set()
+            self._released.wait(TIMEOUT_S)
+        content = (self.folder / name).read_bytes()
+        return content + b"damaged" if name == self.damaged else content
+
+
+@contextmanager
+def served(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterator[Index]:
+    """Serve ``folder``; with a certificate and its key over TLS."""
+    index = Index(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, _, name = self.path.strip("/").partition("/")
+            content = index.page(name) if kind == "simple" else index.file(name)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html" if kind == "simple" else "application/octet-stream")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that was killed, or that does not trust us, is what some tests are about."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        # The handshake is left to the thread of each connection, so that a refused one blocks nobody.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    index.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}/simple/"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield index
+    finally:
+        index.release()
+        server.shutdown()
+        server.server_close()
+        thread.join()
