@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gpuenv import engine_install, filelock, paths, private_network, processes, ui
+from gpuenv import engine_install, filelock, mounts, paths, private_network, processes, ui
 from gpuenv.errors import EngineError
 from gpuenv.private_daemon import (
     Daemon,
@@ -119,9 +119,8 @@ def _tidy(place: Folders) -> None:
     """Remove what a daemon that is gone leaves: rules, bridge, mount, socket, record."""
     recorded = read_record(place)
     private_network.remove(private_network.bridge_name(place.run), recorded.subnet if recorded else "")
-    if place.data.is_mount():
-        # dockerd mounts its data on itself, and forgets to undo that when an earlier one was killed.
-        subprocess.run(["umount", "--recursive", str(place.data)], capture_output=True, check=False)
+    # dockerd mounts its data on itself, and does not undo that when an earlier one was killed.
+    mounts.unmount_below(place.data)
     shutil.rmtree(place.run, ignore_errors=True)
     place.record.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpuenv import paths, processes
+from gpuenv import mounts, paths, processes
 
 _PREFIX = "tmp-"
 
@@ -32,17 +32,9 @@ def sweep() -> list[Path]:
         owner = path.name.split("-")[1:3]
         if not all(part.isdigit() for part in owner) or len(owner) != 2:
             continue
-        if processes.is_same(int(owner[0]), int(owner[1])) or _has_mounts(path):
+        # Removing would reach into what is mounted below.
+        if processes.is_same(int(owner[0]), int(owner[1])) or mounts.find_below(path):
             continue
         shutil.rmtree(path, ignore_errors=True)
         swept.append(path)
     return swept
-
-
-def _has_mounts(path: Path) -> bool:
-    """Whether something is mounted below: removing would then reach into what is mounted."""
-    try:
-        table = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return f" {path}/" in table

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import engine_install, paths, private_daemon, private_engine, private_network, processes
+from gpuenv import engine_install, mounts, paths, private_daemon, private_engine, private_network, processes
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import EngineError
 from gpuenv.private_daemon import Daemon, Folders
@@ -35,8 +35,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders]:
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     paths.state_dir.cache_clear()
-    yield private_daemon.folders()
+    place = private_daemon.folders()
+    yield place
     private_engine.stop()
+    assert mounts.find_below(place.data) == []
     paths.state_dir.cache_clear()
 
 
@@ -121,7 +123,7 @@ def test_containers_do_not_outlive_a_killed_engine_and_its_stop(place: Folders, 
     engine = find_engine("private")
     assert engine is not None
     make_image(engine)
-    container = engine.client().containers.run("sleeper:test", ["/sleep", "600"], detach=True)
+    container = engine.client().containers.run("sleeper:test", ["/sleep", "600"], detach=True, stop_signal="SIGKILL")
     container.reload()
     pid = container.attrs["State"]["Pid"]
     began = processes.start_time(pid)
@@ -133,7 +135,7 @@ def test_containers_do_not_outlive_a_killed_engine_and_its_stop(place: Folders, 
     private_engine.stop()
     assert not processes.is_same(pid, began)
     assert processes.find_naming(place.run) == []
-    assert not place.data.is_mount()
+    assert mounts.find_below(place.data) == []
 
 
 def test_a_foreign_process_with_the_recorded_number_is_left_alone(place: Folders) -> None:

@@ -275,7 +275,8 @@ int cuDeviceGetAttribute(int *value, int attribute, int device)
     return CUDA_SUCCESS;
 }
 
-/* There is no context, since none can be made, and none can be left. TensorFlow aborts when these three fail. */
+/* There is no context, since none can be made. With these three TensorFlow gets as far as making one, and says what
+ * refuses it. */
 int cuCtxGetCurrent(void **context)
 {
     if (!is_initialized)

@@ -52,18 +52,8 @@ class Machine:
     def become(self, name: str) -> SimulatedHost:
         """The host of one scenario; containers that run already keep what they have."""
         scenario = find_scenario(name)
-        return SimulatedHost(scenario, self.root_of(scenario), self.engine(has_hook=scenario.has_hook))
-
-    def root_of(self, scenario: Scenario) -> Path:
-        """Make ``scenario`` the current one; its root folder. Needs no engine."""
-        root = self.folder / "hosts" / scenario.name
-        if not root.exists():
-            build.make_root(self.folder / "programs", scenario, root)
-        # Renamed into place: the hook sees one scenario or the other.
-        new = self.folder / "current.new"
-        new.symlink_to(root)
-        new.replace(self.folder / "current")
-        return root
+        root = make_current(self.folder, scenario)
+        return SimulatedHost(scenario, root, self.engine(has_hook=scenario.has_hook))
 
     def engine(self, *, has_hook: bool) -> str:
         """The address of the engine with or without the runtime hook; it runs until the machine is gone."""
@@ -84,11 +74,29 @@ class Machine:
             raise subprocess.CalledProcessError(saving.returncode, ["docker", "save", image])
 
 
+def prepare(folder: Path) -> None:
+    """Make programs and hook in ``folder``. An engine with ``folder/bin`` on its PATH hands ``--gpus`` to the hook."""
+    build.compile_programs(folder / "programs")
+    build.write_hook(folder / "bin", folder / "current")
+
+
+def make_current(folder: Path, scenario: Scenario) -> Path:
+    """Make ``scenario`` the one that the hook in ``folder`` reads from now on; its root folder. Needs no engine."""
+    root = folder / "hosts" / scenario.name
+    if not root.exists():
+        build.make_root(folder / "programs", scenario, root)
+    # Renamed into place: the hook sees one scenario or the other.
+    new = folder / "current.new"
+    new.unlink(missing_ok=True)
+    new.symlink_to(root)
+    new.replace(folder / "current")
+    return root
+
+
 @contextmanager
 def simulated_machine(folder: Path) -> Iterator[Machine]:
     """A machine in an empty ``folder``. Engines are started when asked for, and stopped at the end."""
-    build.compile_programs(folder / "programs")
-    build.write_hook(folder / "bin", folder / "current")
+    prepare(folder)
     with ExitStack() as stack:
         yield Machine(folder, stack)
 

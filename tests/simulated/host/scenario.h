@@ -34,7 +34,7 @@ struct scenario {
     struct device devices[MAX_DEVICES]; /* those with a node, in the order of the scenario */
 };
 
-/* Fills in what is found; a scenario that cannot be read is a machine without a driver. Not exported by the libraries. */
+/* Fills in what is found; without a readable scenario there is no driver. Not exported by the libraries. */
 __attribute__((visibility("hidden"))) void read_scenario(struct scenario *found);
 
 #endif

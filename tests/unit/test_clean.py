@@ -1,0 +1,102 @@
+"""What is ours, and what is not."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+
+from gpuenv import clean, filelock, paths, ui
+from gpuenv.errors import HostError, UsageError
+
+
+def test_only_our_names_of_an_image_are_removed() -> None:
+    tags = ["gpuenv:v-cpu", "course:2019", "localhost/gpuenv:v-cpu", "registry.example:5000/gpuenv:1", "gpuenv-base:1"]
+    assert clean.own_names(tags, "sha256:1") == ["gpuenv:v-cpu", "localhost/gpuenv:v-cpu", "gpuenv-base:1"]
+    assert clean.own_names(["course:2019"], "sha256:1") == []
+    assert clean.own_names([], "sha256:1") == ["sha256:1"]
+
+
+def test_only_what_is_known_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "context" / "deep").mkdir(parents=True)
+    (tmp_path / "tmp-1-2-build-x").mkdir()
+    (tmp_path / "pythons.json").touch()
+    (tmp_path / "thesis.tex").touch()
+    removed = clean.remove_known(tmp_path, clean.CACHED)
+    assert sorted(Path(line).name for line in removed) == ["context", "pythons.json", "tmp-1-2-build-x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_is_empty_then_goes_too(tmp_path: Path) -> None:
+    folder = tmp_path / "gpuenv"
+    (folder / "logs").mkdir(parents=True)
+    clean.remove_known(folder, clean.KEPT)
+    assert not folder.exists()
+
+
+def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").touch()
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "sources").symlink_to(tmp_path / "elsewhere")
+    clean.remove_known(cache, clean.CACHED)
+    assert (tmp_path / "elsewhere" / "file").exists()
+    assert not cache.exists()
+
+
+def test_mounts_are_seen(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text("36 35 98:0 / /srv/cache/data/overlay rw,noatime master:1 - ext3 /dev/root rw\n")
+    assert clean.has_mounts(Path("/srv/cache/data"), table)
+    assert clean.has_mounts(Path("/srv/cache/data/overlay"), table)
+    assert not clean.has_mounts(Path("/srv/cache/dat"), table)
+
+
+def test_what_has_something_mounted_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "engine").mkdir()
+    monkeypatch.setattr(clean, "has_mounts", lambda path: path.name == "engine")
+    assert clean.remove_known(tmp_path, clean.KEPT) == []
+    assert "something is mounted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["base.lock", "images/gpuenv-v-cpu.lock", "engine/lock", "sources/abc/lock"])
+def test_nothing_is_removed_while_another_is_at_work(tmp_path: Path, name: str) -> None:
+    clean.refuse_busy(tmp_path)
+    with filelock.held(tmp_path / name, "waiting"), pytest.raises(HostError, match="nothing was removed"):
+        clean.refuse_busy(tmp_path)
+    clean.refuse_busy(tmp_path)
+
+
+def test_every_place_that_the_code_uses_is_known() -> None:
+    """Whatever a module keeps in the state or the cache folder has to be in the lists of `clean`."""
+    found: dict[str, set[str]] = {"state_dir": set(), "cache_dir": set()}
+    for path in Path(clean.__file__).parent.glob("*.py"):
+        for name, place in re.findall(r'paths\.(state_dir|cache_dir)\(\) / "([^"]+)"', path.read_text()):
+            found[name].add(place)
+    assert found["state_dir"]
+    assert found["state_dir"] <= set(clean.KEPT)
+    assert found["cache_dir"]
+    assert found["cache_dir"] <= set(clean.CACHED)
+
+
+def test_a_no_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    (paths.cache_dir() / "sources").mkdir()
+    monkeypatch.setattr(ui, "confirm", lambda _: False)
+    with pytest.raises(UsageError, match="nothing was removed"):
+        clean.run(argparse.Namespace(engine="venv"))
+    assert (paths.cache_dir() / "sources").exists()
+
+
+def test_without_any_engine_the_folders_are_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
+    cache, state = paths.cache_dir(), paths.state_dir()
+    (cache / "sources").mkdir()
+    (state / "logs").mkdir()
+    assert clean.run(argparse.Namespace(engine="venv")) == 0
+    assert not cache.exists()
+    assert not state.exists()
+    assert f"removed {cache / 'sources'}" in capsys.readouterr().err
