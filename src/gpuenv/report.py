@@ -93,29 +93,28 @@ def render_cell(outcomes: Sequence[Outcome]) -> str:
 
 
 def render_table(plan: Plan, outcomes: Sequence[Outcome]) -> Table:
-    """Targets x groups, with the seconds that each target's checks took."""
+    """A row for each group and a column for each target, with the seconds that the target's checks took."""
     from rich.table import Table
     from rich.text import Text
 
-    present = [group for group in GROUPS if any(outcome.group == group for outcome in outcomes)]
-    table = Table(title="gpuenv: targets x checks", title_justify="left")
-    table.add_column("target")
-    for group in present:
-        table.add_column(group)
-    table.add_column("seconds", justify="right")
+    table = Table(show_footer=True)
+    table.add_column("checks", footer="seconds")
+    own = {one.identity: [found for found in outcomes if found.target == one.identity] for one in plan.targets}
     for target in plan.targets:
-        own = [outcome for outcome in outcomes if outcome.target == target.identity]
-        cells = [Text(render_cell([outcome for outcome in own if outcome.group == group])) for group in present]
-        for cell in cells:
-            cell.stylize(_style(cell.plain))
-        table.add_row(target.title, *cells, f"{sum(outcome.seconds for outcome in own):.0f}")
+        seconds = sum(outcome.seconds for outcome in own[target.identity])
+        table.add_column(target.title, footer=f"{seconds:.0f}")
+    for group in GROUPS:
+        if not any(outcome.group == group for outcome in outcomes):
+            continue
+        cells = [render_cell([found for found in own[name] if found.group == group]) for name in own]
+        table.add_row(group, *(Text(cell, _style(cell)) for cell in cells))
     return table
 
 
 def _style(cell: str) -> str:
     if "failed" in cell:
         return "bold red"
-    return "green" if "passed" in cell else "yellow"
+    return "yellow" if "not tested" in cell else "green"
 
 
 def save_report(plan: Plan, outcomes: Sequence[Outcome], path: Path) -> None:

@@ -33,11 +33,12 @@ def load_table(path: Path) -> Table:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises DataError when it is missing, not UTF-8 or not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _bad(path, "the file is missing", "restore it from version control") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _bad(path, f"it cannot be read as TOML: {error}", "correct the file") from error
+    return values
 
 
 class Table:

@@ -54,10 +54,17 @@ def is_terminal(descriptor: int) -> bool:
 
 
 def input_descriptor() -> int | None:
-    """Standard input, or None where reading it would fail, or stop us as a background job of a terminal."""
+    """Standard input, or None where it is closed, or where reading it would stop us as a terminal's background job."""
     try:
         os.fstat(0)
-        is_background = os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
     except OSError:
         return None
-    return None if is_background else 0
+    return None if _is_background(0) else 0
+
+
+def _is_background(descriptor: int) -> bool:
+    try:
+        return os.tcgetpgrp(descriptor) != os.getpgrp()
+    except OSError:
+        # No terminal, or not the one that controls us: nobody stops us.
+        return False

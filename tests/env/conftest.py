@@ -17,7 +17,7 @@ import pytest
 from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
 
 from gpuenv import variants
-from gpuenv.errors import CheckError
+from gpuenv.errors import GpuenvError
 from gpuenv.locks import linux_pins, load_lock
 from gpuenv.report import GROUPS, NOT_TESTED, find_group
 from gpuenv.target import Connection, Output, Plan, Result, Target, load_plan
@@ -169,7 +169,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Three lines first (what, likely cause, next command), then the command and both its streams."""
     report: Any = yield
     error = call.excinfo.value if call.excinfo is not None else None
-    if isinstance(error, CheckError):
+    if isinstance(error, GpuenvError):
         report.user_properties.append(("what", error.what))
         if os.environ.get("GPUENV_DEBUG", "0") in ("", "0"):
             outputs = "\n\n".join(output.render() for output in _outputs_of(item))

@@ -20,7 +20,7 @@ def fake_verb(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[object]:
             raise outcome
         return outcome
 
-    monkeypatch.setitem(sys.modules, "gpuenv.images", SimpleNamespace(run=run))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "gpuenv.images", SimpleNamespace(run=run))
     return seen
 
 

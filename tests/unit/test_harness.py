@@ -213,7 +213,7 @@ def test_a_required_gpu_fails_in_one_readable_line(tmp_path: Path) -> None:
     code, text, outcomes = run_checks(tmp_path, Plan("r", (GPU,), require_gpu=True), "-k", "test_gpu")
     assert code == 1
     failed = [one for one in outcomes if one.outcome == "failed"]
-    assert [one.check for one in failed] == ["gpu/driver"]
+    assert [one.check for one in failed] == ["gpu/promised"]
     assert failed[0].what == "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host"
     assert "Traceback" not in text
 

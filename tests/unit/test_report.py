@@ -46,7 +46,7 @@ def test_cell_names_failures_first(outcomes: list[Outcome], text: str) -> None:
     assert report.render_cell(outcomes) == text
 
 
-def test_table_has_a_row_for_each_target_and_a_column_for_each_group() -> None:
+def test_table_has_a_row_for_each_group_and_a_column_for_each_target() -> None:
     stream = io.StringIO()
     Console(file=stream, width=120).print(report.render_table(PLAN, [PASSED, FAILED]))
     text = stream.getvalue()

@@ -63,3 +63,18 @@ def test_what_is_a_terminal(screen: int) -> None:
     assert not terminal.is_terminal(12345)
     with Path(os.devnull).open() as stream:
         assert not terminal.is_terminal(stream.fileno())
+
+
+def test_input_that_can_be_read(screen: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = os.dup(0)
+    try:
+        # A terminal that is not the one that controls us.
+        os.dup2(screen, 0)
+        assert terminal.input_descriptor() == 0
+        monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() + 1)
+        assert terminal.input_descriptor() is None
+        os.close(0)
+        assert terminal.input_descriptor() is None
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
