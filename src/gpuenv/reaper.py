@@ -6,6 +6,7 @@ told so; when the pipe just closes, it removes the container and gives the termi
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -55,6 +56,8 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
 
     ``terminal``: the descriptor of a terminal whose present settings are then restored.
     """
+    # A number of its own: 0, 1 and 2 are other things there.
+    copy = None if terminal is None else fcntl.fcntl(terminal, fcntl.F_DUPFD_CLOEXEC, 3)
     order: dict[str, Any] = {
         "url": engine.url,
         "kind": engine.kind,
@@ -62,10 +65,12 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
         "tls_dir": str(engine.tls_dir) if engine.tls_dir else None,
         "name": name,
         "host": host_id(),
-        "terminal": terminal,
-        "settings": None if terminal is None else _settings(terminal),
+        "terminal": copy,
+        "settings": None if copy is None else _settings(copy),
     }
-    watch = Watch(_spawn(order, () if terminal is None else (terminal,)))
+    watch = Watch(_spawn(order, () if copy is None else (copy,)))
+    if copy is not None:
+        os.close(copy)
     try:
         yield watch
     finally:

@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -376,10 +376,11 @@ def test_bad_gpus(shell: Shell) -> None:
 class Screen:
     """A terminal with gpu-shell in it."""
 
-    def __init__(self, shell: Shell, **options: Any) -> None:
+    def __init__(self, shell: Shell, below: Sequence[str] = (), **options: Any) -> None:
+        """``below``: a program that starts it and stays."""
         self.leader, follower = pty.openpty()
         self.process = subprocess.Popen(
-            shell.argv(),
+            [*below, *shell.argv()],
             stdin=follower,
             stdout=follower,
             stderr=follower,
@@ -459,10 +460,17 @@ def test_the_terminal_is_gone(screen: Screen, shell: Shell) -> None:
     shell.assert_nothing_left()
 
 
-def test_kill_9_at_a_prompt_gives_the_terminal_back(screen: Screen, shell: Shell) -> None:
-    before = termios.tcgetattr(screen.follower)
-    screen.read_until("(cuda10.0-cpu) /work")
-    assert termios.tcgetattr(screen.follower) != before
-    screen.process.kill()
-    wait_until(lambda: termios.tcgetattr(screen.follower) == before)
-    shell.assert_nothing_left()
+def test_kill_9_at_a_prompt_gives_the_terminal_back(shell: Shell) -> None:
+    # Below another program, as below make: when that which has the terminal dies, the terminal dies with it.
+    screen = Screen(shell, below=("bash", "-c", '"$@"; cat', "-"))
+    try:
+        before = termios.tcgetattr(screen.follower)
+        screen.read_until("(cuda10.0-cpu) /work")
+        assert termios.tcgetattr(screen.follower) != before
+        pid = screen.process.pid
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+        wait_until(lambda: termios.tcgetattr(screen.follower) == before)
+        shell.assert_nothing_left()
+    finally:
+        screen.close()

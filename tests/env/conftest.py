@@ -86,6 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _param_of(item: pytest.Item) -> object:
     assert isinstance(item, pytest.Function)
+    assert hasattr(item, "callspec"), f"{item.nodeid} asks for no target"
     params = item.callspec.params
     return params["target"] if "target" in params else params["planned"]
 

@@ -29,8 +29,8 @@ def host_driver(plan: Plan) -> str:
 
 
 @pytest.fixture
-def driver(host_driver: str, request: pytest.FixtureRequest) -> Result:
-    """What the driver says inside (asked once for each target)."""
+def driver(host_driver: str, target: Target, request: pytest.FixtureRequest) -> Result:
+    """What the driver says inside (asked once for each ``target``, and only where there is a driver)."""
     result = request.getfixturevalue("driver_inside")
     assert isinstance(result, Result)
     return result

@@ -88,10 +88,14 @@ def test_kill_9_gives_the_terminal_back(fake: FakeEngine) -> None:
     swept = keep(fake)
     leader, follower = os.openpty()
     before = termios.tcgetattr(follower)
-    with reaper.watching(fake.engine, "x", follower):
+    kept = os.dup(0)
+    os.dup2(follower, 0)
+    with reaper.watching(fake.engine, "x", 0):
         changed = termios.tcgetattr(follower)
         changed[3] &= ~(termios.ECHO | termios.ICANON)
         termios.tcsetattr(follower, termios.TCSANOW, changed)
+    os.dup2(kept, 0)
+    os.close(kept)
     assert swept.wait(20)
     assert termios.tcgetattr(follower) == before
     os.close(leader)

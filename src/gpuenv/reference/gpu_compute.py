@@ -34,7 +34,7 @@ def ran_on(metadata, kind):
 
 def run(device="gpu"):
     """Largest differences from numpy, relative to the largest value, and where the operations ran."""
-    source = np.random.RandomState(1)  # noqa: NPY002 - numpy 1.16 has no Generator
+    source = np.random.RandomState(1)
     left, right = source.rand(256, 256), source.rand(256, 256)
     images, kernels = source.rand(4, 32, 32, 8), source.rand(3, 3, 8, 16)
     with tf.Graph().as_default(), tf.device("/%s:0" % device):

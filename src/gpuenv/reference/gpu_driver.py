@@ -27,7 +27,7 @@ def _device(cuda, index):
 
 
 def run():
-    """cuInit's code (0 is good, 100 is "no device", None is no libcuda at all), CUDA version, devices."""
+    """The code of cuInit (0 is good, 100 is "no device", None is no libcuda at all), CUDA version, devices."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
