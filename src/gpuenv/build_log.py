@@ -26,6 +26,7 @@ class StepReader:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._unchanged: set[str] = set()
 
     def read(self, line: str) -> str | None:
         """What is to be said after this line, or None."""
@@ -38,13 +39,19 @@ class StepReader:
             return None
         end = _END.match(line)
         if end and end["number"] in self._names:
-            name = self._names.pop(end["number"])
-            if end["how"] == "DONE" and float((end["time"] or "0s")[:-1]) < SHOWN_S:
-                return None
-            how = {"CACHED": "unchanged", "ERROR": "failed"}.get(end["how"], end["time"] or "done")
-            return f"  {name}: {how}"
+            return self._finish(self._names.pop(end["number"]), end["how"], float((end["time"] or "0s")[:-1]))
         podman = _PODMAN_STEP.match(line)
         return f"  {podman['what']}" if podman else None
+
+    def _finish(self, name: str, how: str, seconds: float) -> str | None:
+        if how == "ERROR":
+            return f"  {name}: failed"
+        if how == "DONE":
+            return f"  {name}: {seconds:.0f} s" if seconds >= SHOWN_S else None
+        # A stage of several steps says it once.
+        is_known = name in self._unchanged
+        self._unchanged.add(name)
+        return None if is_known else f"  {name}: unchanged"
 
     @property
     def current(self) -> str:

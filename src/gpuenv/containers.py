@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -82,7 +81,7 @@ class Spec:
 
 def new_name(purpose: str) -> str:
     """A name that no other container has; chosen here, so that whoever cleans up knows it beforehand."""
-    return f"gpuenv-{purpose}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"gpuenv-{purpose}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def own_labels() -> dict[str, str]:

@@ -102,7 +102,7 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     argv += [f"--basetemp={results.parent / 'pytest'}"]
     argv += [f"--junit-xml={junit}", "-o", "junit_family=xunit1", "-o", "junit_suite_name=gpuenv"]
     if jobs > 1:
-        argv += ["-n", str(jobs), "--dist", "loadgroup"]
+        argv += ["-n", str(jobs)]
     return argv
 
 

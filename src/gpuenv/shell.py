@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if engine is None:
         from gpuenv import venv_shell
 
-        code = venv_shell.run(request.variant, args.flavor, request.work, request.command)
+        code = venv_shell.run(request.variant, request.work, request.command, flavor=args.flavor, gpus=args.gpus)
     else:
         code = _run_in_container(engine, request, args)
     if code != 0:

@@ -14,13 +14,16 @@ from gpuenv.signals import PassOn, passed_on
 from gpuenv.variants import Variant
 
 
-def run(variant: Variant, flavor: str | None, work: Path, command: str | None) -> int:
-    """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell)."""
-    if flavor == "gpu":
+def run(variant: Variant, work: Path, command: str | None, *, flavor: str | None, gpus: str | None) -> int:
+    """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
+
+    Raises UsageError for a GPU that was asked for, and what making the environment raises.
+    """
+    if flavor == "gpu" or gpus not in (None, "none"):
         raise UsageError(
-            "FLAVOR=gpu needs a container engine",
+            f"{'FLAVOR=gpu' if flavor == 'gpu' else f'GPUS={gpus}'} needs a container engine",
             "a plain virtual environment has no CUDA libraries and is for the CPU",
-            "leave FLAVOR out, or see `make engine`",
+            "leave it out, or see `make engine`",
         )
     from gpuenv import venv_env
 

@@ -6,19 +6,30 @@ a folder of its own, and stopped and removed at the end (that needs root, as `ma
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import signal
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
 
 from gpuenv import paths
 from gpuenv.engine import Engine, find_engine
 from gpuenv.locks import Pin
-from tiny.command import Gpuenv, plain_environment
+from tiny.command import Gpuenv, OwnEngine, plain_environment
 from tiny.index import Index, served
 from tiny.variant import Tiny, fetch_tools, make_tiny
+
+
+def pytest_configure() -> None:
+    """A job in the background of a script ignores these two, and so would every program that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -100,3 +111,35 @@ def gpuenv(engine: Engine, tiny: Tiny, index: Index, folders: dict[str, str], tm
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def own_engine(engine: Engine, gpuenv: Gpuenv, tmp_path: Path) -> Iterator[OwnEngine]:
+    """A private engine that a test may kill or empty; it has the session's base. Needs root."""
+    state = tmp_path / "state"
+    own = {"GPUENV_STATE_DIR": str(state)}
+    started = gpuenv.run("engine", "--engine", "private", **own)
+    assert started.returncode == 0, started.stderr
+    url = started.stdout.strip().partition("=")[2]
+    try:
+        copy_bases(engine, url)
+        yield OwnEngine(url, int(json.loads((state / "engine/daemon.json").read_text())["pid"]), state)
+    finally:
+        stopped = gpuenv.run("engine-stop", **own)
+        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            # What an engine mounted for a build outlives it when it is killed.
+            if line.split()[4].startswith(str(tmp_path)):
+                subprocess.run(["umount", "--lazy", line.split()[4]], check=True)
+        assert stopped.returncode == 0, stopped.stderr
+
+
+def copy_bases(engine: Engine, url: str) -> None:
+    """Spare the making of a base: a local one is taken over from the session's engine."""
+    client = docker.DockerClient(base_url=url)
+    for base in engine.client().images.list(name="gpuenv-base"):
+        with tempfile.TemporaryFile() as archive:
+            for chunk in base.save(named=True):
+                archive.write(chunk)
+            archive.seek(0)
+            client.images.load(archive)
+    client.close()

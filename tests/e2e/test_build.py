@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import tarfile
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import docker
 import pytest
 from docker.errors import ImageNotFound
 
 from gpuenv.engine import Engine
 from gpuenv.errors import EngineError
-from tiny.command import TIMEOUT_S, Gpuenv
+from tiny.command import TIMEOUT_S, Gpuenv, OwnEngine
 from tiny.index import Index, served
 
 
@@ -214,47 +211,15 @@ def test_of_two_at_once_one_builds(gpuenv: Gpuenv, index: Index, engine: Engine)
     assert image_id(engine, gpuenv.tiny.tag) is not None
 
 
-@pytest.fixture
-def mortal(engine: Engine, gpuenv: Gpuenv, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """Address and process number of a private engine that a test may kill; it has the session's base."""
-    own = {"GPUENV_STATE_DIR": str(tmp_path / "state")}
-    started = gpuenv.run("engine", "--engine", "private", **own)
-    assert started.returncode == 0, started.stderr
-    url = started.stdout.strip().partition("=")[2]
-    try:
-        copy_bases(engine, url)
-        yield url, int(json.loads((tmp_path / "state/engine/daemon.json").read_text())["pid"])
-    finally:
-        stopped = gpuenv.run("engine-stop", **own)
-        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            # What an engine mounted for a build outlives it when it is killed.
-            if line.split()[4].startswith(str(tmp_path)):
-                subprocess.run(["umount", "--lazy", line.split()[4]], check=True)
-        assert stopped.returncode == 0, stopped.stderr
-
-
-def copy_bases(engine: Engine, url: str) -> None:
-    """Spare the making of a base: a local one is taken over from the session's engine."""
-    client = docker.DockerClient(base_url=url)
-    for base in engine.client().images.list(name="gpuenv-base"):
-        with tempfile.TemporaryFile() as archive:
-            for chunk in base.save(named=True):
-                archive.write(chunk)
-            archive.seek(0)
-            client.images.load(archive)
-    client.close()
-
-
 @pytest.mark.skipif(os.getuid() != 0, reason="a private engine needs root")
-def test_an_engine_that_dies_during_a_build(gpuenv: Gpuenv, index: Index, mortal: tuple[str, int]) -> None:
-    url, pid = mortal
+def test_an_engine_that_dies_during_a_build(gpuenv: Gpuenv, index: Index, own_engine: OwnEngine) -> None:
     index.withheld = gpuenv.tiny.probe
-    process = gpuenv.start_images(DOCKER_HOST=url)
+    process = gpuenv.start_images(DOCKER_HOST=own_engine.url)
     index.wait_until_asked()
-    os.kill(pid, signal.SIGKILL)
+    os.kill(own_engine.pid, signal.SIGKILL)
     errors = process.communicate(timeout=TIMEOUT_S)[1]
     assert process.returncode == EngineError.exit_code, errors
-    assert f"the container engine at {url} stopped answering" in errors
+    assert f"the container engine at {own_engine.url} stopped answering" in errors
     assert "next:" in errors
     assert "Traceback" not in errors
 

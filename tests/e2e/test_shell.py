@@ -10,14 +10,17 @@ import re
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +376,64 @@ def test_bad_gpus(shell: Shell) -> None:
     assert "GPUS=one" in done.stderr.decode()
 
 
+class Relay:
+    """Stands between us and the engine, and dies as an engine does: every connection ends, and none is made."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.target = engine.url.removeprefix("unix://")
+        self.path = folder / "relay.sock"
+        self.open: list[socket.socket] = []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self.target)
+                self.open += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self.pump, args=pair, daemon=True).start()
+
+    def pump(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def die(self) -> None:
+        self.path.unlink()
+        for end in (self.listener, *self.open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.fixture
+def relay(shell: Shell, tmp_path: Path) -> Iterator[Relay]:
+    made = Relay(shell.engine, tmp_path)
+    shell.environment["DOCKER_HOST"] = f"unix://{made.path}"
+    yield made
+    # Nobody but us can reach the engine now.
+    for name in shell.containers():
+        shell.engine.client().api.remove_container(name, force=True)
+
+
+GONE = "stopped answering\n  cause: it was stopped, or it crashed\n  next:  start it again"
+
+
+def test_the_engine_dies(shell: Shell, relay: Relay) -> None:
+    process = shell.begin("sleep 600")
+    relay.die()
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 5
+    assert GONE in err.decode()
+    assert "Traceback" not in err.decode()
+
+
 class Screen:
     """A terminal with gpu-shell in it."""
 
@@ -472,5 +533,18 @@ def test_kill_9_at_a_prompt_gives_the_terminal_back(shell: Shell) -> None:
         os.kill(int(child), signal.SIGKILL)
         wait_until(lambda: termios.tcgetattr(screen.follower) == before)
         shell.assert_nothing_left()
+    finally:
+        screen.close()
+
+
+def test_the_engine_dies_at_a_prompt(shell: Shell, relay: Relay) -> None:
+    screen = Screen(shell, below=("bash", "-c", '"$@"; echo "code $?"; cat', "-"))
+    try:
+        before = termios.tcgetattr(screen.follower)
+        screen.read_until("(cuda10.0-cpu) /work")
+        relay.die()
+        screen.read_until("stopped answering")
+        screen.read_until("code 5")
+        assert termios.tcgetattr(screen.follower) == before
     finally:
         screen.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
+from xdist.scheduler import LoadScopeScheduling
 
 from gpuenv import variants
 from gpuenv.errors import GpuenvError
@@ -71,17 +72,39 @@ def _distributions(target: Target) -> list[str]:
     return [pin.name for pin in linux_pins(load_lock(variant.lock_path(target.flavor)))]
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What the reports are about."""
+    target = _param_of(item)
+    if isinstance(target, Target):
+        item.user_properties += [("target", target.identity), ("check", _check_name(item, target))]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """With several jobs, each target stays in one process, and so has one container at a time.
+
+    xdist's own --dist loadgroup does this by changing node ids, which pytest 9.2 does not take over any more.
+    """
+    return ByTarget(config, log)
+
+
+class ByTarget(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out all checks of one target at once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        plan: Plan = self.config.stash[PLAN]
+        names = (target.identity for target in plan.targets)
+        # One target's name may be how another's begins: the longest that fits is meant.
+        return max((name for name in names if f"[{name}" in nodeid), key=len)
+
+
+# Last of all such hooks: pytest's own would sort by the parameters of fixtures again.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Target by target, so that each has one container at a time and, in parallel runs, one process."""
+    """Target by target, group by group."""
     # A check without a target in this plan (gpu checks of cpu targets) is no case at all.
     items[:] = [item for item in items if isinstance(_param_of(item), Target)]
     order = {target: position for position, target in enumerate(config.stash[PLAN].targets)}
     items.sort(key=lambda item: (order[_target_of(item)], GROUPS.index(find_group(_marked(item)))))
-    for item in items:
-        target = _target_of(item)
-        item.add_marker(pytest.mark.xdist_group(target.identity))
-        item.user_properties += [("target", target.identity), ("check", _check_name(item, target))]
 
 
 def _param_of(item: pytest.Item) -> object:

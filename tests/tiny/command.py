@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tiny.variant import Tiny
 
@@ -49,6 +50,15 @@ class Gpuenv:
         )
         self.running.append(process)
         return process
+
+
+@dataclass(frozen=True)
+class OwnEngine:
+    """A private engine of one test: its address, its process number, its state folder."""
+
+    url: str
+    pid: int
+    state: Path
 
 
 def plain_environment() -> dict[str, str]:

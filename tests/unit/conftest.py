@@ -1,14 +1,21 @@
-"""Unit tests see neither the caller's settings nor the caller's home folder."""
+"""Unit tests see neither the caller's settings nor the caller's home folder, nor the signals it ignores."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gpuenv import paths
+
+
+def pytest_configure() -> None:
+    """A job in the background of a script ignores these two, and so would every program that a test starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

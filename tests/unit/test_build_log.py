@@ -99,6 +99,8 @@ LINES = """
 #6 DONE 5.0s
 #7 [tools 2/2] RUN --mount=type=tmpfs,target=/run x
 #7 CACHED
+#12 [tools 3/3] RUN z
+#12 CACHED
 #9 [sources 1/1] RUN --mount=type=tmpfs,target=/run y
 #9 0.123 Collecting z
 #8 [framework 1/1] RUN --mount=type=tmpfs,target=/run y
@@ -115,13 +117,13 @@ LINES = """
 def test_steps_that_take_time_are_told() -> None:
     reader = StepReader()
     said = [text for text in map(reader.read, LINES) if text]
-    assert said == ["  tools: unchanged", "  framework: 12.5s", "  image: failed", "  writing the image: 7.0s"]
+    assert said == ["  tools: unchanged", "  framework: 12 s", "  image: failed", "  writing the image: 7 s"]
     assert reader.current == ""
 
 
 def test_the_steps_under_way() -> None:
     reader = StepReader()
-    for line in LINES[:9]:
+    for line in LINES[:11]:
         reader.read(line)
     assert reader.current == "sources, framework"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 import types
@@ -73,7 +74,7 @@ def test_a_required_gpu_needs_a_gpu_target() -> None:
 
 def test_one_target_stays_in_one_process() -> None:
     argv = harness.pytest_argv(Path("p"), Path("r"), Path("j.xml"), jobs=2)
-    assert argv[-4:] == ["-n", "2", "--dist", "loadgroup"]
+    assert argv[-2:] == ["-n", "2"]
     assert "-n" not in harness.pytest_argv(Path("p"), Path("r"), Path("j.xml"), jobs=1)
 
 
@@ -241,3 +242,18 @@ def test_every_check_has_an_id_and_ids_are_unique(tmp_path: Path) -> None:
     # Target by target: no container is started twice, none waits.
     order = [next(one.identity for one in plan.targets if f"[{one.identity}" in line) for line in ids]
     assert [name for name, before in zip(order, ["", *order]) if name != before] == [t.identity for t in plan.targets]
+
+
+def test_in_parallel_each_target_stays_in_one_process(tmp_path: Path) -> None:
+    # One name is how the other begins.
+    plan = Plan("r", (GPU, dataclasses.replace(GPU, identity=f"{GPU.identity}-simulated")), require_gpu=True)
+    code, text, outcomes = run_checks(tmp_path, plan, "-n", "2", "-k", "test_gpu", "-vv")
+    assert code == 1
+    workers: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        found = re.match(r"\[(gw\d)\].*::\S+\[(cuda10\.0-gpu(-simulated)?)", line)
+        if found:
+            workers.setdefault(found[2], set()).add(found[1])
+    assert {name: len(found) for name, found in workers.items()} == {one.identity: 1 for one in plan.targets}
+    assert len(set.union(*workers.values())) == 2
+    assert {one.target for one in outcomes} == set(workers)

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,20 @@ PLACE = Folders(Path("/s/data"), Path("/run/gpuenv-0123456789ab"), Path("/s/log"
 def place(tmp_path: Path) -> Folders:
     (tmp_path / "run").mkdir()
     return Folders(tmp_path / "data", tmp_path / "run", tmp_path / "log", tmp_path / "record", tmp_path / "lock")
+
+
+@contextmanager
+def given(argument: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with ``argument`` on its command line, which is not there yet in the first moment of a process."""
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", script, argument]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 @pytest.fixture
@@ -100,24 +116,18 @@ def test_a_foreign_process_with_the_same_number_is_not_the_daemon(
 
 
 def test_a_process_that_began_later_is_not_the_daemon(place: Folders) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()", place.url], stdin=subprocess.PIPE
-    ) as same:
+    with given(place.url) as same:
         recorded = Daemon(same.pid, began(same), place.url)
         assert private_daemon.is_running(recorded, place)
         assert not private_daemon.is_running(Daemon(same.pid, began(same) - 1, place.url), place)
-        same.kill()
 
 
 def test_a_daemon_without_a_record_is_found_by_its_own_file(place: Folders) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()", place.url], stdin=subprocess.PIPE
-    ) as same:
+    with given(place.url) as same:
         place.pid_file.write_text(f"{same.pid}\n")
         found = private_daemon.find_daemon(place)
         assert found is not None
         assert found.pid == same.pid
-        same.kill()
 
 
 @pytest.mark.parametrize("content", ["NUMBER", "", "words"])
@@ -136,14 +146,10 @@ def test_numbers_that_are_not_ours_are_forgotten(
 def test_the_number_of_a_containerd_of_ours_is_kept(place: Folders) -> None:
     containerd = place.run / "exec/containerd/containerd.pid"
     containerd.parent.mkdir(parents=True)
-    with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()", f"{place.run}/exec/containerd/containerd.toml"],
-        stdin=subprocess.PIPE,
-    ) as ours:
+    with given(f"{place.run}/exec/containerd/containerd.toml") as ours:
         containerd.write_text(str(ours.pid))
         private_daemon.forget_stale_numbers(place)
         assert containerd.exists()
-        ours.kill()
 
 
 def test_a_process_that_is_gone_is_no_daemon(place: Folders) -> None:
@@ -161,12 +167,13 @@ def test_a_zombie_counts_as_gone() -> None:
 
 
 def test_processes_are_found_by_what_they_are_given(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()", f"{tmp_path}/x.sock"], stdin=subprocess.PIPE
-    ) as child:
+    with given(f"{tmp_path}/x.sock") as child:
+        # The kernel tells the parent of the exec a moment before it shows the new arguments.
+        deadline = time.monotonic() + 10
+        while not processes.command_line(child.pid) and time.monotonic() < deadline:
+            time.sleep(0.005)
         assert processes.find_naming(tmp_path) == [child.pid]
         assert processes.find_naming(tmp_path / "x") == []
-        child.kill()
 
 
 def test_a_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:

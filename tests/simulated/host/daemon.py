@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpuenv import engine_install
+from gpuenv import engine_install, private_network
 from gpuenv.endpoints import Endpoint, UnreachableError, ping
 from gpuenv.errors import EngineError
 
@@ -25,11 +25,16 @@ STOP_TIMEOUT_S = 45
 def running(folder: Path, bin_folder: Path | None) -> Iterator[str]:
     """The address of a daemon that looks for hooks in ``bin_folder`` first. Raises EngineError.
 
-    Its containers have no network: a bridge of its own would meddle with the machine's firewall.
+    It has a bridge of its own and writes no firewall rules, so its containers reach nothing. ``--bridge=none`` would
+    not do: with it a daemon deletes ``docker0``, which may be that of another one on this machine.
     """
     # The path of a Unix socket may have at most 107 bytes, which a test's folder easily exceeds.
     run = Path(tempfile.mkdtemp(prefix="gpuenv-simulated-", dir="/run"))
+    bridge = private_network.bridge_name(run)
     try:
+        reason = private_network.make_bridge(bridge)
+        if reason is not None:
+            raise EngineError("the simulated host needs a bridge", reason, "run the tests as root")
         process = _spawn(folder, run, bin_folder)
         try:
             yield _wait_until_ready(folder, run, process)
@@ -38,6 +43,7 @@ def running(folder: Path, bin_folder: Path | None) -> Iterator[str]:
     finally:
         for mount_point in mounts_below(Path("/proc/self/mounts").read_text(encoding="utf-8"), run, folder):
             subprocess.run(["umount", "--lazy", mount_point], capture_output=True, check=False)
+        private_network.remove(bridge, "")
         shutil.rmtree(run, ignore_errors=True)
         shutil.rmtree(folder / "data", ignore_errors=True)
 
@@ -47,7 +53,8 @@ def dockerd_argv(folder: Path, run: Path) -> list[str]:
     argv = ["dockerd", "--host", f"unix://{run}/docker.sock", "--data-root", str(folder / "data")]
     argv += ["--exec-root", str(run / "exec"), "--pidfile", str(run / "docker.pid")]
     argv += ["--config-file", str(run / "daemon.json")]
-    return [*argv, "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
+    argv += ["--bridge", private_network.bridge_name(run)]
+    return [*argv, "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
 
 
 def mounts_below(table: str, *folders: Path) -> list[str]:
