@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gpuenv.engine import Engine
+from gpuenv.engine_api import Api
 from gpuenv.errors import HostError
 from gpuenv.variants import Variant
 
@@ -55,7 +56,7 @@ def check_disk(engine: Engine, variant: Variant, flavor: str) -> None:
     """
     if urlsplit(engine.url).scheme != "unix":
         return
-    root = Path(engine.client().info().get("DockerRootDir") or "")
+    root = Path(Api(engine).call("GET", "/info").get("DockerRootDir") or "")
     # Docker Desktop's is inside its virtual machine.
     if root.is_dir() and root != Path():
         refuse_small_disk(

@@ -79,12 +79,14 @@ def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace
     from gpuenv import cuda_choice, image
     from gpuenv.session import run_attached
 
+    own_lock = request.variant.cuda_lock_path
+    lock = cuda_choice.load(args, request.variant) if request.flavor == "gpu" else variants.load_cuda_lock(own_lock)
     built = image.ensure_image(
         engine,
         request.variant,
         request.flavor,
         base_choice=args.base,
-        cuda_lock=cuda_choice.load(args, request.variant),
+        cuda_lock=lock,
         sources_dir=Path(args.sources_dir) if args.sources_dir else None,
     )
     device = shell_words.device(request.host, request.flavor, request.devices)

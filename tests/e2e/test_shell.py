@@ -43,15 +43,9 @@ LABELS = {
 #: The command itself, with an image that is already there instead of one to be built.
 DRIVER = """
 import sys, types
-import gpuenv
-from gpuenv import cli
+from gpuenv import cli, image
 labels = {labels!r}
-built = types.SimpleNamespace(tag={tag!r}, labels=labels)
-gpuenv.image = types.ModuleType("gpuenv.image")
-gpuenv.image.ensure_image = lambda *args, **options: built
-gpuenv.cuda_choice = types.ModuleType("gpuenv.cuda_choice")
-gpuenv.cuda_choice.load = lambda *args: None
-sys.modules.update({{"gpuenv.image": gpuenv.image, "gpuenv.cuda_choice": gpuenv.cuda_choice}})
+image.ensure_image = lambda *args, **options: types.SimpleNamespace(tag={tag!r}, labels=labels)
 sys.exit(cli.main())
 """
 
@@ -224,6 +218,42 @@ def test_nobody_reads_the_output(shell: Shell) -> None:
     process.stderr.close() if process.stderr else None
 
 
+class Relay:
+    """Stands between us and the engine, and dies as an engine does: every connection ends, and none is made."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.target = engine.url.removeprefix("unix://")
+        self.path = folder / "relay.sock"
+        self.open: list[socket.socket] = []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.path))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self.target)
+                self.open += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self.pump, args=pair, daemon=True).start()
+
+    def pump(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def die(self) -> None:
+        self.path.unlink()
+        for end in (self.listener, *self.open):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
 @pytest.fixture
 def stranger(shell: Shell) -> Iterator[dict[str, Any]]:
     """How to start a process as the user UID, who may use the engine, with a home folder and a copy of the project."""
@@ -237,10 +267,14 @@ def stranger(shell: Shell) -> Iterator[dict[str, Any]]:
             os.chown(path, UID, UID)
         shell.python = python
         shell.environment.update(HOME=folder, PYTHONPATH=f"{folder}/src")
-        group = Path(shell.engine.url.removeprefix("unix://")).stat().st_gid
-        yield {"user": UID, "group": UID, "extra_groups": [group]}
+        # The engine's own socket may be root's alone.
+        relay = Relay(shell.engine, Path(folder))
+        relay.path.chmod(0o666)
+        shell.environment["DOCKER_HOST"] = f"unix://{relay.path}"
+        yield {"user": UID, "group": UID, "extra_groups": []}
         # The watcher of a killed shell needs the copy.
         shell.assert_nothing_left()
+        relay.die()
     for volume in containers.volumes(UID):
         remove_volume(shell.engine, volume.source)
 
@@ -374,42 +408,6 @@ def test_bad_gpus(shell: Shell) -> None:
     done = shell.run("true")
     assert done.returncode == 2
     assert "GPUS=one" in done.stderr.decode()
-
-
-class Relay:
-    """Stands between us and the engine, and dies as an engine does: every connection ends, and none is made."""
-
-    def __init__(self, engine: Engine, folder: Path) -> None:
-        self.target = engine.url.removeprefix("unix://")
-        self.path = folder / "relay.sock"
-        self.open: list[socket.socket] = []
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(self.path))
-        self.listener.listen()
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(self.target)
-                self.open += [client, server]
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self.pump, args=pair, daemon=True).start()
-
-    def pump(self, source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-
-    def die(self) -> None:
-        self.path.unlink()
-        for end in (self.listener, *self.open):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
 
 
 @pytest.fixture
