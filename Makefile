@@ -36,7 +36,7 @@ engine-stop: $(VENV)/ready ## stop the private engine
 lock: $(VENV)/ready-dev ## resolve the requirements locks anew (CHECK=1: only say whether they are current)
 	$(RUN) lock
 
-docs: $(VENV)/ready ## write the generated parts of the README
+docs: $(VENV)/ready ## write the generated parts of the documentation
 	$(RUN) docs
 
 bench: $(VENV)/ready ## measure speed and size against the engine alone

@@ -89,7 +89,7 @@ COMMANDS = (
     ),
     Command("engine", "gpuenv.engine_command", "start the private engine, or say which one is used", (ENGINE,)),
     Command("engine-stop", "gpuenv.engine_command", "stop the private engine"),
-    Command("docs", "gpuenv.readme", "write the generated parts of the README"),
+    Command("docs", "gpuenv.readme", "write the generated parts of the documentation"),
     Command("bench", "gpuenv.bench", "measure this against the engine alone", BUILD_OPTIONS),
     Command("clean", "gpuenv.clean", "remove what the project made, and nothing else", (ENGINE,)),
 )

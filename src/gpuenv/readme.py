@@ -1,11 +1,11 @@
-"""The generated part of the README: the table of variants, between two markers (`make docs`)."""
+"""The generated parts of the documentation (`make docs`): the README's table of variants, and docs/code.md."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from gpuenv import paths, ui
+from gpuenv import atomic, code_map, paths, ui
 from gpuenv.errors import DataError
 from gpuenv.variants import Variant, load_all
 
@@ -45,10 +45,15 @@ def replace_table(text: str, table: str, path: Path) -> str:
 
 
 def run(_args: argparse.Namespace) -> int:
-    """Write the generated part of README.md."""
+    """Write the generated parts of the documentation."""
     path = paths.project_root() / "README.md"
-    text = path.read_text(encoding="utf-8")
-    updated = replace_table(text, render_table(load_all()), path)
-    path.write_text(updated, encoding="utf-8")
-    ui.say(f"{path.name} is {'unchanged' if updated == text else 'updated'}")
+    _write(path, replace_table(path.read_text(encoding="utf-8"), render_table(load_all()), path))
+    _write(code_map.map_path(), code_map.render_map(Path(__file__).parent))
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    is_same = path.exists() and path.read_text(encoding="utf-8") == text
+    if not is_same:
+        atomic.write_text(path, text)
+    ui.say(f"{path.name} is {'unchanged' if is_same else 'written'}")
