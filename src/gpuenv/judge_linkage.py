@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpuenv.errors import CheckError
@@ -10,27 +11,40 @@ from gpuenv.judge_identity import REBUILD
 
 #: Where the stand-in is: the last folder that the loader looks into, after everything in its cache.
 STAND_IN = "/usr/lib/libcuda.so.1"
+_NOT_FOUND = re.compile(r"(\S+\.so\S*): cannot open shared object file")
 
 
-def judge_resolved(libraries: Iterable[Mapping[str, Any]]) -> None:
-    """The loader finds every library that TensorFlow's libraries name, in a version that serves."""
+def judge_resolved(libraries: Iterable[Mapping[str, Any]], not_shipped: Sequence[str] = ()) -> None:
+    """The loader finds every library that TensorFlow's libraries name, in a version that serves.
+
+    ``not_shipped``: SONAMEs that an optional plug-in, but neither of the main libraries, may miss.
+    """
     libraries = tuple(libraries)
     if not libraries:
         raise CheckError("no library of TensorFlow was found", "TensorFlow is not installed", REBUILD)
-    missing = sorted({soname for library in libraries for soname in library["unresolved"]})
+    missing = sorted({soname for library in libraries for soname in _missing(library, not_shipped)})
     if missing:
         raise CheckError(
             f"the loader does not find {', '.join(missing)}",
             "a CUDA library is missing, has another SONAME, or belongs to another CUDA version than TensorFlow",
             REBUILD,
         )
-    complaints = [line for library in libraries for line in library["complaints"]]
+    complaints = [line for library in libraries for line in library["complaints"] if not _NOT_FOUND.search(line)]
     if complaints:
         raise CheckError(
             f"the loader complains: {complaints[0]}",
             "a library is older than TensorFlow needs (glibc, libstdc++)",
             REBUILD,
         )
+
+
+def _missing(library: Mapping[str, Any], not_shipped: Sequence[str]) -> set[str]:
+    """The SONAMEs that one library needs and the loader does not find."""
+    # Asked to list, the loader stops at the first one that it does not find, and says so.
+    stopped_at = [match[1] for line in library["complaints"] if (match := _NOT_FOUND.search(line))]
+    missing = {*library["unresolved"], *stopped_at}
+    # Only of the main libraries it is recorded what they need; a plug-in may go without.
+    return missing if library["needed"] else missing - set(not_shipped)
 
 
 def judge_symbols(libraries: Iterable[Mapping[str, Any]]) -> None:

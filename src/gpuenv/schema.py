@@ -82,6 +82,10 @@ class Table:
             raise self.error(key, f"expected a non-empty array without repetition, found {values!r}")
         return tuple(values)
 
+    def optional_texts(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "") -> tuple[str, ...]:
+        """As :meth:`texts`; empty when the key is absent."""
+        return self.texts(key, pattern, expected) if key in self._values else ()
+
     def table(self, key: str, read: Callable[[Table], T]) -> T:
         """A sub-table, handed to ``read`` and closed after it."""
         values = self._take(key, dict, "a table")

@@ -62,6 +62,8 @@ class Cuda:
     driver_windows: str
     #: Lowest and highest compute capability that wheel and libraries serve, inclusive.
     compute_capability: tuple[str, str]
+    #: SONAMEs that only optional plug-ins of TensorFlow need, and that no image carries.
+    not_shipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ def _read_cuda(table: Table) -> Cuda:
         driver_linux=table.version("driver_linux"),
         driver_windows=table.version("driver_windows"),
         compute_capability=(capability[0], capability[1]),
+        not_shipped=table.optional_texts("not_shipped", SONAME, 'SONAMEs such as "libnccl.so.2"'),
     )
     if _numbers(cuda.cudnn) < _numbers(cuda.cudnn_floor):
         raise table.error("cudnn", f"expected {cuda.cudnn_floor} (cudnn_floor) or newer, found {cuda.cudnn}")

@@ -80,7 +80,7 @@ def image(engine: Engine) -> Iterator[str]:
     """The tag of the small image."""
     tag = f"gpuenv-e2e-shell:{os.getpid()}"
     api = engine.client().api
-    api.import_image_from_data(make_root(), repository="gpuenv-e2e-shell", tag=str(os.getpid()))
+    api.import_image_from_data(make_root(), repository=tag)
     yield tag
     api.remove_image(tag, force=True)
 

@@ -11,7 +11,7 @@ from gpuenv.errors import CheckError
 
 
 def library(**change: Any) -> dict[str, Any]:
-    return {"unresolved": [], "complaints": [], "missing_symbols": [], **change}
+    return {"unresolved": [], "complaints": [], "needed": [], "missing_symbols": [], **change}
 
 
 def test_resolved() -> None:
@@ -24,6 +24,15 @@ def test_resolved() -> None:
             judge.judge_resolved([library(), bad])
     with pytest.raises(CheckError, match="no library"):
         judge.judge_resolved([])
+
+
+def test_only_a_plug_in_may_miss_what_is_not_shipped() -> None:
+    nccl = ["/x/_nccl_ops.so: error while loading shared libraries: libnccl.so.2: cannot open shared object file"]
+    plug_in, main = library(complaints=nccl, needed=[]), library(complaints=nccl, needed=["libnccl.so.2"])
+    judge.judge_resolved([plug_in], ["libnccl.so.2"])
+    for libraries, not_shipped in (([plug_in], []), ([plug_in], ["libnvinfer.so.4"]), ([main], ["libnccl.so.2"])):
+        with pytest.raises(CheckError, match=r"does not find libnccl\.so\.2"):
+            judge.judge_resolved(libraries, not_shipped)
 
 
 def test_symbols() -> None:
