@@ -73,6 +73,7 @@ COMMANDS = (
         (
             *BUILD_OPTIONS,
             Option("target", "image or venv", ("image", "venv")),
+            Option("hosts", "environments on other machines, such as ssh://lab1 (any connection of testinfra)"),
             Option("jobs", "how many targets at a time"),
             Option("require-gpu", "1: a missing GPU is a failure; 0: it is counted as not tested", ("0", "1")),
         ),

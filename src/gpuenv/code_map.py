@@ -37,8 +37,8 @@ AREAS = (
     ),
     (
         "`make test-env`",
-        """harness targets target target_container judges judge_identity judge_linkage judge_gpu judge_isolation layers
-        report""",
+        """harness targets hosts target target_container target_host judges judge_identity judge_linkage judge_gpu
+        judge_isolation layers report""",
     ),
     ("For its developers", "bench bench_builds bench_programs readme code_map"),
 )

@@ -200,4 +200,4 @@ def describe_better() -> str:
         return "For another engine start Docker's service, or set DOCKER_HOST."
     if shutil.which("podman"):
         return "For Podman run `systemctl --user start podman.socket`; for Docker start its service or set DOCKER_HOST."
-    return "For a better one install Docker or Podman, or run `sudo make engine` on Debian or Ubuntu."
+    return "For a better one install Docker or Podman, set DOCKER_HOST, or run `sudo make engine` on Debian or Ubuntu."

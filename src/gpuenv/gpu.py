@@ -41,6 +41,11 @@ class HostGpus:
     uuids: tuple[str, ...] = ()
     problem: str | None = None
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the driver is the tests' (docs/simulated-host.md), which says so in the name of each card."""
+        return any(name.endswith("(simulated)") for name in self.names)
+
 
 def host_gpus(proc: Path | None = None, wsl_device: Path = WSL_DEVICE, smi: str | None = None) -> HostGpus:
     """The GPUs of this machine. Never raises: what went wrong stands in ``problem``."""

@@ -12,24 +12,29 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gpuenv import gpu, paths, report, targets, ui
+from gpuenv import gpu, hosts, paths, report, targets, ui
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import CheckError, UsageError
 from gpuenv.report import Outcome
-from gpuenv.target import Plan, save_plan
+from gpuenv.target import Plan, Target, save_plan
 from gpuenv.target_container import remove_leftovers
 
 #: pytest's exit code when everything passed.
 PYTEST_PASSED = 0
+#: Each has a process here that waits most of the time.
+HOSTS_AT_ONCE = 8
 
 
 def run(args: argparse.Namespace) -> int:
     """Test everything that ``args`` ask for; 0 only if nothing failed and something was tested."""
     jobs = parse_jobs(args.jobs)
+    refuse_gpu_without_driver(args)
     run_unit_tests()
-    engine = None if args.target == "venv" else find_engine(args.engine)
+    engine = find_engine(args.engine) if needs_engine(args) else None
     plan = make_plan(args, engine)
     refuse_gpu_without_target(plan)
+    if args.jobs is None:
+        jobs = default_jobs(plan)
     reports = paths.project_root() / "reports"
     reports.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
@@ -57,6 +62,16 @@ def parse_jobs(text: str | None) -> int:
     return int(text)
 
 
+def default_jobs(plan: Plan) -> int:
+    """One target at a time on this machine; other machines at the same time, up to eight."""
+    return max(1, min(HOSTS_AT_ONCE, sum(target.kind == "host" for target in plan.testable)))
+
+
+def needs_engine(args: argparse.Namespace) -> bool:
+    """Whether images are tested: not with TARGET=venv, and with HOSTS only if TARGET says so."""
+    return args.target == "image" or (args.target is None and not args.hosts)
+
+
 def run_unit_tests() -> None:
     """The command's own tests, in seconds: what follows is worth nothing if the tool itself is broken."""
     folder = paths.project_root() / "tests" / "unit"
@@ -71,16 +86,37 @@ def run_unit_tests() -> None:
 
 
 def make_plan(args: argparse.Namespace, engine: Engine | None) -> Plan:
-    """What is tested: images where there is an engine, virtual environments otherwise."""
-    found = targets.list_images(args, engine) if engine is not None else targets.list_venvs(args)
-    required = getattr(args, "require_gpu", None)
+    """What is tested: images where there is an engine, virtual environments otherwise; or the hosts of HOSTS."""
+    host = gpu.host_gpus()
+    found = hosts.list_targets(args) if args.hosts else ()
+    if engine is not None:
+        found += mark_simulated(targets.list_images(args, engine), host)
+    elif args.target is not None or not args.hosts:
+        found += targets.list_venvs(args)
     return Plan(
         run=secrets.token_hex(8),
         targets=found,
         engine=dataclasses.asdict(engine) if engine is not None else None,
-        host_driver=gpu.host_gpus().driver,
-        require_gpu=None if required is None else required == "1",
+        host_driver=host.driver,
+        require_gpu=None if args.require_gpu is None else args.require_gpu == "1",
     )
+
+
+def mark_simulated(images: tuple[Target, ...], host: gpu.HostGpus) -> tuple[Target, ...]:
+    """What will get the devices of a simulated driver says so, wherever a person reads of it."""
+    if not host.is_simulated:
+        return images
+    return tuple(dataclasses.replace(one, has_simulated_driver=one.flavor == "gpu") for one in images)
+
+
+def refuse_gpu_without_driver(args: argparse.Namespace) -> None:
+    """REQUIRE_GPU=1 on a machine without a driver fails before anything is built for it. Raises CheckError."""
+    if args.require_gpu == "1" and not args.hosts and gpu.host_gpus().driver is None:
+        raise CheckError(
+            "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host",
+            "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
+            "install NVIDIA's driver, or run without REQUIRE_GPU=1: the gpu group is then counted as not tested",
+        )
 
 
 def refuse_gpu_without_target(plan: Plan) -> None:

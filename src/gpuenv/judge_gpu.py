@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpuenv.errors import CheckError
+from gpuenv.variants import Variant
 
 #: Single precision over sums of 256 products: 1e-6 on a CPU (measured); the GPU sums in another order.
 TOLERANCE = 1e-4
-NO_DEVICE = 100
+#: A session that takes all takes 95 % and more of what is free; context, cuBLAS and a small step some 100 MB.
+SMALL_STEP_MAX = 0.5
+#: What cuInit's codes mean (NVIDIA's driver API).
+CAUSES = {
+    100: "it sees no device: NVIDIA_VISIBLE_DEVICES hides it, or the container was started without GPUs",
+    803: "the driver's kernel module and its libraries differ in version: an upgrade without a restart",
+    999: "/dev/nvidia-uvm is missing, so CUDA cannot start although nvidia-smi works",
+}
+#: NVIDIA's names for the generations, by compute capability; the longest match counts.
+GENERATIONS = {
+    "3": "Kepler",
+    "5": "Maxwell",
+    "6": "Pascal",
+    "7": "Volta",
+    "7.5": "Turing",
+    "8": "Ampere",
+    "8.9": "Ada",
+    "9": "Hopper",
+    "10": "Blackwell",
+    "12": "Blackwell",
+}
+_LISTED = re.compile(r"UUID: (GPU-[0-9a-f-]+)")
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def judge_driver(found: Mapping[str, Any], outside: str, floor: str) -> None:
-    """The driver answers inside, and is not older than the variant's floor."""
+def parse_listing(text: str) -> tuple[str, ...]:
+    """The UUIDs in what `nvidia-smi -L` prints."""
+    return tuple(_LISTED.findall(text))
+
+
+def judge_driver(found: Mapping[str, Any], outside: str) -> None:
+    """The driver answers inside."""
     if found["init"] != 0:
+        cause = CAUSES.get(found["init"], found["error"] or "the container got no GPU, or not all of its parts")
         raise CheckError(
-            f"the driver does not answer inside: cuInit gives {found['init']} {found['error'] or ''}".rstrip(),
-            f"the host has driver {outside}, but the container got no GPU (100: no device; 999: nvidia-uvm is missing)",
+            f"the driver does not answer inside: cuInit gives {found['init']} (the host has driver {outside})",
+            cause,
             "run `nvidia-smi` on the host, then `sudo nvidia-modprobe -u -c=0`; check nvidia-container-toolkit",
         )
+
+
+def judge_driver_floor(outside: str, floor: str) -> None:
+    """The host's driver is not older than the variant's floor."""
     if _numbers(outside) < _numbers(floor):
         raise CheckError(
             f"driver {outside} is older than {floor}, the lowest for this CUDA",
-            "the driver does not know this CUDA version",
-            "install a newer driver, or use a variant with an older CUDA",
+            "a driver does not know CUDA versions that came after it",
+            f"install driver {floor} or newer on the host and restart it; until then use FLAVOR=cpu",
         )
 
 
@@ -43,16 +76,45 @@ def judge_devices(inside: Sequence[Mapping[str, Any]], outside: Sequence[str]) -
         )
 
 
-def judge_capability(devices: Sequence[Mapping[str, Any]], bounds: tuple[str, str]) -> None:
-    """Every card is within what the variant's libraries serve."""
+def judge_listing(inside: Sequence[str], outside: Sequence[str]) -> None:
+    """`nvidia-smi -L` says the same inside and outside."""
+    if sorted(inside) != sorted(outside):
+        raise CheckError(
+            f"`nvidia-smi -L` lists {', '.join(inside) or 'nothing'} inside, {', '.join(outside) or 'nothing'} outside",
+            "NVIDIA_VISIBLE_DEVICES hides some, or the runtime passes another set",
+            "compare `nvidia-smi -L` on the host and inside",
+        )
+
+
+def judge_capability(devices: Sequence[Mapping[str, Any]], variant: Variant, known: Sequence[Variant]) -> None:
+    """Every card is within what the variant's libraries serve; ``known`` are those that could be used instead."""
     for device in devices:
-        if not _numbers(bounds[0]) <= _numbers(device["capability"]) <= _numbers(bounds[1]):
+        capability = device["capability"]
+        if not _serves(variant, capability):
+            lowest, highest = variant.cuda.compute_capability
             raise CheckError(
-                f"{device['name']} has compute capability {device['capability']}, the variant serves "
-                f"{bounds[0]} to {bounds[1]}",
-                "this CUDA has no code for this card: it is listed, and then every matrix product fails",
-                "use another variant, another card (GPUS=...), or FLAVOR=cpu",
+                f"{device['name']} has compute capability {capability}{_generation(capability)}, "
+                f"{variant.name} serves {lowest} to {highest}",
+                f"CUDA {variant.cuda.version} has no code for this card: it is listed, and then every product fails",
+                _instead(capability, [one for one in known if one.name != variant.name]),
             )
+
+
+def _serves(variant: Variant, capability: str) -> bool:
+    lowest, highest = map(_numbers, variant.cuda.compute_capability)
+    return lowest <= _numbers(capability) <= highest
+
+
+def _generation(capability: str) -> str:
+    names = [name for start, name in GENERATIONS.items() if capability == start or capability.startswith(f"{start}.")]
+    return f" ({names[-1]})" if names else ""
+
+
+def _instead(capability: str, others: Sequence[Variant]) -> str:
+    fitting = [other.name for other in others if _serves(other, capability)]
+    if fitting:
+        return f"use VARIANT={fitting[-1]}, which serves it; or FLAVOR=cpu"
+    return "no variant serves such a card: use FLAVOR=cpu, or choose another card with GPUS=..."
 
 
 def judge_listed(listed: Sequence[str], devices: Sequence[object]) -> None:
@@ -82,6 +144,25 @@ def judge_ran(name: str, ran: Sequence[str]) -> None:
             f"the {name} did not run on the GPU; what did: {', '.join(ran) or 'nothing'}",
             "TensorFlow fell back to the CPU without a word",
             "read TensorFlow's messages below",
+        )
+
+
+def judge_memory(found: Mapping[str, int]) -> None:
+    """With ``allow_growth`` little is taken at first, and more when more is needed."""
+    first = found["before"] - found["after_small"]
+    grown = found["after_small"] - found["after_large"]
+    if first > SMALL_STEP_MAX * found["before"]:
+        raise CheckError(
+            f"a small step takes {first >> 20} of {found['before'] >> 20} MiB that are free",
+            "memory is taken whole although allow_growth is set (another process may have taken it at the same time)",
+            "look at `nvidia-smi` on the host and run it again",
+        )
+    # Half: what the small step took beforehand serves for a part, and others may give memory back meanwhile.
+    if grown < found["large"] // 2:
+        raise CheckError(
+            f"a step that needs {found['large'] >> 20} MiB takes {grown >> 20} MiB more",
+            "the step did not run on this GPU, or memory had been taken before it was needed",
+            "look at `nvidia-smi` on the host and run it again",
         )
 
 

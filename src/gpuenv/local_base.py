@@ -201,8 +201,6 @@ def image_changes(plan: Plan) -> list[str]:
 def _import(engine: Engine, archive: Path, reference: str, plan: Plan) -> None:
     """Only now does the tag come to be: whatever was interrupted before has left none."""
     # The whole reference as the repository: every engine takes that, while Podman 4.3 leaves out a tag of its own.
-    result = engine.client().api.import_image_from_file(
-        str(archive), repository=reference, changes=image_changes(plan)
-    )
+    result = engine.client().api.import_image_from_file(str(archive), repository=reference, changes=image_changes(plan))
     if "error" in result or not _has(engine, reference, plan.key):
         raise EngineError(f"{reference} could not be imported", result.strip(), "look at the engine's log")

@@ -11,8 +11,9 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from gpuenv.errors import CheckError
+from gpuenv.errors import CheckError, GpuenvError
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -29,6 +30,8 @@ class Target:
 
     ``identity`` goes into the ids of the checks; ``title`` is for people. ``image`` is the image's
     id, ``prefix`` the folder of a virtual environment. ``cuda`` is genuine, simulated or none.
+    A target of kind ``host`` is another machine's environment: ``host`` is its address for testinfra,
+    ``driver`` the version of its NVIDIA driver.
     """
 
     identity: str
@@ -41,17 +44,34 @@ class Target:
     missing: str | None = None
     #: It was asked for by name, so that a missing one is a failure and not a "not tested".
     is_required: bool = False
+    host: str = ""
+    driver: str | None = None
+    #: The driver knows devices and computes nothing: programs that would compute on them must not see them.
+    has_simulated_driver: bool = False
 
     @property
     def title(self) -> str:
         """The name for people; what is simulated is called so."""
         base = f"{self.variant}-{self.flavor}" + (" (virtual environment)" if self.kind == "venv" else "")
-        return f"{base} (simulated CUDA)" if self.cuda == "simulated" else base
+        if self.kind == "host":
+            base = f"{base} on {label_of(self.host)}"
+        simulated = [name for name, is_so in self._simulations() if is_so]
+        return f"{base} (simulated {', simulated '.join(simulated)})" if simulated else base
+
+    def _simulations(self) -> tuple[tuple[str, bool], ...]:
+        return (("CUDA", self.cuda == "simulated"), ("driver", self.has_simulated_driver))
 
     @property
     def python(self) -> str:
         """The command that starts the target's own Python."""
-        return f"{self.prefix}/bin/python" if self.kind == "venv" else "python"
+        return f"{self.prefix}/bin/python" if self.prefix else "python"
+
+
+def label_of(address: str) -> str:
+    """A host's address without password and settings: ``"ssh://me@lab1:22"``."""
+    parts = urlsplit(address)
+    user, separator, place = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{user.partition(':')[0]}{separator}{place}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +92,10 @@ class Plan:
     def testable(self) -> tuple[Target, ...]:
         """The targets that exist."""
         return tuple(target for target in self.targets if target.missing is None)
+
+    def driver_of(self, target: Target) -> str | None:
+        """The version of the NVIDIA driver of the machine that ``target`` runs on."""
+        return target.driver if target.kind == "host" else self.host_driver
 
 
 def save_plan(plan: Plan, path: Path) -> None:
@@ -120,20 +144,36 @@ class Connection:
     user: str = ""
     work_dir: Path | None = None
     trail: list[Output] = field(default_factory=list)
+    #: Why the engine did not give the devices that were requested; the target then runs without them.
+    refused: GpuenvError | None = None
 
-    def run(self, command: str) -> Output:
-        """Run a shell command in the target."""
-        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in ENVIRONMENT.items())
-        result = self.host.run(f"export {settings}; {command}")
+    def run(self, command: str, *, sees_gpus: bool = False) -> Output:
+        """Run a shell command in the target. Raises CheckError when the connection is lost.
+
+        Devices of a simulated driver are hidden unless ``sees_gpus``: TensorFlow ends as with a broken GPU there.
+        """
+        hidden = {} if sees_gpus or not self.target.has_simulated_driver else {"CUDA_VISIBLE_DEVICES": ""}
+        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in {**ENVIRONMENT, **hidden}.items())
+        try:
+            result = self.host.run(f"export {settings}; {command}")
+        except RuntimeError as error:  # testinfra's, for ssh's own exit code 255
+            raise unreachable(self.target.title, error) from error
         output = Output(command, result.rc, result.stdout, result.stderr)
         self.trail.append(output)
         return output
 
-    def program(self, name: str, *args: str) -> Result:
+    def program(self, name: str, *args: str, sees_gpus: bool = False) -> Result:
         """Run one reference program with the target's Python. Raises CheckError if it gives no result."""
         words = [self.target.python, f"{self.reference}/{name}.py", *args]
-        output = self.run(" ".join(shlex.quote(word) for word in words))
+        output = self.run(" ".join(shlex.quote(word) for word in words), sees_gpus=sees_gpus)
         return Result(output, parse_result(output))
+
+
+def unreachable(name: str, error: Exception) -> CheckError:
+    """testinfra's error for a connection that cannot be made or is lost, as one of ours."""
+    detail = error.args[0] if error.args else error
+    lines = str(getattr(detail, "stderr", detail)).strip().splitlines() or ["no message"]
+    return CheckError(f"{name} cannot be reached", lines[-1][:300], "try the same connection by hand")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpuenv import containers, gpu, paths
+from gpuenv import containers, gpu, paths, target_host
 from gpuenv.containers import Mount
 from gpuenv.engine import Engine
+from gpuenv.errors import EngineError
 from gpuenv.target import REFERENCE_IN_IMAGE, Connection, Plan, Target
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 #: Every container of one run carries this label, so that none outlives the run.
 RUN_LABEL = "gpuenv.harness"
@@ -60,6 +64,10 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
     if target.kind == "venv":
         yield Connection(target, testinfra.get_host("local://"), str(paths.reference_dir()))
         return
+    if target.kind == "host":
+        with target_host.connect(target) as connection:
+            yield connection
+        return
     engine = load_engine(plan)
     user = container_user(engine)
     with tempfile.TemporaryDirectory(prefix="gpuenv-work-") as folder:
@@ -67,10 +75,25 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
             os.chown(folder, *map(int, user.split(":")))
         options = container_options(target, plan, Path(folder), user)
         options["mounts"] = (*options["mounts"], *mounts)
-        with containers.running(engine, **options) as container:
+        with ExitStack() as stack:
+            container, refused = _start(stack, engine, options)
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container.id}")
-            yield Connection(target, host, REFERENCE_IN_IMAGE, user=user, work_dir=Path(folder))
+            yield Connection(target, host, REFERENCE_IN_IMAGE, user=user, work_dir=Path(folder), refused=refused)
+
+
+def _start(stack: ExitStack, engine: Engine, options: dict[str, Any]) -> tuple[Container, EngineError | None]:
+    """The container; without its devices, and the reason, where the engine refuses them: only group gpu is about them.
+
+    Raises EngineError for any other refusal.
+    """
+    try:
+        return stack.enter_context(containers.running(engine, **options)), None
+    except EngineError as error:
+        if not options["device_requests"]:
+            raise
+        bare = {**options, "device_requests": ()}
+        return stack.enter_context(containers.running(engine, **bare)), error
 
 
 def remove_leftovers(engine: Engine, run: str) -> int:

@@ -1,4 +1,7 @@
-"""Group gpu: never passed without a GPU; "not tested", or a failure where a GPU was promised."""
+"""Group gpu: never passed without a GPU; "not tested", or a failure where a GPU was promised.
+
+A simulated driver (docs/simulated-host.md) answers what the driver is asked; what computes is "not tested" on it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import dataclasses
 
 import pytest
 
-from gpuenv import gpu
+from gpuenv import gpu, variants
 from gpuenv import judge_gpu as judge
 from gpuenv.errors import CheckError
 from gpuenv.report import not_tested
@@ -14,18 +17,20 @@ from gpuenv.target import Connection, Plan, Result, Target
 from gpuenv.target_container import connect
 from gpuenv.variants import Variant
 
-pytestmark = [pytest.mark.flavors("gpu"), pytest.mark.kinds("image")]
+pytestmark = [pytest.mark.flavors("gpu"), pytest.mark.kinds("image", "host")]
+image_only = pytest.mark.kinds("image")
 NO_DRIVER = "no NVIDIA driver on this host"
 
 
 @pytest.fixture
-def host_driver(plan: Plan) -> str:
+def host_driver(plan: Plan, target: Target) -> str:
     """The host's driver; without one (or with REQUIRE_GPU=0) the check is not tested."""
-    if plan.host_driver is None:
+    driver = plan.driver_of(target)
+    if driver is None:
         pytest.skip(not_tested(NO_DRIVER))
     if plan.require_gpu is False:
         pytest.skip(not_tested("REQUIRE_GPU=0"))
-    return plan.host_driver
+    return driver
 
 
 @pytest.fixture
@@ -37,18 +42,36 @@ def driver(host_driver: str, target: Target, request: pytest.FixtureRequest) -> 
 
 
 @pytest.fixture
-def compute(host_driver: str, target: Target, request: pytest.FixtureRequest) -> Result:
-    """The product and the convolution (run once for each target)."""
+def can_compute(driver: Result, target: Target) -> None:
+    """Only where a driver and CUDA are real."""
+    if driver["simulated"]:
+        pytest.skip(not_tested("simulated driver"))
     if target.cuda == "simulated":
         pytest.skip(not_tested("simulated CUDA"))
+
+
+@pytest.fixture
+def compute(can_compute: None, target: Target, request: pytest.FixtureRequest) -> Result:
+    """The product and the convolution (run once for each target)."""
     result = request.getfixturevalue("computed")
     assert isinstance(result, Result)
     return result
 
 
+@pytest.fixture
+def outside(host_driver: str, target: Target, request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The UUIDs of the host's cards."""
+    if target.kind == "host":
+        return judge.parse_listing(request.getfixturevalue("connection").run("nvidia-smi -L").stdout)
+    return gpu.host_gpus().uuids
+
+
 @pytest.fixture(scope="session")
 def driver_inside(connection: Connection) -> Result:
-    return connection.program("gpu_driver")
+    if connection.refused is not None:
+        refused = connection.refused
+        raise CheckError(refused.what, refused.why, f"{refused.next_step}; REQUIRE_GPU=0 tests the rest without")
+    return connection.program("gpu_driver", sees_gpus=True)
 
 
 @pytest.fixture(scope="session")
@@ -59,32 +82,51 @@ def computed(connection: Connection) -> Result:
 @pytest.mark.check("gpu/promised")
 def test_a_required_gpu_is_there(plan: Plan, target: Target) -> None:
     """Fails: REQUIRE_GPU=1 on a host without a driver."""
-    if plan.host_driver is None and plan.require_gpu:
+    is_there = plan.driver_of(target) is not None
+    if not is_there and plan.require_gpu:
         raise CheckError(
             f"no GPU: REQUIRE_GPU=1, but there is {NO_DRIVER}",
             "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
             "install NVIDIA's driver, or run without REQUIRE_GPU=1",
         )
-    if plan.host_driver is None:
+    if not is_there:
         pytest.skip(not_tested(NO_DRIVER))
 
 
 @pytest.mark.check("gpu/driver")
-def test_driver_answers_and_is_new_enough(driver: Result, host_driver: str, variant: Variant) -> None:
-    """Fails: driver 375; uvm node missing; hook missing."""
-    judge.judge_driver(driver.data, host_driver, variant.cuda.driver_linux)
+def test_driver_answers(driver: Result, host_driver: str) -> None:
+    """Fails: uvm node missing; hook missing; a card hidden by NVIDIA_VISIBLE_DEVICES; versions that differ."""
+    judge.judge_driver(driver.data, host_driver)
+
+
+@pytest.mark.check("gpu/driver-floor")
+def test_driver_is_new_enough(host_driver: str, variant: Variant) -> None:
+    """Fails: driver 375."""
+    judge.judge_driver_floor(host_driver, variant.cuda.driver_linux)
 
 
 @pytest.mark.check("gpu/devices")
-def test_as_many_devices_inside_as_outside(driver: Result) -> None:
-    """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES."""
-    judge.judge_devices(driver["devices"], gpu.host_gpus().uuids)
+def test_as_many_devices_inside_as_outside(driver: Result, outside: tuple[str, ...]) -> None:
+    """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES or CUDA_VISIBLE_DEVICES."""
+    judge.judge_devices(driver["devices"], outside)
+
+
+@image_only
+@pytest.mark.check("gpu/nvidia-smi")
+def test_nvidia_smi_lists_the_same_inside(
+    driver: Result, outside: tuple[str, ...], target: Target, request: pytest.FixtureRequest
+) -> None:
+    """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES; an image without NVIDIA_DRIVER_CAPABILITIES."""
+    inside = request.getfixturevalue("connection").run("nvidia-smi -L").stdout
+    judge.judge_listing(judge.parse_listing(inside), outside)
 
 
 @pytest.mark.check("gpu/capability")
 def test_cards_are_within_the_variants_range(driver: Result, variant: Variant) -> None:
     """Fails: RTX 3080 (8.6)."""
-    judge.judge_capability(driver["devices"], variant.cuda.compute_capability)
+    if not driver["devices"]:
+        pytest.skip(not_tested("no device inside"))
+    judge.judge_capability(driver["devices"], variant, variants.load_all())
 
 
 @pytest.mark.check("gpu/listed")
@@ -94,9 +136,12 @@ def test_tensorflow_lists_every_card(compute: Result, driver: Result) -> None:
 
 
 @pytest.mark.check("gpu/agrees-with-numpy")
-@pytest.mark.parametrize("name", ["matmul", "convolution"])
-def test_results_agree_with_numpy(compute: Result, name: str) -> None:
-    """Fails: a card for which there is no code; cuDNN below the floor."""
+@pytest.mark.parametrize(
+    ("name", "operation"), [("matmul", "product"), ("convolution", "convolution")], ids=["matmul", "convolution"]
+)
+def test_results_agree_with_numpy(compute: Result, name: str, operation: str) -> None:
+    """Fails: a card for which there is no code; cuDNN below the floor; a result that came from the CPU."""
+    judge.judge_ran(operation, compute["ran"])
     judge.judge_result(name, compute[f"{name}_error"])
 
 
@@ -107,8 +152,17 @@ def test_operations_ran_on_the_gpu(compute: Result, name: str) -> None:
     judge.judge_ran(name, compute["ran"])
 
 
+@pytest.mark.check("gpu/memory-grows")
+def test_memory_grows_instead_of_being_taken_whole(
+    can_compute: None, target: Target, request: pytest.FixtureRequest
+) -> None:
+    """Fails: a TensorFlow that ignores allow_growth."""
+    judge.judge_memory(request.getfixturevalue("connection").program("gpu_memory").data)
+
+
+@image_only
 @pytest.mark.check("gpu/none-requested")
 def test_no_device_is_seen_when_none_is_requested(host_driver: str, target: Target, plan: Plan) -> None:
     """Fails: an engine whose default runtime passes all GPUs."""
     with connect(target, dataclasses.replace(plan, host_driver=None)) as without:
-        judge.judge_none_seen(without.program("gpu_driver").data)
+        judge.judge_none_seen(without.program("gpu_driver", sees_gpus=True).data)

@@ -88,7 +88,7 @@ def _run_pip(wheel: Wheel, target: Path) -> None:
     if bundle is not None:
         # Older releases of pip know no other authorities than their own list.
         environment.setdefault("PIP_CERT", str(bundle))
-    argv = download_argv(_python_with_pip(target.parent), wheel, target)
+    argv = download_argv(find_pip(target.parent), wheel, target)
     done = subprocess.run(argv, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]
@@ -99,7 +99,7 @@ def _run_pip(wheel: Wheel, target: Path) -> None:
         )
 
 
-def _python_with_pip(folder: Path) -> str:
+def find_pip(folder: Path) -> str:
     """A Python that has pip: this one, the one on PATH, or a temporary environment made for it."""
     for python in (sys.executable, "python3"):
         if _succeeds([python, "-m", "pip", "--version"]):

@@ -30,7 +30,18 @@ SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
 
 
 def arguments(**change: str | None) -> argparse.Namespace:
-    names = ("variant", "flavor", "engine", "base", "cuda_lock", "sources_dir", "target", "jobs", "require_gpu")
+    names = (
+        "variant",
+        "flavor",
+        "engine",
+        "base",
+        "cuda_lock",
+        "sources_dir",
+        "target",
+        "jobs",
+        "require_gpu",
+        "hosts",
+    )
     return argparse.Namespace(**{**dict.fromkeys(names), **change})
 
 

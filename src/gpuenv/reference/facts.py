@@ -43,6 +43,8 @@ def run():
         "site_folders": distributions.site_folders(),
         "world_writable": _world_writable(),
         "ld_library_path": os.environ.get("LD_LIBRARY_PATH"),
+        # Set, and empty, where a simulated driver's devices are hidden from what would compute on them.
+        "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
 
 

@@ -27,18 +27,27 @@ def _device(cuda, index):
 
 
 def run():
-    """The code of cuInit (0 is good, 100 is "no device", None is no libcuda at all), CUDA version, devices."""
+    """The code of cuInit (0 is good, 100 is "no device", None is no libcuda at all), CUDA version, devices.
+
+    ``simulated``: this is the driver of the project's tests, which knows devices and computes nothing.
+    """
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
-        return {"init": None, "error": str(error), "cuda": None, "devices": []}
+        return {"init": None, "error": str(error), "cuda": None, "devices": [], "simulated": False}
     code = cuda.cuInit(0)
     version, count = ctypes.c_int(), ctypes.c_int()
     cuda.cuDriverGetVersion(ctypes.byref(version))
     if code == 0:
         cuda.cuDeviceGetCount(ctypes.byref(count))
     devices = [_device(cuda, index) for index in range(count.value)]
-    return {"init": code, "error": None, "cuda": version.value, "devices": devices}
+    return {
+        "init": code,
+        "error": None,
+        "cuda": version.value,
+        "devices": devices,
+        "simulated": hasattr(cuda, "gpuenv_simulated_driver"),
+    }
 
 
 if __name__ == "__main__":
