@@ -13,9 +13,11 @@ from gpuenv.variants import Variant
 TOLERANCE = 1e-4
 #: A session that takes all takes 95 % and more of what is free; context, cuBLAS and a small step some 100 MB.
 SMALL_STEP_MAX = 0.5
+#: What cuInit answers where it sees no device (CUDA_ERROR_NO_DEVICE).
+NO_DEVICE = 100
 #: What cuInit's codes mean (NVIDIA's driver API).
 CAUSES = {
-    100: "it sees no device: NVIDIA_VISIBLE_DEVICES hides it, or the container was started without GPUs",
+    NO_DEVICE: "it sees no device: NVIDIA_VISIBLE_DEVICES hides it, or the container was started without GPUs",
     803: "the driver's kernel module and its libraries differ in version: an upgrade without a restart",
     999: "/dev/nvidia-uvm is missing, so CUDA cannot start although nvidia-smi works",
 }

@@ -9,6 +9,22 @@ class MissingInitError(Exception):
     """The engine lacks the small init program (docker-init, catatonit) that it was asked to use."""
 
 
+#: What NVIDIA's container toolkit says, and what mends it.
+GPU_REMEDIES = (
+    (
+        "driver/library version mismatch",
+        "restart the machine: its driver was upgraded, and the old kernel module still runs",
+    ),
+    ("unsatisfied condition", "install a newer NVIDIA driver, or use a VARIANT with an older CUDA"),
+    ("load library failed: libnvidia-ml", "install NVIDIA's driver: the toolkit is there, the driver is not"),
+)
+
+
+def _gpu_remedy(message: str) -> str:
+    found = [remedy for said, remedy in GPU_REMEDIES if said in message]
+    return "; ".join([*found, "set GPUS=none to use the CPU"])
+
+
 def is_missing_init(message: str) -> bool:
     """Whether an engine's refusal to start means that its init program is not installed."""
     names = ("docker-init", "catatonit", "container-init", "init binary")
@@ -26,9 +42,7 @@ def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
             "or set GPUS=none",
         )
     if "nvidia-container-cli" in message or "nvidia-container-runtime" in message:
-        return EngineError(
-            f"{what} with a GPU", f"NVIDIA's container toolkit refuses: {message}", "set GPUS=none to use the CPU"
-        )
+        return EngineError(f"{what} with a GPU", f"NVIDIA's container toolkit refuses: {message}", _gpu_remedy(message))
     if "port is already allocated" in message or "address already in use" in message:
         return EngineError(f"port {port} is taken", message, "set PORT to another one")
     if "bind source path does not exist" in message or "mount source path" in message:

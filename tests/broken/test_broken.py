@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 
 from gpuenv import filelock
-from gpuenv.engine import find_engine
+from gpuenv.engine import Engine
 from gpuenv.report import Outcome
 
 from . import session
@@ -21,14 +20,18 @@ from .table import Fault, is_part, load_faults
 
 
 @pytest.fixture(scope="session")
-def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, ...]:
+def outcomes(
+    engine: Engine, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Outcome, ...]:
     """What the harness found on every selected fault."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if hasattr(request.config, "workerinput") else folder
     found = folder / "broken.json"
     with filelock.held(folder / "broken.lock", "another worker runs the harness; waiting for it"):
         if not found.exists():
-            _run([name for item in request.session.items for name in _faults_of(item)], folder, found)
+            names = [name for item in request.session.items for name in _faults_of(item)]
+            outcomes = session.run(engine, [load_faults()[name] for name in names], folder / "harness")
+            found.write_text(json.dumps([dataclasses.asdict(one) for one in outcomes]), "utf-8")
     return tuple(Outcome(**values) for values in json.loads(found.read_text("utf-8")))
 
 
@@ -38,13 +41,6 @@ def _faults_of(item: pytest.Item) -> list[str]:
         assert isinstance(fault, Fault)
         return [fault.name]
     return []
-
-
-def _run(names: list[str], folder: Path, found: Path) -> None:
-    engine = find_engine("docker")
-    assert engine is not None
-    outcomes = session.run(engine, [load_faults()[name] for name in names], folder / "harness")
-    found.write_text(json.dumps([dataclasses.asdict(one) for one in outcomes]), "utf-8")
 
 
 @pytest.mark.parametrize("fault", load_faults().values(), ids=load_faults())

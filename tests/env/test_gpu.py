@@ -20,6 +20,7 @@ from gpuenv.variants import Variant
 pytestmark = [pytest.mark.flavors("gpu"), pytest.mark.kinds("image", "host")]
 image_only = pytest.mark.kinds("image")
 NO_DRIVER = "no NVIDIA driver on this host"
+NO_ANSWER = "the driver does not answer inside"
 
 
 @pytest.fixture
@@ -34,10 +35,23 @@ def host_driver(plan: Plan, target: Target) -> str:
 
 
 @pytest.fixture
-def driver(host_driver: str, target: Target, request: pytest.FixtureRequest) -> Result:
-    """What the driver says inside (asked once for each ``target``, and only where there is a driver)."""
+def given(host_driver: str, target: Target, request: pytest.FixtureRequest) -> Connection:
+    """A target that was given its devices; where the engine refuses them, gpu/driver fails and says why."""
+    connection = request.getfixturevalue("connection")
+    assert isinstance(connection, Connection)
+    if connection.refused is not None:
+        pytest.skip(not_tested(NO_ANSWER))
+    return connection
+
+
+@pytest.fixture
+def driver(given: Connection, request: pytest.FixtureRequest) -> Result:
+    """What the driver says inside (asked once for each target); where it is silent, gpu/driver fails."""
     result = request.getfixturevalue("driver_inside")
     assert isinstance(result, Result)
+    # "No device" is an answer too.
+    if result["init"] not in (0, judge.NO_DEVICE):
+        pytest.skip(not_tested(NO_ANSWER))
     return result
 
 
@@ -94,9 +108,9 @@ def test_a_required_gpu_is_there(plan: Plan, target: Target) -> None:
 
 
 @pytest.mark.check("gpu/driver")
-def test_driver_answers(driver: Result, host_driver: str) -> None:
+def test_driver_answers(host_driver: str, target: Target, request: pytest.FixtureRequest) -> None:
     """Fails: uvm node missing; hook missing; a card hidden by NVIDIA_VISIBLE_DEVICES; versions that differ."""
-    judge.judge_driver(driver.data, host_driver)
+    judge.judge_driver(request.getfixturevalue("driver_inside").data, host_driver)
 
 
 @pytest.mark.check("gpu/driver-floor")
@@ -113,12 +127,9 @@ def test_as_many_devices_inside_as_outside(driver: Result, outside: tuple[str, .
 
 @image_only
 @pytest.mark.check("gpu/nvidia-smi")
-def test_nvidia_smi_lists_the_same_inside(
-    driver: Result, outside: tuple[str, ...], target: Target, request: pytest.FixtureRequest
-) -> None:
+def test_nvidia_smi_lists_the_same_inside(given: Connection, outside: tuple[str, ...]) -> None:
     """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES; an image without NVIDIA_DRIVER_CAPABILITIES."""
-    inside = request.getfixturevalue("connection").run("nvidia-smi -L").stdout
-    judge.judge_listing(judge.parse_listing(inside), outside)
+    judge.judge_listing(judge.parse_listing(given.run("nvidia-smi -L").stdout), outside)
 
 
 @pytest.mark.check("gpu/capability")
@@ -153,11 +164,9 @@ def test_operations_ran_on_the_gpu(compute: Result, name: str) -> None:
 
 
 @pytest.mark.check("gpu/memory-grows")
-def test_memory_grows_instead_of_being_taken_whole(
-    can_compute: None, target: Target, request: pytest.FixtureRequest
-) -> None:
+def test_memory_grows_instead_of_being_taken_whole(can_compute: None, given: Connection) -> None:
     """Fails: a TensorFlow that ignores allow_growth."""
-    judge.judge_memory(request.getfixturevalue("connection").program("gpu_memory").data)
+    judge.judge_memory(given.program("gpu_memory").data)
 
 
 @image_only

@@ -16,6 +16,8 @@ from gpuenv import engine_install, private_network
 from gpuenv.endpoints import Endpoint, UnreachableError, ping
 from gpuenv.errors import EngineError
 
+from .build import HOOK_NAME
+
 START_TIMEOUT_S = 60
 #: The daemon gives its containers 15 s to end.
 STOP_TIMEOUT_S = 45
@@ -57,6 +59,11 @@ def dockerd_argv(folder: Path, run: Path) -> list[str]:
     return [*argv, "--iptables=false", "--ip6tables=false", "--ip-forward=false"]
 
 
+def without_hooks(search_path: str) -> str:
+    """The folders that hold no runtime hook: the machine's own, and another simulation's, are not to be found."""
+    return os.pathsep.join(one for one in search_path.split(os.pathsep) if not (Path(one) / HOOK_NAME).exists())
+
+
 def mounts_below(table: str, *folders: Path) -> list[str]:
     """The mount points below ``folders`` in a table like /proc/self/mounts, the deepest first."""
     points = [line.split(" ")[1] for line in table.splitlines()]
@@ -65,7 +72,7 @@ def mounts_below(table: str, *folders: Path) -> list[str]:
 
 def _spawn(folder: Path, run: Path, bin_folder: Path | None) -> subprocess.Popen[bytes]:
     (run / "daemon.json").write_text("{}\n", encoding="utf-8")
-    search_path = engine_install.search_path()
+    search_path = without_hooks(engine_install.search_path())
     if bin_folder is not None:
         search_path = f"{bin_folder}{os.pathsep}{search_path}"
     # The kernel ends it should the tests be killed.

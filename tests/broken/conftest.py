@@ -1,0 +1,14 @@
+"""The engine of these tests: the one that `make test-env` would use, which has the good images."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuenv.engine import Engine, find_engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    found = find_engine("auto")
+    assert found is not None, "these tests need a container engine: `make engine` starts one"
+    return found

@@ -1,0 +1,125 @@
+"""The table of simulated hosts (hosts.toml), and the group gpu of the harness run on one of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv import cli, harness, paths, report
+from gpuenv.engine import Engine, find_engine
+from gpuenv.report import Outcome
+from gpuenv.schema import read_toml
+from gpuenv.target import save_plan
+from simulated.host.machine import Machine, SimulatedHost, make_current, simulated_machine
+from simulated.host.scenario import find_scenario
+
+from . import images
+from .session import PASSED, SOME_FAILED
+
+#: A folder of `python -m simulated.host` whose hook the engine knows already: then no image has to be copied.
+LAB_VARIABLE = "GPUENV_SIMULATED_LAB"
+VARIANTS = ("cuda9.0", "cuda10.0")
+#: What a driver can be asked without computing anything on it, and what cannot be known without computing.
+ANSWERED = ("promised", "driver", "driver-floor", "devices", "nvidia-smi", "capability", "none-requested")
+COMPUTED = ("listed", "agrees-with-numpy", "ran-there", "memory-grows")
+
+
+@dataclass(frozen=True)
+class HostFault:
+    """One host as one variant meets it; what the fields mean stands at the top of hosts.toml."""
+
+    scenario: str
+    variant: str
+    fails: tuple[str, ...]
+    says: str = ""
+    next: str = ""
+    silent: bool = False
+
+    @property
+    def target(self) -> str:
+        """The identity of the target that is checked."""
+        return f"{self.variant}-gpu-simulated"
+
+
+@cache
+def load_host_faults() -> tuple[HostFault, ...]:
+    """Every host for every variant. A field that is not known is a TypeError."""
+    table = read_toml(Path(__file__).with_name("hosts.toml"))["host"]
+    return tuple(_parse(name, row, variant) for name, row in table.items() for variant in VARIANTS)
+
+
+def _parse(name: str, row: Mapping[str, Any], variant: str) -> HostFault:
+    chosen = {key: value[variant] if isinstance(value, dict) else value for key, value in row.items()}
+    return HostFault(name, variant, **{**chosen, "fails": tuple(chosen["fails"])})
+
+
+@dataclass
+class Lab:
+    """Simulated hosts with the variants' gpu images.
+
+    ``source`` is the engine that has the images; it serves the hosts itself where it knows the hook of ``shared``.
+    """
+
+    source: Engine
+    machine: Machine
+    shared: Path | None
+    _copied: set[tuple[str, str]] = field(default_factory=set)
+
+    def become(self, name: str) -> SimulatedHost:
+        """The host of one scenario; its engine has the images."""
+        scenario = find_scenario(name)
+        if scenario.has_hook and self.shared is not None:
+            return SimulatedHost(scenario, make_current(self.shared, scenario), self.source.url)
+        host = self.machine.become(name)
+        for image in (f"gpuenv:{variant}-gpu-simulated" for variant in VARIANTS):
+            if (host.url, image) not in self._copied:
+                self.machine.copy_image(self.source.url, image, has_hook=scenario.has_hook)
+                self._copied.add((host.url, image))
+        return host
+
+
+@contextmanager
+def running_lab(source: Engine, folder: Path) -> Iterator[Lab]:
+    """The hosts, with every image that they need; ``folder`` is empty."""
+    for variant in VARIANTS:
+        images.ensure_good(source, f"{variant}-gpu-simulated")
+    shared = os.environ.get(LAB_VARIABLE)
+    with simulated_machine(folder) as machine:
+        yield Lab(source, machine, Path(shared) if shared else None)
+
+
+def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
+    """Run the group gpu as `make test-env FLAVOR=gpu` does on that host: this process, and its children, are on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in host.environment().items():
+            patch.setenv(name, value)
+        patch.delenv("GPUENV_ENGINE", raising=False)
+        engine = find_engine("docker")
+        plan = harness.make_plan(arguments(), engine)
+        save_plan(plan, folder / "plan.json")
+        results = folder / "results.jsonl"
+        argv = harness.pytest_argv(folder / "plan.json", results, folder / "junit.xml", len(plan.targets))
+        done = run_pytest([*argv, "-k", "test_gpu"], harness.pytest_environment(engine))
+    assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
+    assert all(target.has_simulated_driver for target in plan.targets)
+    return report.parse_results(results.read_text("utf-8"))
+
+
+def arguments() -> argparse.Namespace:
+    """Those of `make test-env FLAVOR=gpu CUDA=simulated`."""
+    return cli.build_parser().parse_args(["test-env", "--flavor", "gpu", "--cuda", "simulated"])
+
+
+def run_pytest(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The harness in a process of its own, with what it printed."""
+    root = paths.project_root()
+    return subprocess.run(argv, cwd=root, env=dict(environment), capture_output=True, text=True, check=False)
