@@ -14,7 +14,7 @@ VENV := .venv
 RUN := @$(VENV)/bin/python -I -m gpuenv
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: FORCE help gpu-shell images test-env lock engine engine-stop docs bench clean lint test-unit test-e2e
+.PHONY: FORCE help gpu-shell images test-env lock engine engine-stop docs bench clean lint test-unit test-e2e test-broken
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,9 @@ test-unit: $(VENV)/ready-dev ## the command's own tests: no engine, no network, 
 
 test-e2e: $(VENV)/ready-dev ## the command through a real engine, with small images
 	@$(VENV)/bin/python -m pytest tests/e2e
+
+test-broken: $(VENV)/ready-dev ## every check of the harness seen failing: broken images, simulated hosts
+	@$(VENV)/bin/python -m pytest tests/broken
 
 # Each stamp is newer than its lock once the environment holds that lock. A Python that has gone (an upgrade of the
 # host's) leaves a dangling link there, and $(realpath ...) empty: then it is prepared anew.

@@ -1,4 +1,4 @@
-"""The table of simulated hosts (hosts.toml), and the group gpu of the harness run on one of them."""
+"""Simulated hosts that have the variants' gpu images, and the group gpu of the harness run on one of them."""
 
 from __future__ import annotations
 
@@ -8,58 +8,23 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gpuenv import cli, harness, paths, report
 from gpuenv.engine import Engine, find_engine
 from gpuenv.report import Outcome
-from gpuenv.schema import read_toml
 from gpuenv.target import save_plan
 from simulated.host.machine import Machine, SimulatedHost, make_current, simulated_machine
 from simulated.host.scenario import find_scenario
 
 from . import images
+from .host_table import VARIANTS
 from .session import PASSED, SOME_FAILED
 
 #: A folder of `python -m simulated.host` whose hook the engine knows already: then no image has to be copied.
 LAB_VARIABLE = "GPUENV_SIMULATED_LAB"
-VARIANTS = ("cuda9.0", "cuda10.0")
-#: What a driver can be asked without computing anything on it, and what cannot be known without computing.
-ANSWERED = ("promised", "driver", "driver-floor", "devices", "nvidia-smi", "capability", "none-requested")
-COMPUTED = ("listed", "agrees-with-numpy", "ran-there", "memory-grows")
-
-
-@dataclass(frozen=True)
-class HostFault:
-    """One host as one variant meets it; what the fields mean stands at the top of hosts.toml."""
-
-    scenario: str
-    variant: str
-    fails: tuple[str, ...]
-    says: str = ""
-    next: str = ""
-    silent: bool = False
-
-    @property
-    def target(self) -> str:
-        """The identity of the target that is checked."""
-        return f"{self.variant}-gpu-simulated"
-
-
-@cache
-def load_host_faults() -> tuple[HostFault, ...]:
-    """Every host for every variant. A field that is not known is a TypeError."""
-    table = read_toml(Path(__file__).with_name("hosts.toml"))["host"]
-    return tuple(_parse(name, row, variant) for name, row in table.items() for variant in VARIANTS)
-
-
-def _parse(name: str, row: Mapping[str, Any], variant: str) -> HostFault:
-    chosen = {key: value[variant] if isinstance(value, dict) else value for key, value in row.items()}
-    return HostFault(name, variant, **{**chosen, "fails": tuple(chosen["fails"])})
 
 
 @dataclass

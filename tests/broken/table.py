@@ -15,6 +15,8 @@ from typing import Any
 from gpuenv import paths
 from gpuenv.schema import read_toml
 
+from . import host_table
+
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"
 _MARK = re.compile(r'mark\.check\("([^"]+)"\)')
@@ -112,7 +114,9 @@ def render_readme() -> str:
     elsewhere = [f"| `{check}` | {why} |" for check, why in sorted(load_elsewhere().items())]
     return (
         _HEAD
-        + "\n".join(["| fault | from | caught by | fails too | stays green |", "|---|---|---|---|---|", *rows])
+        + "\n".join(["| fault | from | caught by | fails too | stays green (what does not fail of) |", "|---|---|---|---|---|", *rows])
+        + _HOSTS
+        + "\n".join(["| host | cuda9.0 fails | cuda10.0 fails |", "|---|---|---|", *host_table.render_rows()])
         + _ELSEWHERE
         + "\n".join(["| check | seen failing |", "|---|---|", *elsewhere])
         + "\n"
@@ -135,11 +139,20 @@ harness then runs on it as on any other target, and has to fail in exactly the c
 has nothing to do with the fault stays green. Packages are genuine, with their hashes; what is a stand-in is called one.
 
 ```
-.venv/bin/pytest tests/broken               # all of them (the good images are built if need be)
-.venv/bin/pytest tests/broken -k numpy      # some
+make test-broken                             # all of them (the good images are built if need be)
+.venv/bin/python -m pytest tests/broken -k numpy   # some
 ```
 
 A new fault is a new table in `faults.toml`; its fields are explained at the top of that file.
+
+"""
+_HOSTS = """
+
+## Hosts
+
+The same for machines: on each simulated host (docs/simulated-host.md) group gpu of the harness runs on the images of
+both variants (`hosts.toml`). What would have to compute on a card is "not tested: simulated driver" there, and never
+passed.
 
 """
 _ELSEWHERE = """

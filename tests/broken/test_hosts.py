@@ -12,7 +12,8 @@ from gpuenv.engine import Engine
 from gpuenv.report import Outcome
 
 from . import hosts
-from .hosts import ANSWERED, COMPUTED, HostFault, Lab, load_host_faults
+from .host_table import ANSWERED, COMPUTED, VARIANTS, HostFault, load_host_faults
+from .hosts import Lab
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_the_host_gets_its_finding(fault: HostFault, found: Checked) -> None:
         assert name in ANSWERED or (one.outcome, one.reason) == ("skipped", reason), check
 
 
-@pytest.mark.parametrize("variant", hosts.VARIANTS)
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_what_a_simulated_driver_cannot_show_is_not_tested(variant: str, found: Checked) -> None:
     outcomes = found.outcomes(HostFault("v100", variant, ()))
     passed = {check for check, one in outcomes.items() if one.outcome == "passed"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import types
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -135,3 +136,19 @@ def test_one_failing_program_does_not_hide_the_others(load: Callable[[str], Any]
         judges.require_part(results, "bad")
     assert caught.value.why == "RuntimeError: no weights today"
     assert set(training.run(["good"])) == {"good"}
+
+
+@pytest.mark.parametrize(
+    ("exported", "version"),
+    [
+        ({("cudaRuntimeGetVersion", "libcudart.so.9.0"), ("cudaMalloc", "libcudart.so.10.0")}, 9000),
+        ({("cudaRuntimeGetVersion", "libcudart.so.10.0")}, 10000),
+        ({("cudaRuntimeGetVersion", "libcudart.so.10.2")}, 10020),
+        ({("cudaRuntimeGetVersion", "")}, None),
+        (set(), None),
+    ],
+)
+def test_a_cuda_runtime_without_a_device_has_its_version_in_its_symbols(
+    load: Callable[[str], Any], exported: set[tuple[str, str]], version: int | None
+) -> None:
+    assert load("linkage").cudart_version(types.SimpleNamespace(exported=lambda: exported)) == version

@@ -87,8 +87,8 @@ path = next((path for path in paths if path.rsplit("/", 1)[-1].startswith(soname
 version = None
 if soname.startswith("libcudart.so"):
     number = ctypes.c_int()
-    library.cudaRuntimeGetVersion(ctypes.byref(number))
-    version = number.value
+    if library.cudaRuntimeGetVersion(ctypes.byref(number)) == 0:
+        version = number.value
 if soname.startswith("libcudnn.so"):
     library.cudnnGetVersion.restype = ctypes.c_size_t
     version = library.cudnnGetVersion()
@@ -105,8 +105,23 @@ def load(soname):
         return {"path": None, "version": None, "error": "exit code %d: %s" % (done.returncode, lines[-1])}
     result = json.loads(done.stdout.decode())
     if result["path"]:
-        result["soname"] = elf_reader.Elf(result["path"]).soname
+        elf = elf_reader.Elf(result["path"])
+        result["soname"] = elf.soname
+        if soname.startswith("libcudart.so") and result["version"] is None:
+            result["version"] = cudart_version(elf)
     return result
+
+
+def cudart_version(elf):
+    """The version of a CUDA runtime by the version node of its own symbols: 9000 for ``libcudart.so.9.0``, or None.
+
+    The genuine 9.0 and 10.0 ask the driver before they tell their version, and without a device they answer
+    cudaErrorNoDevice (38) instead.
+    """
+    nodes = {node for name, node in elf.exported() if name == "cudaRuntimeGetVersion"}
+    found = [re.fullmatch(r"libcudart\.so\.(\d+)\.(\d+)", node) for node in sorted(nodes)]
+    numbers = [1000 * int(match.group(1)) + 10 * int(match.group(2)) for match in found if match]
+    return numbers[0] if numbers else None
 
 
 def driver_files():
