@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from gpuenv.engine import Engine, find_engine
@@ -9,6 +11,6 @@ from gpuenv.engine import Engine, find_engine
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    found = find_engine("auto")
+    found = find_engine(os.environ.get("GPUENV_ENGINE"))
     assert found is not None, "these tests need a container engine: `make engine` starts one"
     return found

@@ -114,7 +114,7 @@ def render_readme() -> str:
     elsewhere = [f"| `{check}` | {why} |" for check, why in sorted(load_elsewhere().items())]
     return (
         _HEAD
-        + "\n".join(["| fault | from | caught by | fails too | stays green (what does not fail of) |", "|---|---|---|---|---|", *rows])
+        + "\n".join([_COLUMNS, "|---|---|---|---|---|", *rows])
         + _HOSTS
         + "\n".join(["| host | cuda9.0 fails | cuda10.0 fails |", "|---|---|---|", *host_table.render_rows()])
         + _ELSEWHERE
@@ -146,6 +146,7 @@ make test-broken                             # all of them (the good images are 
 A new fault is a new table in `faults.toml`; its fields are explained at the top of that file.
 
 """
+_COLUMNS = "| fault | from | caught by | fails too | stays green (what does not fail of) |"
 _HOSTS = """
 
 ## Hosts
