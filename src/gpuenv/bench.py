@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gpuenv import bench_builds, bench_programs, images, paths, ui, venv_env
+from gpuenv import bench_builds, bench_harness, bench_programs, images, paths, ui, venv_env
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import CheckError, EngineError, HostError
 from gpuenv.image import Built
+from gpuenv.target import Target
 
 #: Runs of each of the two sides of a comparison, taken in turns so that both meet the same load.
 ROUNDS = 9
@@ -56,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
         lambda: image_size(engine, built),
         lambda: import_time(engine, built),
         lambda: leaf_rebuild(engine, planned, args),
+        lambda: harness_alone(engine, args),
+        lambda: harness_in_parallel(engine, args),
+        lambda: harness_over_ssh(engine, args),
     )
     for measure in measures:
         rows.append(measure())
@@ -111,6 +115,31 @@ def leaf_rebuild(engine: Engine, planned: images.Planned, args: argparse.Namespa
     """A rebuild after one leaf pin changed beside a cold build with warm download caches."""
     cold, rebuilt = bench_builds.cold_and_rebuilt(engine, planned, args)
     return Row("rebuild after a leaf pin / cold build", rebuilt / cold, 0.4, "times", f"{rebuilt:.0f} s / {cold:.0f} s")
+
+
+def harness_alone(engine: Engine, args: argparse.Namespace) -> Row:
+    """All checks on one cached image beside its own training and import work."""
+    target = _own_target(engine, args)
+    whole, work = bench_harness.alone(engine, target)
+    return Row("harness / its training and import work", whole / work, 1.5, "times", f"{whole:.1f} s / {work:.1f} s")
+
+
+def harness_in_parallel(engine: Engine, args: argparse.Namespace) -> Row:
+    """Two images at a time beside the slower of them alone."""
+    both, slower = bench_harness.in_parallel(engine, bench_harness.image_targets(engine, args)[:2])
+    return Row("harness, two images at a time / one", both / slower, 1.3, "times", f"{both:.1f} s / {slower:.1f} s")
+
+
+def harness_over_ssh(engine: Engine, args: argparse.Namespace) -> Row:
+    """Eight hosts over ssh beside what two cores need for the work alone."""
+    whole, work = bench_harness.over_ssh(engine, _own_target(engine, args))
+    detail = f"{whole:.0f} s / {work:.0f} s"
+    return Row("harness, eight ssh hosts / the work alone", whole / work, 1.5, "times", detail)
+
+
+def _own_target(engine: Engine, args: argparse.Namespace) -> Target:
+    found = bench_harness.image_targets(engine, args)
+    return next(target for target in found if target.variant == args.variant)
 
 
 def in_turns(first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float]:

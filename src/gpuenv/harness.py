@@ -10,12 +10,13 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from gpuenv import gpu, hosts, paths, report, targets, ui
+from gpuenv import gpu, hosts, live, paths, report, report_files, report_table, targets, ui
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import CheckError, UsageError
-from gpuenv.report import Outcome
+from gpuenv.report import Outcome, Report
 from gpuenv.target import Plan, Target, save_plan
 from gpuenv.target_container import remove_leftovers
 
@@ -35,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
     refuse_gpu_without_target(plan)
     if args.jobs is None:
         jobs = default_jobs(plan)
-    reports = paths.project_root() / "reports"
-    reports.mkdir(exist_ok=True)
+    plan = dataclasses.replace(plan, jobs=jobs_here(plan, jobs))
+    reports = report_files.clear(paths.project_root() / "reports")
+    log = reports / "pytest.log" if live.is_wanted() else None
+    began, code = time.time(), None
     with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
         results = Path(folder) / "results.jsonl"
         save_plan(plan, Path(folder) / "plan.json")
@@ -44,13 +47,13 @@ def run(args: argparse.Namespace) -> int:
         ui.say(f"testing {names}" if names else "no target can be tested")
         argv = pytest_argv(Path(folder) / "plan.json", results, reports / "junit.xml", jobs)
         try:
-            code = run_pytest(argv, engine)
+            code = run_pytest(argv, engine, plan, results, log)
         finally:
             if engine is not None:
                 remove_leftovers(engine, plan.run)
-            outcomes = report.parse_results(results.read_text("utf-8")) if results.exists() else ()
-            show(plan, outcomes, reports / "report.json")
-    return verdict(code, outcomes)
+            found = report_files.collect(plan, results, began, code)
+            show(found, reports, log)
+    return verdict(code, found.outcomes)
 
 
 def parse_jobs(text: str | None) -> int:
@@ -65,6 +68,11 @@ def parse_jobs(text: str | None) -> int:
 def default_jobs(plan: Plan) -> int:
     """One target at a time on this machine; other machines at the same time, up to eight."""
     return max(1, min(HOSTS_AT_ONCE, sum(target.kind == "host" for target in plan.testable)))
+
+
+def jobs_here(plan: Plan, jobs: int) -> int:
+    """How many of ``jobs`` use this machine's cores: other machines have their own."""
+    return max(1, min(jobs, sum(target.kind != "host" for target in plan.testable)))
 
 
 def needs_engine(args: argparse.Namespace) -> bool:
@@ -142,17 +150,24 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     return argv
 
 
-def run_pytest(argv: list[str], engine: Engine | None) -> int:
-    """Run the checks with their output on this terminal; pytest's exit code."""
-    process = subprocess.Popen(argv, cwd=paths.project_root(), env=pytest_environment(engine))
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        # pytest got the same Ctrl-C and is removing its containers: let it.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-        process.kill()
-        raise
+def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path, log: Path | None) -> int:
+    """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else None
+        process = subprocess.Popen(
+            argv, cwd=paths.project_root(), env=pytest_environment(engine),
+            stdout=output, stderr=subprocess.STDOUT if output else None,
+        )  # fmt: skip
+        # Whatever ends the watching ends the run: nothing goes on unseen.
+        stack.callback(process.kill)
+        try:
+            return live.watch(process, plan, results) if log else process.wait()
+        except KeyboardInterrupt:
+            # pytest got the same Ctrl-C and is removing its containers: let it.
+            ui.say("stopping; containers of this run are being removed")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+            raise
 
 
 def pytest_environment(engine: Engine | None) -> dict[str, str]:
@@ -167,14 +182,26 @@ def pytest_environment(engine: Engine | None) -> dict[str, str]:
     return environment
 
 
-def show(plan: Plan, outcomes: tuple[Outcome, ...], path: Path) -> None:
-    """The table, the report file, and the one last line."""
-    ui.console().print(report.render_table(plan, outcomes))
-    report.save_report(plan, outcomes, path)
-    ui.say(report.render_last_line(report.count(outcomes)))
+def show(found: Report, folder: Path, log: Path | None) -> None:
+    """The table, what failed first on each target, the report's files, and the one last line.
+
+    Under a live table nobody saw what pytest said (``log``): then the failures are printed too.
+    """
+    console = ui.console()
+    console.print(report_table.render_table(found.plan, found.outcomes))
+    if log is not None:
+        console.print(report_table.render_failures(found.plan, found.outcomes), end="", soft_wrap=True)
+        report_files.say_ending(found, log)
+    first = report_table.render_first_failures(found.plan, found.outcomes)
+    if first:
+        console.print(first, soft_wrap=True)
+    if found.never_ran:
+        ui.say(f"stopped before the end: {found.never_ran} checks never ran")
+    report_files.save(found, folder)
+    ui.say(report.render_last_line(found.counts))
 
 
-def verdict(pytest_code: int, outcomes: tuple[Outcome, ...]) -> int:
+def verdict(pytest_code: int | None, outcomes: tuple[Outcome, ...]) -> int:
     """The exit code. A run in which nothing was tested is a failure, and so is one that pytest could not finish."""
     tested = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
     if pytest_code == PYTEST_PASSED and tested and all(outcome.outcome == "passed" for outcome in tested):

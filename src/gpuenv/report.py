@@ -1,22 +1,23 @@
-"""What a run of the harness found: counts, the table of targets and groups, the last line."""
+"""What a run of the harness found: outcomes, counts, failures in their parts, the last line."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from gpuenv.target import Plan
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from gpuenv.evidence import Evidence
+from gpuenv.handover import Expected
+from gpuenv.target import Plan, Target
 
 #: How the reason of every skip begins.
 NOT_TESTED = "not tested: "
 GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolation", "notebook")
+#: pytest's exit codes when it ran to its end: all passed, some failed, there was nothing to run.
+NOTHING_TO_RUN = 5
+FINISHED = (0, 1, NOTHING_TO_RUN)
 
 
 def not_tested(reason: str) -> str:
@@ -92,39 +93,85 @@ def render_cell(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(f"{number} {word}" for number, word in parts if number) or "-"
 
 
-def render_table(plan: Plan, outcomes: Sequence[Outcome]) -> Table:
-    """A row for each group and a column for each target, with the seconds that the target's checks took."""
-    from rich.table import Table
-    from rich.text import Text
+@dataclass(frozen=True)
+class Failure:
+    """The text of a failed check in its parts: the three lines, then all the rest. A part may be empty."""
 
-    table = Table(show_footer=True)
-    table.add_column("checks", footer="seconds")
-    own = {one.identity: [found for found in outcomes if found.target == one.identity] for one in plan.targets}
-    for target in plan.targets:
-        seconds = sum(outcome.seconds for outcome in own[target.identity])
-        table.add_column(target.title, footer=f"{seconds:.0f}")
-    for group in GROUPS:
-        if not any(outcome.group == group for outcome in outcomes):
-            continue
-        cells = [render_cell([found for found in own[name] if found.group == group]) for name in own]
-        table.add_row(group, *(Text(cell, _style(cell)) for cell in cells))
-    return table
+    what: str
+    cause: str
+    next_step: str
+    output: str
 
 
-def _style(cell: str) -> str:
-    if "failed" in cell:
-        return "bold red"
-    return "yellow" if "not tested" in cell else "green"
+_THREE_LINES = re.compile(r"(?P<what>.+)\n  cause: (?P<cause>.*)\n  next:  (?P<next>.*)\n?(?P<output>(?:.*\n?)*)")
 
 
-def save_report(plan: Plan, outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write ``report.json``: the plan, every outcome, the counts."""
-    counts = count(outcomes)
-    report: dict[str, Any] = {
-        "targets": [{**asdict(target), "title": target.title} for target in plan.targets],
-        "host_driver": plan.host_driver,
-        "counts": {"passed": counts.passed, "failed": counts.failed, "not_tested": counts.not_tested},
-        "not_tested": dict(counts.reasons),
-        "checks": [asdict(outcome) for outcome in outcomes],
-    }
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+def parse_failure(outcome: Outcome) -> Failure:
+    """The parts of a failure; what says nothing of a cause (an error that nobody foresaw) is all output."""
+    found = _THREE_LINES.match(outcome.why)
+    if found:
+        return Failure(found["what"], found["cause"], found["next"], found["output"].strip())
+    errors = [line[1:].strip() for line in outcome.why.splitlines() if line.startswith("E ")]
+    what = outcome.what or (errors or outcome.why.strip().splitlines() or ["it says nothing"])[-1]
+    return Failure(what, "", "", outcome.why.strip())
+
+
+def find_first_failures(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+    """For each target with a failure, the first one."""
+    first: dict[str, Outcome] = {}
+    for outcome in sorted(outcomes, key=lambda one: one.finished):
+        if outcome.outcome == "failed":
+            first.setdefault(outcome.target, outcome)
+    return first
+
+
+def measure_elapsed(outcomes: Iterable[Outcome], now: float | None = None) -> float:
+    """Seconds from the start of the first of these checks to the end of the last, or to ``now``; 0 for none."""
+    outcomes = tuple(outcomes)
+    if not outcomes:
+        return 0.0
+    began = min(outcome.finished - outcome.seconds for outcome in outcomes)
+    return (max(outcome.finished for outcome in outcomes) if now is None else now) - began
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run of the harness, with all that its reports show.
+
+    ``evidence`` has an entry for each target that a program ran in; ``began`` and ``ended`` are seconds since 1970;
+    ``exit_code`` is pytest's, None if it did not end by itself (Ctrl-C); ``expected`` how many checks each group of
+    each target has, where pytest came so far as to count them.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    evidence: Mapping[str, Evidence]
+    began: float
+    ended: float
+    exit_code: int | None
+    expected: Expected = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counts:
+        """How the checks ended."""
+        return count(self.outcomes)
+
+    @property
+    def status(self) -> str:
+        """The run in a word or two: only ``"passed"`` is good."""
+        if self.exit_code is None:
+            return "interrupted"
+        if self.counts.failed:
+            return "failed"
+        if self.exit_code not in (0, NOTHING_TO_RUN):
+            return "not finished"
+        return "passed" if self.counts.passed else "nothing tested"
+
+    @property
+    def never_ran(self) -> int:
+        """How many checks the run did not come to, because it was stopped."""
+        return max(0, sum(sum(groups.values()) for groups in self.expected.values()) - len(self.outcomes))
+
+    def of(self, target: Target) -> Evidence:
+        """What is known of one target."""
+        return self.evidence.get(target.identity, Evidence())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +80,8 @@ class Plan:
     """What one run of the harness tests, and on what host.
 
     ``engine`` holds the fields of :class:`gpuenv.engine.Engine`; ``host_driver`` is the version of the
-    host's NVIDIA driver; ``require_gpu`` is None where each target decides (see the GPU policy).
+    host's NVIDIA driver; ``require_gpu`` is None where each target decides (see the GPU policy). ``jobs`` targets
+    are tested at a time.
     """
 
     run: str
@@ -87,6 +89,12 @@ class Plan:
     engine: dict[str, Any] | None = None
     host_driver: str | None = None
     require_gpu: bool | None = None
+    jobs: int = 1
+
+    @property
+    def cores(self) -> int:
+        """How many of this machine's cores a target on it may use: its share when several are tested at a time."""
+        return max(1, (os.cpu_count() or 1) // self.jobs)
 
     @property
     def testable(self) -> tuple[Target, ...]:
@@ -146,14 +154,20 @@ class Connection:
     trail: list[Output] = field(default_factory=list)
     #: Why the engine did not give the devices that were requested; the target then runs without them.
     refused: GpuenvError | None = None
+    #: How many cores the programs may use (None: all that they find).
+    cores: int | None = None
 
     def run(self, command: str, *, sees_gpus: bool = False) -> Output:
         """Run a shell command in the target. Raises CheckError when the connection is lost.
 
         Devices of a simulated driver are hidden unless ``sees_gpus``: TensorFlow ends as with a broken GPU there.
         """
-        hidden = {} if sees_gpus or not self.target.has_simulated_driver else {"CUDA_VISIBLE_DEVICES": ""}
-        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in {**ENVIRONMENT, **hidden}.items())
+        values = dict(ENVIRONMENT)
+        if self.target.has_simulated_driver and not sees_gpus:
+            values["CUDA_VISIBLE_DEVICES"] = ""
+        if self.cores is not None:
+            values["GPUENV_CORES"] = str(self.cores)
+        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
         try:
             result = self.host.run(f"export {settings}; {command}")
         except RuntimeError as error:  # testinfra's, for ssh's own exit code 255

@@ -62,7 +62,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
     import testinfra
 
     if target.kind == "venv":
-        yield Connection(target, testinfra.get_host("local://"), str(paths.reference_dir()))
+        yield Connection(target, testinfra.get_host("local://"), str(paths.reference_dir()), cores=plan.cores)
         return
     if target.kind == "host":
         with target_host.connect(target) as connection:
@@ -79,7 +79,10 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
             container, refused = _start(stack, engine, options)
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container.id}")
-            yield Connection(target, host, REFERENCE_IN_IMAGE, user=user, work_dir=Path(folder), refused=refused)
+            yield Connection(
+                target, host, REFERENCE_IN_IMAGE,
+                user=user, work_dir=Path(folder), refused=refused, cores=plan.cores,
+            )  # fmt: skip
 
 
 def _start(stack: ExitStack, engine: Engine, options: dict[str, Any]) -> tuple[Container, EngineError | None]:

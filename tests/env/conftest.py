@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
 from xdist.scheduler import LoadScopeScheduling
 
-from gpuenv import variants
+from gpuenv import handover, variants
 from gpuenv.errors import GpuenvError
 from gpuenv.locks import linux_pins, load_lock
 from gpuenv.report import GROUPS, NOT_TESTED, find_group
@@ -40,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--plan") is None:
         raise pytest.UsageError("these checks need targets: run `make test-env`")
     config.stash[PLAN] = load_plan(Path(config.getoption("--plan")))
+    if config.getoption("--results"):
+        config.pluginmanager.register(_Keeper(Path(config.getoption("--results"))))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -183,6 +186,39 @@ def _fresh_trail(request: pytest.FixtureRequest) -> None:
     """A failing check shows what it ran, not what others ran before."""
     if "connection" in request.fixturenames:
         request.getfixturevalue("connection").trail.clear()
+
+
+# --- what the reports show --------------------------------------------------------------------
+
+
+class _Keeper:
+    """Hands what programs found in a target to the command: this process' memory ends with the run.
+
+    A plugin of its own, because pytest asks a folder's conftest.py about no fixture of the whole session.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Iterator[None]:
+        result: Any = yield
+        if fixturedef.argname in handover.KEPT and isinstance(result, Result):
+            identity = request.getfixturevalue("target").identity
+            handover.save_finding(self.results, identity, fixturedef.argname, result.data)
+        return result  # type: ignore[no-any-return]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """How many checks there are. With several jobs each worker counts them all, and they say the same."""
+    results = session.config.getoption("--results")
+    if results and session.items:
+        counted: dict[str, Counter[str]] = {}
+        for item in session.items:
+            counted.setdefault(_target_of(item).identity, Counter())[find_group(_marked(item))] += 1
+        handover.save_expected(Path(results), counted)
 
 
 # --- what a failing check says ----------------------------------------------------------------

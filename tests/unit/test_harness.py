@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -12,18 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import harness, report, targets, variants
+from gpuenv import handover, harness, live, report, targets, variants
 from gpuenv.engine import Engine
 from gpuenv.errors import BuildError, CheckError, HostError, UsageError
 from gpuenv.gpu import HostGpus
 from gpuenv.images import Planned
-from gpuenv.report import Outcome
+from gpuenv.report import Outcome, Report
 from gpuenv.target import Plan, Target, save_plan
 from gpuenv.variants import CudaLock
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
 GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
+PLAN = Plan("r", (CPU, GPU))
 PASSED = Outcome("training/xor", "cuda10.0-cpu", "training", "passed", "", "", "n", 1.0, 1.0)
 FAILED = dataclasses.replace(PASSED, outcome="failed")
 SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
@@ -268,3 +270,72 @@ def test_in_parallel_each_target_stays_in_one_process(tmp_path: Path) -> None:
     assert {name: len(found) for name, found in workers.items()} == {one.identity: 1 for one in plan.targets}
     assert len(set.union(*workers.values())) == 2
     assert {one.target for one in outcomes} == set(workers)
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")])
+def test_what_programs_find_is_handed_over(tmp_path: Path, options: tuple[str, ...]) -> None:
+    # This Python is no TensorFlow environment: the check fails, and what the program found is there all the same.
+    own = dataclasses.replace(CPU, identity="v/1", kind="venv", prefix=sys.prefix)
+    run_checks(tmp_path, Plan("r", (own, dataclasses.replace(own, identity="v2"))), "-k", "test_python", *options)
+    found = handover.load_findings(tmp_path / "results.jsonl")
+    assert {identity: set(names) for identity, names in found.items()} == {"v/1": {"facts"}, "v2": {"facts"}}
+    assert found["v/1"]["facts"]["python"] == platform.python_version()
+    assert handover.load_expected(tmp_path / "results.jsonl") == {"v/1": {"identity": 1}, "v2": {"identity": 1}}
+
+
+# --- around pytest, and after it ------------------------------------------------------------------------
+
+
+def test_output_of_pytest_goes_to_the_log_under_a_live_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    argv = [sys.executable, "-c", "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)"]
+    monkeypatch.setattr(live, "watch", lambda process, *_: process.wait())
+    log = tmp_path / "pytest.log"
+    assert harness.run_pytest(argv, None, PLAN, tmp_path / "r", log) == 3
+    assert log.read_text() == "out\nerr\n"
+    assert capfd.readouterr().out == ""
+    assert harness.run_pytest(argv, None, PLAN, tmp_path / "r", None) == 3
+    assert capfd.readouterr().out == "out\n"
+
+
+def test_nothing_goes_on_when_the_table_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[subprocess.Popen[bytes]] = []
+
+    def fail(process: subprocess.Popen[bytes], *_: object) -> int:
+        seen.append(process)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(live, "watch", fail)
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with pytest.raises(ZeroDivisionError):
+        harness.run_pytest(argv, None, PLAN, tmp_path / "r", tmp_path / "pytest.log")
+    assert seen[0].wait(timeout=10) < 0
+
+
+def test_the_last_line_is_the_verdict_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("gpuenv.report_html.save_page", fail)
+    monkeypatch.setattr("gpuenv.report_json.save_report", fail)
+    failed = dataclasses.replace(FAILED, check="training/xor", why="no\n  cause: a\n  next:  b\n")
+    harness.show(Report(PLAN, (PASSED, failed), {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")
+    lines = capsys.readouterr().err.splitlines()
+    assert "FAILED training/xor on cuda10.0-cpu" in lines
+    assert "cuda10.0-cpu failed first: training/xor: no" in lines
+    assert f"gpuenv: the output of every failing command: {tmp_path / 'pytest.log'}" in lines
+    assert "gpuenv: warning: report.html was not written: OSError: disk full" in lines
+    assert lines[-1] == "gpuenv: 1 passed, 1 failed, 0 not tested"
+
+
+def test_targets_at_a_time_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    host = dataclasses.replace(CPU, kind="host", host="ssh://lab1")
+    plan = Plan("r", (CPU, GPU, host))
+    shares = [dataclasses.replace(plan, jobs=harness.jobs_here(plan, jobs)).cores for jobs in (1, 2, 3, 8)]
+    # Two targets are on this machine, however many run at a time.
+    assert shares == [8, 4, 4, 4]
+    assert harness.jobs_here(Plan("r", (host,)), 8) == 1

@@ -1,6 +1,7 @@
 """What the programs of this folder share: the truth tables, a random source of their own, the output."""
 
 import json
+import os
 import sys
 
 INPUTS = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -32,6 +33,11 @@ class Lcg:
     def below(self, bound):
         """A whole number in ``0 .. bound - 1``."""
         return int(self.uniform(0.0, bound))
+
+
+def cores():
+    """How many programs may run at a time: this target's share of the machine."""
+    return int(os.environ.get("GPUENV_CORES") or os.cpu_count() or 1)
 
 
 def emit(result):

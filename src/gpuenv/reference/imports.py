@@ -1,12 +1,11 @@
 """Import the modules of every installed distribution, each distribution in a fresh process."""
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import distributions
-from common import emit
+from common import cores, emit
 
 TIMEOUT_S = 120
 
@@ -30,7 +29,7 @@ def run(names):
     """``{distribution: {"modules": [...], "error": text or None}}`` for ``names``, or for all."""
     wanted = [one for one in distributions.installed() if not names or one.name in names]
     modules = {one.name: one.modules() for one in wanted}
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         errors = pool.map(lambda name: try_import(modules[name]) if modules[name] else None, modules)
         return {name: {"modules": modules[name], "error": error} for name, error in zip(modules, errors)}
 

@@ -1,0 +1,141 @@
+"""How much the harness adds to the work that it makes a target do (`make bench`)."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv import cuda_choice, harness, hosts, paths, targets, ui
+from gpuenv.engine import Engine
+from gpuenv.errors import CheckError
+from gpuenv.report import Outcome, parse_results
+from gpuenv.target import Plan, Target, save_plan
+from gpuenv.target_container import connect, remove_leftovers
+
+#: The programs that import and train; what is left is the harness' own doing.
+OWN_WORK = ("imports", "frameworks", "training", "course")
+#: Everything that the harness runs in an environment on another machine.
+ALL_WORK = (*OWN_WORK, "facts", "records", "linkage", "notebook")
+SSH_HOSTS = 8
+CORES = 2
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One run of the harness: seconds of the whole process, and what it found."""
+
+    seconds: float
+    outcomes: tuple[Outcome, ...]
+
+
+def alone(engine: Engine, target: Target) -> tuple[float, float]:
+    """Seconds of the whole harness on one cached image, and of its training and import work by itself."""
+    with pointed_at(engine):
+        work = own_work(engine, target, OWN_WORK)
+    return run_harness(engine, [target]).seconds, work
+
+
+def in_parallel(engine: Engine, pair: Sequence[Target]) -> tuple[float, float]:
+    """Seconds of the harness on two images at a time, and on the slower one alone.
+
+    Alone it may use what it may use beside the other one, its share of the cores: with all of them it would take
+    away the very core that the other one is meant to use.
+    """
+    jobs = len(pair)
+    slower = max(run_harness(engine, [target], share=jobs).seconds for target in pair)
+    return run_harness(engine, pair, jobs=jobs, share=jobs).seconds, slower
+
+
+def over_ssh(engine: Engine, target: Target) -> tuple[float, float]:
+    """Seconds of the harness on eight hosts at a time, and of the same programs on two cores, two at a time."""
+    cuda_choice.load_simulation()  # puts the tests' folder on the path
+    ssh_hosts = importlib.import_module("simulated.ssh_hosts")
+    with pointed_at(engine), ThreadPoolExecutor(CORES) as pool:
+        began = time.perf_counter()
+        list(pool.map(lambda _: own_work(engine, target, ALL_WORK, CORES), range(SSH_HOSTS)))
+        work = time.perf_counter() - began
+    with ssh_hosts.running_ssh_hosts(engine, target.image, SSH_HOSTS) as running:
+        found = hosts.list_targets(
+            argparse.Namespace(variant=target.variant, flavor=target.flavor, hosts=" ".join(running.uris))
+        )
+        return run_harness(None, found, jobs=harness.HOSTS_AT_ONCE).seconds, work
+
+
+@contextmanager
+def pointed_at(engine: Engine) -> Iterator[None]:
+    """The client that testinfra starts from this process talks to ``engine``."""
+    before = dict(os.environ)
+    os.environ.update(harness.pytest_environment(engine))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def own_work(engine: Engine, target: Target, programs: Sequence[str], share: int = 1) -> float:
+    """Seconds of the reference programs, one after the other in one container of ``target``."""
+    with connect(target, dataclasses.replace(make_plan(engine, [target]), jobs=share)) as connection:
+        began = time.perf_counter()
+        for name in programs:
+            connection.program(name)
+        return time.perf_counter() - began
+
+
+def run_harness(engine: Engine | None, found: Sequence[Target], jobs: int = 1, share: int = 1) -> Timed:
+    """The harness in a process of its own, as `make test-env` starts it. Raises CheckError if a check fails.
+
+    Each target uses its ``share``-th part of the cores.
+    """
+    plan = dataclasses.replace(make_plan(engine, found), jobs=share)
+    with tempfile.TemporaryDirectory(prefix="gpuenv-bench-") as folder:
+        save_plan(plan, Path(folder) / "plan.json")
+        results = Path(folder) / "results.jsonl"
+        argv = harness.pytest_argv(Path(folder) / "plan.json", results, Path(folder) / "junit.xml", jobs)
+        began = time.perf_counter()
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=paths.project_root(),
+                env=harness.pytest_environment(engine) if engine else dict(os.environ),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            if engine is not None:
+                remove_leftovers(engine, plan.run)
+        seconds = time.perf_counter() - began
+        outcomes = parse_results(results.read_text("utf-8")) if results.exists() else ()
+    names = ", ".join(target.title for target in found)
+    ui.say(f"harness on {names}: {seconds:.1f} s, {len(outcomes)} checks")
+    if done.returncode != harness.PYTEST_PASSED:
+        raise CheckError(f"the harness fails on {names}", done.stdout[-800:], "make test-env")
+    return Timed(seconds, outcomes)
+
+
+def make_plan(engine: Engine | None, found: Sequence[Target]) -> Plan:
+    """A plan without GPUs: what is measured is the harness."""
+    fields = dataclasses.asdict(engine) if engine else None
+    return Plan(secrets.token_hex(8), tuple(found), fields, require_gpu=False)
+
+
+def image_targets(engine: Engine, args: argparse.Namespace) -> list[Target]:
+    """The images of ``args.flavor`` of all variants, built if need be. Raises CheckError where one cannot be."""
+    wanted = argparse.Namespace(**{**vars(args), "variant": None})
+    found = list(targets.list_images(wanted, engine))
+    missing = [target for target in found if target.missing is not None]
+    if missing:
+        raise CheckError(f"{missing[0].title} cannot be measured", str(missing[0].missing), "try FLAVOR=cpu")
+    return found
