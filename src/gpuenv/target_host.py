@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from gpuenv import paths
 from gpuenv.errors import CheckError
-from gpuenv.target import Connection, Target, label_of
+from gpuenv.target import Connection, Output, Target, label_of
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 SSH_OPTIONS = "-o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 #: How long a shared connection outlives its last command.
 SSH_PERSIST_S = 10
-#: Makes a folder on the host and unpacks the reference programs there; needs nothing but the target's own Python.
+#: Makes a folder on the host; needs nothing but the target's own Python.
+_MAKE_FOLDER = "import tempfile; print(tempfile.mkdtemp(prefix='gpuenv-'))"
+#: Unpacks in that folder what was put together there.
 _UNPACK = (
-    "import base64,io,tarfile,tempfile;d=tempfile.mkdtemp(prefix='gpuenv-');"
-    "tarfile.open(fileobj=io.BytesIO(base64.b64decode('{archive}'))).extractall(d);print(d)"
+    "import base64,io,os,sys,tarfile; os.chdir(sys.argv[1]);"
+    "tarfile.open(fileobj=io.BytesIO(base64.b64decode(open('archive').read()))).extractall(); os.remove('archive')"
 )
+#: Small servers (dropbear) take commands of up to 9000 characters.
+CHUNK_CHARACTERS = 6000
 
 
 def open_host(uri: str) -> Host:
@@ -69,23 +73,40 @@ def connect(target: Target) -> Iterator[Connection]:
 
 def send_programs(connection: Connection) -> str:
     """Put the reference programs on the host; the folder there. Raises CheckError."""
-    code = _UNPACK.format(archive=base64.b64encode(pack_programs()).decode("ascii"))
-    output = connection.run(f"{shlex.quote(connection.target.python)} -c {shlex.quote(code)}")
-    # What was sent says nothing to a person who reads a failure.
-    connection.trail[-1] = output = dataclasses.replace(output, command="(sending the reference programs)")
+    python = shlex.quote(connection.target.python)
+    output = connection.run(f"{python} -c {shlex.quote(_MAKE_FOLDER)}")
     folder = (output.stdout.strip().splitlines() or [""])[-1]
     if output.code != 0 or not folder.startswith("/") or "/gpuenv-" not in folder:
-        raise CheckError(
-            f"{connection.target.title} does not take the reference programs (exit code {output.code})",
-            (output.stderr.strip() or "no message").splitlines()[-1][:300],
-            f"is {connection.target.python} there? A folder is named so: HOSTS='{label_of(connection.target.host)}"
-            "?prefix=/opt/gpuenv'",
-        )
+        raise _does_not_take(connection, output)
+    before = len(connection.trail)
+    place = shlex.quote(folder)
+    text = base64.b64encode(pack_programs()).decode("ascii")
+    for start in range(0, len(text), CHUNK_CHARACTERS):
+        chunk = text[start : start + CHUNK_CHARACTERS]
+        _sent(connection, connection.run(f"printf %s {chunk} >> {place}/archive"))
+    _sent(connection, connection.run(f"{python} -c {shlex.quote(_UNPACK)} {place}"))
+    # What was sent says nothing to a person who reads a failure.
+    del connection.trail[before:]
     return folder
 
 
+def _sent(connection: Connection, output: Output) -> None:
+    if output.code != 0:
+        raise _does_not_take(connection, dataclasses.replace(output, command="(sending the reference programs)"))
+
+
+def _does_not_take(connection: Connection, output: Output) -> CheckError:
+    connection.trail[-1] = output
+    return CheckError(
+        f"{connection.target.title} does not take the reference programs (exit code {output.code})",
+        (output.stderr.strip() or "no message").splitlines()[-1][:300],
+        f"is {connection.target.python} there? A folder is named so: HOSTS='{label_of(connection.target.host)}"
+        "?prefix=/opt/gpuenv'",
+    )
+
+
 def pack_programs() -> bytes:
-    """The reference programs as a compressed archive (about 15 kB: it travels in a command)."""
+    """The reference programs as a compressed archive (about 18 kB: it travels in a few commands)."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         for path in sorted(paths.reference_dir().glob("*.py")):
