@@ -37,8 +37,8 @@ AREAS = (
     ),
     (
         "`make test-env`",
-        """harness targets hosts target target_container target_host judges judge_identity judge_linkage judge_gpu
-        judge_isolation layers handover evidence report report_table live report_files report_json report_html
+        """harness targets hosts addresses target target_container target_host judges judge_identity judge_linkage
+        judge_gpu judge_isolation layers handover evidence report report_table live report_files report_json report_html
         report_matrix report_learned report_decisions report_pictures report_curves contour markup""",
     ),
     ("For its developers", "bench bench_builds bench_harness bench_programs readme code_map"),

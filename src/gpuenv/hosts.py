@@ -4,55 +4,30 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections import Counter
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from gpuenv import gpu, ui, variants
+from gpuenv.addresses import Address, parse_hosts
 from gpuenv.errors import GpuenvError, UsageError
-from gpuenv.target import Connection, Target, label_of
+from gpuenv.target import Connection, Output, Target, label_of, last_line
 from gpuenv.target_host import open_host
 from gpuenv.variants import Variant
 
 #: Hosts that are asked at the same time whether they are there.
 PROBES = 16
-
-
-@dataclass(frozen=True)
-class Address:
-    """One entry of HOSTS: ``uri`` is testinfra's, ``prefix`` the environment's folder there ("": what PATH finds)."""
-
-    uri: str
-    prefix: str
-
-
-def parse_hosts(text: str) -> tuple[Address, ...]:
-    """The entries of ``HOSTS="ssh://lab1 ssh://lab2?prefix=/opt/gpuenv"``. Raises UsageError."""
-    found = tuple(_parse_address(word) for word in text.split())
-    if not found or len(set(found)) != len(found):
-        raise UsageError(f"HOSTS={text!r} names no host, or one twice", "each is one target", "name each once")
-    return found
-
-
-def _parse_address(word: str) -> Address:
-    from testinfra.backend import BACKENDS
-
-    parts = urlsplit(word)
-    if parts.scheme not in BACKENDS or "://" not in word:
-        raise UsageError(
-            f"HOSTS: {word!r} is no connection",
-            f"expected KIND://NAME, with KIND one of {', '.join(sorted(BACKENDS))}",
-            f"did you mean ssh://{word.rpartition('://')[2]}?",
-        )
-    settings = parse_qsl(parts.query, keep_blank_values=True)
-    prefix = dict(settings).get("prefix", "").rstrip("/")
-    if prefix and not prefix.startswith("/"):
-        raise UsageError(f"HOSTS: prefix={prefix} is no absolute path", f"in {word!r}", "start it with /")
-    query = urlencode([(name, value) for name, value in settings if name != "prefix"], safe="/:,")
-    # urlunsplit would drop the slashes of `local://`.
-    return Address(f"{parts.scheme}://{parts.netloc}{parts.path}" + (f"?{query}" if query else ""), prefix)
+#: A host whose shell has not answered by then (a hanging file server, say) is given up.
+PROBE_LIMIT_S = 60
+#: How the reason begins when nothing on a host answers; else its Python is what does not start.
+UNREACHED = "it cannot be reached"
+_REACHED, _SIMULATED = "gpuenv-reached", "gpuenv-simulated-cuda"
+#: A simulated CUDA (tests/simulated) names itself inside each of its libraries, which are small.
+_LOOK_FOR_SIMULATED = (
+    "grep -qs gpuenv_simulated_library /dev/null $(find /usr/local/cuda-*/lib64 -type f -size -100k 2>/dev/null)"
+    f" && echo {_SIMULATED}"
+)
 
 
 def list_targets(args: argparse.Namespace) -> tuple[Target, ...]:
@@ -61,27 +36,45 @@ def list_targets(args: argparse.Namespace) -> tuple[Target, ...]:
     One that does not answer is a required target that is missing: a failure of that host alone.
     """
     variant = variants.find_variant(args.variant)
-    flavor = variants.check_flavor(args.flavor) if args.flavor else None
-    entries = [one for address in parse_hosts(args.hosts) for one in expand(address)]
+    flavor = wanted_flavor(args)
+    addresses = parse_hosts(args.hosts)
+    # Two groups of an inventory may share a host.
+    entries = list(dict.fromkeys(one for address in addresses for one in expand(address)))
     ui.say(f"asking {len(entries)} host{'s' * (len(entries) != 1)}")
     with ThreadPoolExecutor(PROBES) as pool:
         return with_own_identities(list(pool.map(lambda address: probe(address, variant, flavor), entries)))
 
 
+def wanted_flavor(args: argparse.Namespace) -> str | None:
+    """The flavor that every host must have; None: what its driver says. Raises UsageError.
+
+    With REQUIRE_GPU=1 a host without a driver must not turn into a cpu target, which would pass without a GPU.
+    """
+    if args.flavor:
+        return variants.check_flavor(args.flavor)
+    return "gpu" if getattr(args, "require_gpu", None) == "1" else None
+
+
 def with_own_identities(targets: Sequence[Target]) -> tuple[Target, ...]:
     """Two environments of one host, or two pods of one name, are told apart by a number."""
-    seen: Counter[str] = Counter()
+    taken = {target.identity for target in targets}
+    seen: set[str] = set()
     result = []
     for target in targets:
-        seen[target.identity] += 1
-        number = seen[target.identity]
-        suffix = f"-{number}" if number > 1 else ""
-        result.append(dataclasses.replace(target, identity=target.identity + suffix))
+        identity, number = target.identity, 1
+        while identity in seen or (number > 1 and identity in taken):
+            number += 1
+            identity = f"{target.identity}-{number}"
+        seen.add(identity)
+        result.append(dataclasses.replace(target, identity=identity))
     return tuple(result)
 
 
 def expand(address: Address) -> list[Address]:
-    """The hosts behind one entry: those of an inventory (``ansible://group?ansible_inventory=...``), else itself."""
+    """The hosts behind one entry: those of an inventory (``ansible://group?ansible_inventory=...``), else itself.
+
+    Raises UsageError: how many targets an inventory has is not known without it.
+    """
     from testinfra.backend import get_backend_class, parse_hostspec
 
     name, settings = parse_hostspec(address.uri)
@@ -90,28 +83,50 @@ def expand(address: Address) -> list[Address]:
     try:
         names = get_backend_class(settings["connection"]).get_hosts(name, **settings)
     except Exception as error:
-        raise UsageError(
-            f"HOSTS: {label_of(address.uri)} names no hosts", str(error), "install ansible here; check the inventory"
-        ) from error
-    parts = urlsplit(address.uri)
-    return [dataclasses.replace(address, uri=urlunsplit(parts._replace(netloc=one))) for one in names]
+        raise _no_hosts(address, last_line(str(error)) or type(error).__name__) from error
+    if not names:
+        raise _no_hosts(address, "no host of the inventory has this name, and no group")
+    query = urlsplit(address.uri).query
+    head = f"{settings['connection']}://"
+    return [dataclasses.replace(address, uri=f"{head}{one}" + (f"?{query}" if query else "")) for one in names]
+
+
+def _no_hosts(address: Address, why: str) -> UsageError:
+    label = label_of(address.uri)
+    kind = label.partition(":")[0]
+    return UsageError(f"HOSTS: {label} names no hosts", why, f"check the inventory; {kind} has to be installed here")
 
 
 def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
     """The target behind ``address``: reached or not, with its driver. A host with one is ``gpu``, as everywhere."""
     blank = _blank(address, variant, flavor or "cpu")
     try:
-        output = Connection(blank, open_host(address.uri), "").run("cat /proc/driver/nvidia/version 2>/dev/null; true")
+        output = Connection(blank, open_host(address.uri, PROBE_LIMIT_S), "").run(_question(blank.python))
+    except GpuenvError as error:
+        return _lost(blank, f"{UNREACHED}: {error.why}")
     except Exception as error:  # noqa: BLE001 - a backend may raise anything; it is that host's failure alone
-        return _lost(blank, error.why if isinstance(error, GpuenvError) else str(error))
+        return _lost(blank, f"{UNREACHED}: {last_line(str(error)) or type(error).__name__}")
     if output.code != 0:
-        return _lost(blank, (output.stderr.strip() or f"exit code {output.code}").splitlines()[-1])
+        return _lost(blank, _why_not(output))
     driver = gpu.parse_driver_version(output.stdout)
+    found = _blank(address, variant, flavor or ("gpu" if driver else "cpu"))
     return dataclasses.replace(
-        _blank(address, variant, flavor or ("gpu" if driver else "cpu")),
+        found,
+        cuda="simulated" if found.cuda == "genuine" and _SIMULATED in output.stdout else found.cuda,
         driver=driver,
         has_simulated_driver=driver is not None and "SIMULATED" in output.stdout,
     )
+
+
+def _question(python: str) -> str:
+    """What a host is asked first: whether it is there, what it has, and last of all whether its Python starts."""
+    driver = "cat /proc/driver/nvidia/version 2>/dev/null"
+    return f"echo {_REACHED}; {driver}; {_LOOK_FOR_SIMULATED}; {shlex.quote(python)} -c pass"
+
+
+def _why_not(output: Output) -> str:
+    what = "its Python does not start" if _REACHED in output.stdout else UNREACHED
+    return f"{what}: {last_line(output.stderr) or f'exit code {output.code}'}"
 
 
 def _blank(address: Address, variant: Variant, flavor: str) -> Target:
@@ -121,4 +136,4 @@ def _blank(address: Address, variant: Variant, flavor: str) -> Target:
 
 
 def _lost(blank: Target, why: str) -> Target:
-    return dataclasses.replace(blank, missing=f"it cannot be reached: {why}", is_required=True)
+    return dataclasses.replace(blank, missing=why, is_required=True)

@@ -20,7 +20,7 @@ def save_report(report: Report, path: Path) -> None:
         "began": report.began,
         "ended": report.ended,
         "targets": [
-            {**asdict(target), "title": target.title, "evidence": summarize(report.of(target))}
+            {**asdict(target), "host": target.address, "title": target.title, "evidence": summarize(report.of(target))}
             for target in report.plan.targets
         ],
         "host_driver": report.plan.host_driver,

@@ -55,12 +55,17 @@ class Target:
         """The name for people; what is simulated is called so."""
         base = f"{self.variant}-{self.flavor}" + (" (virtual environment)" if self.kind == "venv" else "")
         if self.kind == "host":
-            base = f"{base} on {label_of(self.host)}"
+            base = f"{base} on {self.address}" + (f" in {self.prefix}" if self.prefix else "")
         simulated = [name for name, is_so in self._simulations() if is_so]
         return f"{base} (simulated {', simulated '.join(simulated)})" if simulated else base
 
     def _simulations(self) -> tuple[tuple[str, bool], ...]:
         return (("CUDA", self.cuda == "simulated"), ("driver", self.has_simulated_driver))
+
+    @property
+    def address(self) -> str:
+        """``host`` as people and reports may see it."""
+        return label_of(self.host) if self.host else ""
 
     @property
     def python(self) -> str:
@@ -72,7 +77,12 @@ def label_of(address: str) -> str:
     """A host's address without password and settings: ``"ssh://me@lab1:22"``."""
     parts = urlsplit(address)
     user, separator, place = parts.netloc.rpartition("@")
-    return f"{parts.scheme}://{user.partition(':')[0]}{separator}{place}"
+    return f"{parts.scheme}://{user.partition(':')[0]}{separator}{place}{parts.path}"
+
+
+def last_line(text: str) -> str:
+    """The last line of ``text``, which in a message says most; "" if there is none."""
+    return (text.strip().splitlines() or [""])[-1].strip()[:300]
 
 
 @dataclass(frozen=True)
@@ -168,11 +178,15 @@ class Connection:
         if self.cores is not None:
             values["GPUENV_CORES"] = str(self.cores)
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+        line = f"export {settings}; {command}"
         try:
-            result = self.host.run(f"export {settings}; {command}")
-        except RuntimeError as error:  # testinfra's, for ssh's own exit code 255
-            raise unreachable(self.target.title, error) from error
-        output = Output(command, result.rc, result.stdout, result.stderr)
+            # Over ssh the user's own shell reads the command, and csh knows no `export`.
+            result = self.host.run(f"/bin/sh -c {shlex.quote(line)}" if self.target.kind == "host" else line)
+        except Exception as error:  # a backend's own errors are of any kind
+            raise unreachable(self.target, error) from error
+        # Not testinfra's own decoding: it asks the host for its encoding, and fails on what does not fit.
+        stdout, stderr = (stream.decode("utf-8", "replace") for stream in (result.stdout_bytes, result.stderr_bytes))
+        output = Output(command, result.rc, stdout, stderr)
         self.trail.append(output)
         return output
 
@@ -183,11 +197,12 @@ class Connection:
         return Result(output, parse_result(output))
 
 
-def unreachable(name: str, error: Exception) -> CheckError:
-    """testinfra's error for a connection that cannot be made or is lost, as one of ours."""
-    detail = error.args[0] if error.args else error
-    lines = str(getattr(detail, "stderr", detail)).strip().splitlines() or ["no message"]
-    return CheckError(f"{name} cannot be reached", lines[-1][:300], "try the same connection by hand")
+def unreachable(target: Target, error: Exception) -> CheckError:
+    """An error of a connection that cannot be made or is lost, as one of ours."""
+    # testinfra's error for ssh's own exit code 255 holds the whole result, with what ssh said.
+    said = getattr(error.args[0] if error.args else None, "stderr", None)
+    cause = last_line(str(error) if said is None else str(said)) or type(error).__name__
+    return CheckError(f"{target.title} cannot be reached", cause, f"try {target.address or 'the engine'} by hand")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.errors import CheckError
+from gpuenv.hosts import UNREACHED
 from gpuenv.report import not_tested
-from gpuenv.target import Plan, Target, label_of
+from gpuenv.target import Plan, Target, last_line
 from gpuenv.target_container import connect
 
 
@@ -19,15 +20,18 @@ def test_target_is_there(planned: Target, plan: Plan) -> None:
         pytest.skip(not_tested(planned.missing))
     with connect(planned, plan) as connection:
         output = connection.run(f"{planned.python} -c 'print(6 * 7)'")
-        if output.stdout.strip() != "42":
+        # Before that a shell on another machine may have greeted its user.
+        if last_line(output.stdout) != "42":
             raise CheckError(
                 f"{planned.title} does not start Python (exit code {output.code})",
-                (output.stderr.strip() or "no message").splitlines()[-1],
-                "make clean, then build it again: make images",
+                last_line(output.stderr) or "no message",
+                "mend the environment there" if planned.kind == "host" else "make clean, then build it: make images",
             )
 
 
 def _next_step(planned: Target) -> str:
+    if planned.kind == "host" and str(planned.missing).startswith(UNREACHED):
+        return f"try {planned.address} by hand (a key without a question, a known host key, a running pod)"
     if planned.kind == "host":
-        return f"try {label_of(planned.host)} by hand (a key without a question, a known host key, a running pod)"
+        return f"name the environment's folder there: HOSTS='{planned.address}?prefix=/opt/gpuenv'"
     return "read the messages of its build above; `make engine` says which engine is used"

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv import paths
+from gpuenv import containers, paths, reaper
 from gpuenv.engine import Engine
 
 if TYPE_CHECKING:
@@ -66,13 +66,13 @@ def running_ssh_hosts(engine: Engine, image: str, count: int, prefix: str = PREF
         make_key(folder / "caller")
         server = build_image(engine, image, folder)
         stack.callback(engine.client().images.remove, server, force=True)
-        containers = [stack.enter_context(_running(engine, server)) for _ in range(count)]
+        started = [stack.enter_context(_running(engine, server)) for _ in range(count)]
         names = [f"lab{number}" for number in range(1, count + 1)]
-        config = write_config(folder, dict(zip(names, map(published_port, containers))))
-        for container in containers:
+        config = write_config(folder, dict(zip(names, map(published_port, started))))
+        for container in started:
             wait_for_greeting(published_port(container), container)
         uris = [f"ssh://{one}?ssh_config={config}&prefix={prefix}" for one in names]
-        yield SshHosts(tuple(SshHost(uri, one) for uri, one in zip(uris, containers)), config)
+        yield SshHosts(tuple(SshHost(uri, one) for uri, one in zip(uris, started)), config)
 
 
 def make_key(path: Path) -> None:
@@ -93,10 +93,10 @@ def build_image(engine: Engine, image: str, folder: Path) -> str:
         f"FROM {image}\nUSER 0:0\nCOPY server {SERVER}/\nCOPY authorized_keys /home/user/.ssh/\n"
         # The server refuses keys in a folder that others may write into.
         f"RUN chmod 755 /home/user && chown -R 1000:1000 /home/user {SERVER} && chmod 700 /home/user/.ssh\n"
-        # The server clears its environment before it starts a session.
+        # The server clears its environment before it starts a session. A shell is process 1, which ends with the
+        # server: a signal from inside reaches no process 1, so the server could not be killed there.
         f"USER 1000:1000\nENV LD_LIBRARY_PATH={SERVER}\nENTRYPOINT []\n"
-        f'CMD ["{SERVER}/dropbear", "-F", "-E", "-s", "-p", "{PORT}", '
-        f'"-r", "{SERVER}/hostkey"]\n',
+        f'CMD ["/bin/sh", "-c", "{SERVER}/dropbear -F -E -s -p {PORT} -r {SERVER}/hostkey; exit"]\n',
         encoding="utf-8",
     )
     built, _ = engine.client().images.build(path=str(context), rm=True, forcerm=True, nocache=True, network_mode="none")
@@ -136,19 +136,25 @@ def _collect(root: Path, target: Path) -> None:
 
 @contextmanager
 def _running(engine: Engine, image: str) -> Iterator[Container]:
-    container = engine.client().containers.run(
-        image, detach=True, ports={f"{PORT}/tcp": ("127.0.0.1", None)}, labels={"gpuenv.project": "gpuenv"}
-    )
-    try:
-        yield container
-    finally:
-        container.remove(force=True)
+    name = containers.new_name("ssh")
+    with reaper.watching(engine, name) as watch:
+        container = engine.client().containers.run(
+            image, name=name, detach=True, labels=containers.own_labels(), cap_drop=["ALL"],
+            ports={f"{PORT}/tcp": ("127.0.0.1", 0)},
+        )  # fmt: skip
+        try:
+            yield container
+        finally:
+            container.remove(force=True)
+            watch.done()
 
 
 def published_port(container: Container) -> int:
     """The port on loopback that leads to the container's server."""
     container.reload()
-    return int(container.ports[f"{PORT}/tcp"][0]["HostPort"])
+    published = container.ports[f"{PORT}/tcp"]
+    assert published, f"{container.name} has ended: {container.logs(tail=20).decode(errors='replace')}"
+    return int(published[0]["HostPort"])
 
 
 def wait_for_greeting(port: int, container: Container) -> None:

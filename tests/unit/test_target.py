@@ -11,7 +11,7 @@ import pytest
 from gpuenv import target_container
 from gpuenv.engine import Engine
 from gpuenv.errors import CheckError
-from gpuenv.target import Connection, Output, Plan, Target, load_plan, parse_result, save_plan
+from gpuenv.target import Connection, Output, Plan, Target, label_of, load_plan, parse_result, save_plan
 
 IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
 SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated", image="sha256:2")
@@ -74,7 +74,7 @@ class FakeHost:
 
     def run(self, command: str) -> Any:
         self.commands.append(command)
-        return SimpleNamespace(rc=0, stdout=json.dumps({"python": "3.6.15"}), stderr="")
+        return SimpleNamespace(rc=0, stdout_bytes=json.dumps({"python": "3.6.15"}).encode(), stderr_bytes=b"")
 
 
 @pytest.mark.parametrize(("target", "python"), [(IMAGE, "python"), (VENV, "/opt/x/bin/python")])
@@ -114,3 +114,32 @@ def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeyp
 def test_root_tests_as_the_images_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     assert target_container.container_user(ENGINE) == "1000:1000"
+
+
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [
+        ("ssh://lab1", "ssh://lab1"),
+        ("ssh://me:secret@lab1:22?ssh_config=/c", "ssh://me@lab1:22"),
+        ("ssh://me:sec@ret@lab1", "ssh://me@lab1"),
+        ("local://", "local://"),
+        ("chroot:///srv/x?sudo=true", "chroot:///srv/x"),
+    ],
+)
+def test_addresses_are_shown_without_password_and_settings(address: str, label: str) -> None:
+    assert label_of(address) == label
+
+
+def test_a_lost_connection_is_said_in_three_lines() -> None:
+    class Lost:
+        def run(self, command: str) -> Any:
+            raise RuntimeError(SimpleNamespace(stderr="banner\nssh: connect to host lab1 port 22: timed out\n"))
+
+    target = Target("x", "host", "cuda10.0", "cpu", host="ssh://me:secret@lab1")
+    with pytest.raises(CheckError) as caught:
+        Connection(target, Lost(), "").run("true")
+    assert str(caught.value).splitlines() == [
+        "cuda10.0-cpu on ssh://me@lab1 cannot be reached",
+        "  cause: ssh: connect to host lab1 port 22: timed out",
+        "  next:  try ssh://me@lab1 by hand",
+    ]
