@@ -308,3 +308,11 @@ def test_a_missing_firewall_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp
     reason = private_network.let_out("br", "172.18.0.0/16")
     assert reason is not None
     assert "No such file" in reason
+
+
+def test_the_bridge_has_an_address_of_its_own() -> None:
+    address = private_network.mac_address("gpuenv456789ab")
+    assert address == private_network.mac_address("gpuenv456789ab") != private_network.mac_address("gpuenv456789ac")
+    first = int(address.split(":")[0], 16)
+    # Locally administered, and not a group's.
+    assert (len(address.split(":")), first & 0b11) == (6, 0b10)
