@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 import shlex
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,7 @@ class Connection:
     refused: GpuenvError | None = None
     #: How many cores the programs may use (None: all that they find).
     cores: int | None = None
+    _begun: dict[str, Future[Output]] = field(default_factory=dict)
 
     def run(self, command: str, *, sees_gpus: bool = False) -> Output:
         """Run a shell command in the target. Raises CheckError when the connection is lost.
@@ -192,9 +194,27 @@ class Connection:
 
     def program(self, name: str, *args: str, sees_gpus: bool = False) -> Result:
         """Run one reference program with the target's Python. Raises CheckError if it gives no result."""
-        words = [self.target.python, f"{self.reference}/{name}.py", *args]
-        output = self.run(" ".join(shlex.quote(word) for word in words), sees_gpus=sees_gpus)
+        begun = None if args or sees_gpus else self._begun.pop(name, None)
+        if begun is None:
+            output = self.run(self._command(name, *args), sees_gpus=sees_gpus)
+        else:
+            output = begun.result()
+            self.trail.append(output)
         return Result(output, parse_result(output))
+
+    def begin(self, name: str) -> None:
+        """Start a program whose result :meth:`program` gives later, beside what runs meanwhile.
+
+        Only where the target has a core for it: alone on two cores, the whole harness takes 20 s instead of 24 s.
+        """
+        if (self.cores or 1) > 1:
+            aside = dataclasses.replace(self, trail=[], _begun={})
+            with_one_thread = ThreadPoolExecutor(1)
+            self._begun[name] = with_one_thread.submit(aside.run, self._command(name))
+            with_one_thread.shutdown(wait=False)
+
+    def _command(self, name: str, *args: str) -> str:
+        return shlex.join([self.target.python, f"{self.reference}/{name}.py", *args])
 
 
 def unreachable(target: Target, error: Exception) -> CheckError:

@@ -162,7 +162,8 @@ def connection(target: Target, plan: Plan) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def facts(connection: Connection) -> Result:
+def facts(connection: Connection, request: pytest.FixtureRequest) -> Result:
+    _begin(connection, request, "records", "identity/records")
     return connection.program("facts")
 
 
@@ -177,8 +178,16 @@ def imported(connection: Connection) -> Result:
 
 
 @pytest.fixture(scope="session")
-def training(connection: Connection) -> Result:
+def training(connection: Connection, request: pytest.FixtureRequest) -> Result:
+    # The small nets of the training programs keep one core busy.
+    _begin(connection, request, "notebook", "notebook/plot")
     return connection.program("training")
+
+
+def _begin(connection: Connection, request: pytest.FixtureRequest, program: str, check: str) -> None:
+    """Start a program of a check that is going to run on this target."""
+    if any(_marked(item) == check and _target_of(item) == connection.target for item in request.session.items):
+        connection.begin(program)
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import testinfra
 
 from gpuenv import target_container
 from gpuenv.engine import Engine
@@ -143,3 +145,33 @@ def test_a_lost_connection_is_said_in_three_lines() -> None:
         "  cause: ssh: connect to host lab1 port 22: timed out",
         "  next:  try ssh://me@lab1 by hand",
     ]
+
+
+def begun(tmp_path: Path, cores: int | None) -> Connection:
+    """A connection to this machine; its program counts how often it ran."""
+    (tmp_path / "count.py").write_text(
+        f"import json, pathlib\npath = pathlib.Path({str(tmp_path / 'runs')!r})\n"
+        "path.open('a').write('x')\nprint(json.dumps({'runs': len(path.read_text())}))\n"
+    )
+    target = Target("v", "venv", "cuda10.0", "cpu", prefix=sys.prefix)
+    return Connection(target, testinfra.get_host("local://"), str(tmp_path), cores=cores)
+
+
+@pytest.mark.parametrize("cores", [None, 1, 2])
+def test_a_program_that_was_begun_runs_once_and_shows_its_output(tmp_path: Path, cores: int | None) -> None:
+    connection = begun(tmp_path, cores)
+    connection.begin("count")
+    connection.run("true")
+    result = connection.program("count")
+    assert result["runs"] == 1
+    # What ran beside it is not between the outputs of others.
+    assert [output.command for output in connection.trail] == ["true", result.output.command]
+    # Asked for again, it runs again.
+    assert connection.program("count")["runs"] == 2
+
+
+def test_a_program_that_was_begun_fails_where_it_is_asked_for(tmp_path: Path) -> None:
+    connection = begun(tmp_path, 2)
+    connection.begin("missing")
+    with pytest.raises(CheckError, match="no result"):
+        connection.program("missing")
