@@ -42,7 +42,7 @@ lock: $(VENV)/ready-dev ## resolve the requirements locks anew (CHECK=1: only sa
 docs: $(VENV)/ready ## write the generated parts of the documentation
 	$(RUN) docs
 
-bench: $(VENV)/ready ## measure speed and size against the engine alone
+bench: $(VENV)/ready-dev ## measure speed and size against the engine alone
 	$(RUN) bench
 
 clean: $(VENV)/ready ## remove what this project made on this machine, and nothing else

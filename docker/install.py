@@ -124,7 +124,8 @@ def fetch(missing):
             os.replace(str(path), str(DOWNLOADS / path.name))
     finally:
         shutil.rmtree(str(partial), ignore_errors=True)
-    return max(statuses)
+    # A status below 0 is a signal's.
+    return next((status for status in statuses if status), 0)
 
 
 def download(pins, number, partial):

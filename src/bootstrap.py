@@ -16,6 +16,8 @@ import sys
 OLDEST = (3, 9)
 STAMP = "gpuenv-lock"
 # Where the common systems keep the CA bundle that `update-ca-certificates` and its kin maintain.
+#: What the common programs read, strongest first.
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -83,10 +85,12 @@ def network_environment():
     company adds its own, so it is named unless the user named one.
     """
     environment = dict(os.environ)
-    bundle = next((path for path in SYSTEM_BUNDLES if os.path.exists(path)), None)
-    if bundle:
-        environment.setdefault("PIP_CERT", environment.get("REQUESTS_CA_BUNDLE", bundle))
-        environment.setdefault("SSL_CERT_FILE", environment["PIP_CERT"])
+    named = [environment[name] for name in CA_VARIABLES if environment.get(name)]
+    bundles = named + [path for path in SYSTEM_BUNDLES if os.path.exists(path)]
+    if bundles:
+        # Not PIP_CERT: that would win over `cert` in the user's own pip configuration, this does not.
+        environment.setdefault("REQUESTS_CA_BUNDLE", bundles[0])
+        environment.setdefault("SSL_CERT_FILE", bundles[0])
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     return environment
 

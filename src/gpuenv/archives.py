@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gpuenv import elf
-from gpuenv.errors import DataError, SourceError
+from gpuenv.errors import DataError, SourceError, full_disk, is_full_disk
 
 MACHINE = "EM_X86_64"
 #: Folders of the inner package of NVIDIA's CUDA 9 and 10 installers that hold shared libraries.
@@ -37,6 +37,8 @@ def unpack(kind: str, archive: Path, into: Path) -> None:
     try:
         opener(archive, into)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        if is_full_disk(error):
+            raise full_disk(error) from error
         raise _unusable(archive, str(error)) from error
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv import paths
 from gpuenv.errors import EngineError
 
 #: Where clients are besides PATH: distributions, hand-made installations, Docker Desktop.
@@ -105,6 +106,8 @@ def docker_environment(environ: Mapping[str, str], url: str, tls_dir: Path | Non
     # With DOCKER_HOST set, buildx's "default" is the engine itself; a builder in a container of its
     # own, which users may have chosen, would see no local image and keep what it builds to itself.
     kept.update(DOCKER_HOST=url, DOCKER_BUILDKIT="1", BUILDX_BUILDER="default")
+    # buildx keeps its own records in the home folder, which may be read-only.
+    kept.setdefault("BUILDX_CONFIG", str(paths.state_dir() / "buildx"))
     if tls_dir is not None:
         kept.update(DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tls_dir))
     return kept

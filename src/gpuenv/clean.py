@@ -11,12 +11,12 @@ import argparse
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv import paths, private_daemon, private_engine, ui
+from gpuenv import containers, paths, private_daemon, private_engine, processes, reaper, ui
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import EngineError, HostError, UsageError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
 CACHED = ("context", "libraries", "pythons.json", "simulated", "sources", "tmp-*", "uv", "venvs")
-KEPT = ("base.lock", "engine", "images", "logs", "mmdebstrap.log", "venvs")
+KEPT = ("base.lock", "buildx", "engine", "images", "logs", "mmdebstrap.log", "venvs")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,17 +71,40 @@ def _clean_engine(engine: Engine) -> list[str]:
 
 
 def clean_client(client: DockerClient) -> list[str]:
-    """Remove our containers, images and volumes from an engine; returns a line for each."""
+    """Remove our containers, images and volumes from an engine; returns a line for each.
+
+    Others may share the engine: containers of other machines stay, and so do other users' volumes. Raises HostError,
+    and removes nothing, while one of our own shells is open.
+    """
     ours = "gpuenv.project=gpuenv"
     removed: list[str] = []
-    for container in client.containers.list(all=True, filters={"label": [ours, "gpuenv.owner"]}):
+    labels = [ours, "gpuenv.owner", f"gpuenv.host={reaper.host_id()}"]
+    left = client.containers.list(all=True, filters={"label": labels})
+    refuse_open([container.labels["gpuenv.owner"] for container in left])
+    for container in left:
         _attempt(f"container {container.name}", partial(container.remove, force=True, v=True), removed)
     for image in client.images.list(filters={"label": ours}):
         for name in own_names(image.tags, str(image.id)):
             _attempt(f"image {name}", partial(client.images.remove, name), removed)
+    own = {mount.source for mount in containers.volumes(os.getuid())}
     for volume in client.volumes.list(filters={"label": ours}):
+        if volume.name not in own:
+            ui.say(f"volume {volume.name} stays: it is another user's")
+            continue
         _attempt(f"volume {volume.name}", volume.remove, removed)
     return removed
+
+
+def refuse_open(owners: Iterable[str]) -> None:
+    """Raises HostError while a process lives that an owner label (``pid:start time``) names."""
+    for owner in owners:
+        pid, _, began = owner.partition(":")
+        if pid.isdigit() and str(processes.start_time(int(pid))) == began:
+            raise HostError(
+                "nothing was removed from the engine",
+                f"a gpuenv is at work there (process {pid})",
+                "end it, then repeat",
+            )
 
 
 def own_names(tags: list[str], image_id: str) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuenv import ui
-from gpuenv.errors import GpuenvError
+from gpuenv.errors import GpuenvError, full_disk, is_full_disk
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`| head`): nothing is left to be told to anybody.
         sys.stderr.close()
         return 141
+    except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
+        if args.debug:
+            traceback.print_exc()
+        described = describe_unforeseen(error)
+        ui.say(f"error: {described}")
+        return described.exit_code
+
+
+def describe_unforeseen(error: Exception) -> GpuenvError:
+    """An error that no module expected, in three lines. A full disk may show anywhere."""
+    if is_full_disk(error):
+        return full_disk(error)
+    said = f"{type(error).__name__}: {error}"
+    return GpuenvError("something unforeseen happened", said, "run the same with GPUENV_DEBUG=1 to see where")
 
 
 if __name__ == "__main__":

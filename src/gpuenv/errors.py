@@ -5,6 +5,8 @@ Only :func:`gpuenv.cli.main` prints them and turns them into an exit code; every
 
 from __future__ import annotations
 
+import errno
+
 
 class GpuenvError(Exception):
     """A failure with its cause and a remedy.
@@ -65,3 +67,15 @@ class CheckError(GpuenvError):
     """The harness ran and found failures, or could not run."""
 
     exit_code = 8
+
+
+def is_full_disk(error: Exception) -> bool:
+    """Whether an error of the system says that a disk, or the user's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full_disk(error: Exception) -> HostError:
+    """That error in words. Another source, or another try, would not help."""
+    return HostError(
+        "the disk is full", str(error), "make room (`make clean` removes what this project made), then repeat"
+    )

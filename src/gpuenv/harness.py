@@ -16,6 +16,7 @@ from pathlib import Path
 from gpuenv import gpu, hosts, live, paths, report, report_files, report_table, targets, ui
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import CheckError, UsageError
+from gpuenv.host import check_host
 from gpuenv.report import Outcome, Report
 from gpuenv.target import Plan, Target, save_plan
 from gpuenv.target_container import remove_leftovers
@@ -30,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     """Test everything that ``args`` ask for; 0 only if nothing failed and something was tested."""
     jobs = parse_jobs(args.jobs)
     refuse_gpu_without_driver(args)
+    if needs_engine(args) or not args.hosts:
+        check_host()
     run_unit_tests()
     engine = find_engine(args.engine) if needs_engine(args) else None
     plan = make_plan(args, engine)

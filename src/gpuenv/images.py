@@ -11,6 +11,7 @@ from gpuenv import image, ui, variants
 from gpuenv.build_context import load_inputs
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import EngineError, GpuenvError
+from gpuenv.host import check_host
 from gpuenv.image import Built
 from gpuenv.variants import FLAVORS, CudaLock, Variant
 
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     One at a time: a builder works on the stages of one image in parallel already, and two builds at once would
     only fetch at the same time what the second could find fetched.
     """
+    check_host()
     engine = find_engine(args.engine)
     if engine is None:
         raise EngineError("images need a container engine", "none is used", "run `make engine`, or `make gpu-shell`")

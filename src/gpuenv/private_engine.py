@@ -50,16 +50,20 @@ def install() -> bool:
     reason = obstacle()
     if reason is not None:
         raise EngineError("a private engine cannot be started", reason, "install Docker or Podman, or set ENGINE=venv")
-    missing = engine_install.missing()
-    if not missing:
+    if not engine_install.missing():
         return False
     if not engine_install.is_allowed():
         raise EngineError(
-            f"a private engine needs {', '.join(missing)}",
+            f"a private engine needs {', '.join(engine_install.missing())}",
             "GPUENV_INSTALL_ENGINE=0 forbids installing",
             "install it by hand, or allow it with GPUENV_INSTALL_ENGINE=1",
         )
-    engine_install.install(missing, paths.state_dir() / "engine" / "apt.log")
+    folder = paths.state_dir() / "engine"
+    # apt waits for its own lock when it installs, but fails at once when another one fetches the lists.
+    with filelock.held(folder / "apt.lock", "another gpuenv is installing the engine; waiting for it"):
+        missing = engine_install.missing()
+        if missing:
+            engine_install.install(missing, folder / "apt.log")
     return True
 
 

@@ -13,6 +13,7 @@ from gpuenv import containers, gpu, shell_words, terminal, ui, variants, workspa
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import UsageError
 from gpuenv.gpu import HostGpus
+from gpuenv.host import check_host
 from gpuenv.variants import Variant
 
 
@@ -33,6 +34,8 @@ class Request:
 def run(args: argparse.Namespace) -> int:
     """`gpuenv gpu-shell`: returns the exit code of what ran."""
     request = parse_request(args, gpu.host_gpus())
+    # Before an engine is looked for: it might be installed for nothing.
+    check_host()
     engine = find_engine(args.engine)
     if engine is None:
         from gpuenv import venv_shell

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv import paths
+from gpuenv import certificates, paths
 from gpuenv.errors import DataError, GpuenvError, HostError, SourceError
 from gpuenv.pipconfig import PipSettings, load_pip_settings
 
@@ -74,8 +74,9 @@ def uv_variables(settings: PipSettings, environ: Mapping[str, str], cache: Path)
     }
     translated = {name: value for name, value in wanted.items() if value and not environ.get(name)}
     # These exist without pip too; what pip was told is more particular to an index.
-    if settings.cert:
-        translated["SSL_CERT_FILE"] = str(settings.cert)
+    bundle = settings.cert or certificates.find_bundle(environ)
+    if bundle:
+        translated["SSL_CERT_FILE"] = str(bundle)
     if settings.proxy:
         proxy = settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}"
         translated.update(HTTP_PROXY=proxy, HTTPS_PROXY=proxy, ALL_PROXY=proxy)

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv import atomic, filelock, locks, paths, pythons, ui
+from gpuenv import atomic, certificates, filelock, locks, paths, pythons, ui
 from gpuenv.errors import BuildError, HostError
 from gpuenv.pythons import LocalPython
 from gpuenv.variants import Variant
@@ -91,8 +91,14 @@ def pip_steps(folder: Path, requirements: Path) -> list[tuple[str, list[str]]]:
 
 
 def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's variables (index, proxy, certificates) without those that lead pip elsewhere."""
+    """The caller's variables (index, proxy, certificates) without those that lead pip elsewhere.
+
+    The pip of this Python knows no authorities but its own; it is told of the host's (pip's own `cert` wins).
+    """
     kept = {name: value for name, value in environ.items() if name not in _ELSEWHERE}
+    bundle = certificates.find_bundle(environ)
+    if bundle is not None:
+        kept["REQUESTS_CA_BUNDLE"] = str(bundle)
     kept.update(PIP_USER="0", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1", PYTHONNOUSERSITE="1")
     return kept
 

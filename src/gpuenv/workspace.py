@@ -23,9 +23,9 @@ _KNOWN_USERS = (0, 1000)
 
 def check_work(value: str | None) -> Path:
     """The work folder, absolute. Raises UsageError if it is missing, no folder, or not writable for the caller."""
-    named = Path(value or ".").expanduser()
+    named = Path(value or ".")
     try:
-        folder = named.resolve(strict=True)
+        folder = named.expanduser().resolve(strict=True)
         is_folder = folder.is_dir()
     except FileNotFoundError as error:
         raise UsageError(

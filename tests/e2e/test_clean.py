@@ -12,7 +12,7 @@ import docker
 import pytest
 from docker import DockerClient
 
-from gpuenv import processes
+from gpuenv import processes, reaper
 from tiny.command import Gpuenv, OwnEngine
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a private engine needs root")
@@ -48,9 +48,13 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
         ("gpuenv:by-somebody-else", {}),
     ):
         make_image(client, name, labels)
-    client.containers.create("gpuenv:v-cpu", name="of-ours", labels={**OURS, "gpuenv.owner": "1:1"})
+    here = {**OURS, "gpuenv.owner": "1:1", "gpuenv.host": reaper.host_id()}
+    client.containers.create("gpuenv:v-cpu", name="of-ours", labels=here)
+    # Others share the engine.
+    client.containers.create("foreign:1", name="of-another-machine", labels={**here, "gpuenv.host": "elsewhere"})
     client.containers.create("built-on-ours:1", name="by-hand")
     client.volumes.create("gpuenv-keras-0", labels=OURS)
+    client.volumes.create("gpuenv-keras-4711", labels=OURS)
     client.volumes.create("foreign")
     cache, state = tmp_path / "cache", tmp_path / "other-state"
     (cache / "sources").mkdir(parents=True)
@@ -62,8 +66,8 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     assert "removed image gpuenv:v-cpu" in done.stderr
     tags = {tag for image in client.images.list() for tag in image.tags}
     assert tags == {"built-on-ours:1", "foreign:1", "gpuenv:by-somebody-else"}
-    assert [container.name for container in client.containers.list(all=True)] == ["by-hand"]
-    assert [volume.name for volume in client.volumes.list()] == ["foreign"]
+    assert [container.name for container in client.containers.list(all=True)] == ["of-another-machine", "by-hand"]
+    assert sorted(volume.name for volume in client.volumes.list()) == ["foreign", "gpuenv-keras-4711"]
     assert [path.name for path in cache.iterdir()] == ["thesis"]
 
     # With the state folder that the engine belongs to, the engine goes as a whole.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import tarfile
 import zipfile
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv import archives
-from gpuenv.errors import SourceError
+from gpuenv.errors import HostError, SourceError
 
 _E_MACHINE_OFFSET = 18
 _AARCH64 = 183
@@ -188,3 +189,12 @@ def test_damaged_library_is_named(tree: Path, tmp_path: Path) -> None:
     (tree / "two.so").write_bytes(content[: len(content) // 2])
     with pytest.raises(SourceError, match=r"two\.so of the archive is damaged"):
         archives.select_libraries(tree, ["libm.so.6"], tmp_path)
+
+
+def test_a_full_disk_is_not_the_archives_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(_archive: Path, _into: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives, "_unpack_tar", fill)
+    with pytest.raises(HostError, match="the disk is full"):
+        archives.unpack("tar", tmp_path / "a.tar", tmp_path)

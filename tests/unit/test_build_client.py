@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import build_client
+from gpuenv import build_client, paths
 from gpuenv.engine import Engine
 from gpuenv.errors import EngineError
 
@@ -94,7 +94,12 @@ def test_one_file_behind_two_names_is_asked_once(tmp_path: Path) -> None:
 def test_the_environment_leads_to_this_engine_only() -> None:
     environ = {"PATH": "/bin", "DOCKER_CONTEXT": "far", "DOCKER_HOST": "tcp://far", "DOCKER_TLS_VERIFY": "1"}
     found = build_client.docker_environment(environ, "unix:///x", None)
+    records = found.pop("BUILDX_CONFIG")
     assert found == {"PATH": "/bin", "DOCKER_HOST": "unix:///x", "DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": "default"}
+    # The home folder may be read-only; what the user chose stays.
+    assert records == str(paths.state_dir() / "buildx")
+    chosen = build_client.docker_environment({"BUILDX_CONFIG": "/mine"}, "unix:///x", None)
+    assert chosen["BUILDX_CONFIG"] == "/mine"
 
 
 def test_certificates_go_along() -> None:

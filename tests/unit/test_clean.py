@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from gpuenv import clean, filelock, paths, ui
+from gpuenv import clean, filelock, paths, processes, ui
 from gpuenv.errors import HostError, UsageError
 
 
@@ -100,3 +101,9 @@ def test_without_any_engine_the_folders_are_cleaned(capsys: pytest.CaptureFixtur
     assert not cache.exists()
     assert not state.exists()
     assert f"removed {cache / 'sources'}" in capsys.readouterr().err
+
+
+def test_nothing_is_removed_from_an_engine_under_an_open_shell() -> None:
+    clean.refuse_open(["1:1", f"{os.getpid()}:1", "no number"])
+    with pytest.raises(HostError, match="nothing was removed"):
+        clean.refuse_open([f"{os.getpid()}:{processes.start_time(os.getpid())}"])

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import errno
+import functools
 import importlib
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from gpuenv import cli
-from gpuenv.errors import BuildError
+from gpuenv.errors import BuildError, HostError
+from gpuenv.host import check_host
 
 
 def fake_verb(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[object]:
@@ -83,3 +87,39 @@ def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main(["gpu-shel"])
     assert caught.value.code == 2
     assert "gpu-shell" in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_is_three_lines_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_verb(monkeypatch, ValueError("a pipe that talks"))
+    assert cli.main(["images"]) == 1
+    said = capsys.readouterr().err
+    assert said.splitlines()[:2] == [
+        "gpuenv: error: something unforeseen happened",
+        "  cause: ValueError: a pipe that talks",
+    ]
+    assert "GPUENV_DEBUG=1" in said
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_told_wherever_it_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_verb(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    assert cli.main(["images"]) == HostError.exit_code
+    assert "the disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["gpu-shell", "images", "test-env"])
+def test_every_verb_refuses_a_processor_without_avx_before_it_looks_for_an_engine(
+    verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : fpu sse2\n")
+    for module in ("shell", "images", "harness"):
+        monkeypatch.setattr(
+            f"gpuenv.{module}.check_host", functools.partial(check_host, "x86_64", tmp_path / "cpuinfo")
+        )
+        monkeypatch.setattr(f"gpuenv.{module}.find_engine", lambda _: pytest.fail("it went on"))
+    assert cli.main([verb]) == HostError.exit_code
+    assert "no AVX" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -316,3 +317,26 @@ def test_the_bridge_has_an_address_of_its_own() -> None:
     first = int(address.split(":")[0], 16)
     # Locally administered, and not a group's.
     assert (len(address.split(":")), first & 0b11) == (6, 0b10)
+
+
+def test_two_at_once_install_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt's lists have a lock that makes the second one fail: it has to wait, and then finds nothing missing."""
+    is_missing, at_work, installed = [True], [0], []
+
+    def install(packages: object, log: Path) -> None:
+        at_work[0] += 1
+        assert at_work[0] == 1
+        time.sleep(0.2)
+        is_missing[0] = False
+        at_work[0] -= 1
+        installed.append(log)
+
+    monkeypatch.setattr(private_engine, "obstacle", lambda: None)
+    monkeypatch.setattr(engine_install, "missing", lambda: ["docker.io"] if is_missing[0] else [])
+    monkeypatch.setattr(engine_install, "install", install)
+    threads = [threading.Thread(target=private_engine.install) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(installed) == 1

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -135,3 +138,11 @@ def test_an_engine_in_trouble_is_not_taken_for_a_missing_image(tmp_path: Path) -
 )
 def test_an_engine_with_a_way_of_its_own_is_known(info: dict[str, object], *, expected: bool) -> None:
     assert registry.has_detour(info) is expected
+
+
+def test_a_certificate_that_this_python_does_not_know_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_settings: object) -> None:
+        raise urllib.error.URLError(ssl.SSLCertVerificationError("self-signed certificate in certificate chain"))
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    assert registry.probe("https://registry.invalid") is None

@@ -142,7 +142,8 @@ def test_settings_of_pip_reach_uv() -> None:
     }
 
 
-def test_verification_stays_on_unless_pip_was_told_otherwise() -> None:
+def test_verification_stays_on_unless_pip_was_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuenv.certificates.SYSTEM_BUNDLES", ())
     assert uv.uv_variables(PipSettings(index_url="http://i.invalid"), {}, Path("/c")).keys() == {
         "UV_CACHE_DIR",
         "UV_DEFAULT_INDEX",
@@ -431,3 +432,10 @@ def test_an_index_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("UV_HTTP_RETRIES", "0")
         with pytest.raises(SourceError, match="cannot be reached"):
             resolve.resolve(["app"], PYTHON, {})
+
+
+def test_the_resolver_trusts_what_the_host_trusts(tmp_path: Path) -> None:
+    bundle = tmp_path / "campus.pem"
+    bundle.touch()
+    settings = PipSettings(index_url="https://i.invalid")
+    assert uv.uv_variables(settings, {"CURL_CA_BUNDLE": str(bundle)}, Path("/c"))["SSL_CERT_FILE"] == str(bundle)

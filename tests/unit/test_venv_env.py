@@ -135,3 +135,11 @@ def test_an_interrupted_run_leaves_no_marker(
     with pytest.raises(KeyboardInterrupt):
         venv_env.ensure_venv(variant)
     assert list((paths.cache_dir() / "venvs").iterdir()) == []
+
+
+def test_pip_trusts_what_the_host_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tmp_path / "campus.pem"
+    bundle.touch()
+    assert venv_env.pip_environment({"SSL_CERT_FILE": str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
+    monkeypatch.setattr("gpuenv.certificates.SYSTEM_BUNDLES", (bundle,))
+    assert venv_env.pip_environment({})["REQUESTS_CA_BUNDLE"] == str(bundle)
