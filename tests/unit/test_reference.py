@@ -95,6 +95,11 @@ def test_installed_distributions_are_read_from_disk(load: Callable[[str], Any], 
     assert (found.name, found.version) == ("some-thing", "1.2")
     assert found.record()[0] == ("some/__init__.py", "sha256=x", "1")
     assert found.modules() == ["single", "some"]
+    # What was removed by hand is asked for nevertheless: its import has to fail.
+    (tmp_path / "some/__init__.py").unlink()
+    (tmp_path / "some").rmdir()
+    (tmp_path / "single.py").unlink()
+    assert found.modules() == ["single", "some"]
 
 
 def test_a_namespace_is_imported_by_its_packages(load: Callable[[str], Any], tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Distribution:
             if os.path.isdir(os.path.join(self.folder, top)) and not self._is_package(top):
                 inner = sorted(os.listdir(os.path.join(self.folder, top)))
                 modules += [top + "." + name for name in inner if self._owns(top, name)]
-            elif self._exists(top):
+            elif self._exists(top) or self._was_installed(top):
                 modules.append(top.replace("/", "."))
         return sorted({name for name in modules if name.split(".")[-1] not in NOT_FOR_IMPORT})
 
@@ -73,6 +73,10 @@ class Distribution:
 
     def _is_package(self, top):
         return any(name.split(".")[0] == "__init__" for name in os.listdir(os.path.join(self.folder, top)))
+
+    def _was_installed(self, top):
+        """Whether it is one of the installed files; without them it has to be missed, and not left out."""
+        return any(row[0] in (top + "/__init__.py", top + ".py") for row in self.record())
 
     def _exists(self, top):
         if os.path.isdir(os.path.join(self.folder, top)):
