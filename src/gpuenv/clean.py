@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
-CACHED = ("context", "libraries", "pythons.json", "simulated", "sources", "tmp-*", "uv", "venvs")
-KEPT = ("base.lock", "buildx", "engine", "images", "logs", "mmdebstrap.log", "venvs")
+CACHED = ("conda", "condas", "context", "libraries", "pythons.json", "simulated", "sources", "tmp-*", "uv", "venvs")
+KEPT = ("base.lock", "buildx", "engine", "environments", "images", "logs", "mmdebstrap.log", "venvs")
 
 
 def run(args: argparse.Namespace) -> int:

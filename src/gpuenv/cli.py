@@ -7,14 +7,16 @@ of calling mean the same.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv import ui
+from gpuenv import signals, ui
 from gpuenv.errors import GpuenvError, full_disk, is_full_disk
 
 
@@ -45,12 +47,19 @@ class Command:
 
 VARIANT = Option("variant", "which variant (a folder of envs/); the default one if not given")
 FLAVOR = Option("flavor", "gpu or cpu; gpu where this machine has an NVIDIA driver")
-ENGINE = Option("engine", "auto, docker, podman, private or venv", ("auto", "docker", "podman", "private", "venv"))
+ENGINES = ("auto", "docker", "podman", "private", "venv", "conda")
+ENGINE = Option("engine", "auto, docker, podman, private; venv or conda: no container", ENGINES)
 BASE = Option("base", "registry or local: where the base image comes from", ("auto", "registry", "local"))
 CUDA = Option("cuda", "genuine, or simulated (made by the tests; no GPU can use it)", ("genuine", "simulated"))
 CUDA_LOCK = Option("cuda-lock", "another cuda.lock.toml than the variant's (tests make simulated ones)")
 SOURCES_DIR = Option("sources-dir", "a folder that is asked for archives before any network")
+PREFIX = Option("prefix", "the folder of a conda or virtual environment; one of the cache if not given")
+CHANNELS = Option("channels", "conda channels instead of the variant's: a mirror, or a folder")
+CONDA = Option("conda", "micromamba, mamba, conda or rattler; the first of them that is here if not given", (
+    "micromamba", "mamba", "conda", "rattler",
+))  # fmt: skip
 BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA, CUDA_LOCK, SOURCES_DIR)
+CONDA_OPTIONS = (PREFIX, CHANNELS, CONDA)
 
 COMMANDS = (
     Command(
@@ -59,6 +68,7 @@ COMMANDS = (
         "a shell, or one command, inside an environment",
         (
             *BUILD_OPTIONS,
+            *CONDA_OPTIONS,
             Option("gpus", "all, none, or device numbers such as 0,1"),
             Option("work", "the folder to work in (it becomes /work); the current one if not given"),
             Option("port", "publish this port of the environment on 127.0.0.1 (for a notebook server)"),
@@ -72,11 +82,24 @@ COMMANDS = (
         "check every environment from the inside",
         (
             *BUILD_OPTIONS,
-            Option("target", "image or venv", ("image", "venv")),
+            *CONDA_OPTIONS,
+            Option("target", "image, venv or conda", ("image", "venv", "conda")),
             Option("hosts", "environments on other machines, such as ssh://lab1 (any connection of testinfra)"),
             Option("jobs", "how many targets at a time"),
             Option("require-gpu", "1: a missing GPU is a failure; 0: it is counted as not tested", ("0", "1")),
         ),
+    ),
+    Command(
+        "conda-env",
+        "gpuenv.conda_env",
+        "make the conda environment (Python and CUDA by conda, all else by pip from the lock)",
+        (VARIANT, FLAVOR, *CONDA_OPTIONS, SOURCES_DIR),
+    ),
+    Command(
+        "venv-env",
+        "gpuenv.venv_env",
+        "make the virtual environment on a CPython of this machine",
+        (VARIANT, FLAVOR, PREFIX, CUDA, CUDA_LOCK, SOURCES_DIR),
     ),
     Command(
         "lock",
@@ -137,17 +160,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = next(command for command in COMMANDS if command.name == args.command)
     try:
         check_choices(args)
-        return int(importlib.import_module(command.module).run(args))
+        with signals.ending_cleanly():
+            return int(importlib.import_module(command.module).run(args))
     except GpuenvError as error:
         if args.debug:
             traceback.print_exc()
         ui.say(f"error: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         ui.say("interrupted")
-        return 130
+        return 128 + (error.number if isinstance(error, signals.Ended) else signal.SIGINT)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is left to be told to anybody.
+        # The reader of our output went away (`| head`): nothing is left to be told to anybody, and what is still
+        # buffered would make the interpreter complain at its end.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.stderr.close()
         return 141
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it

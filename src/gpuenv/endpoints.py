@@ -87,18 +87,23 @@ def parse_pong(url: str, status: int, headers: Mapping[str, str]) -> Pong:
 
 def connection_to(endpoint: Endpoint, timeout_s: float = PING_TIMEOUT_S) -> http.client.HTTPConnection:
     """A connection, not yet opened. Raises UnreachableError for an address that nothing here can speak to."""
-    parts = urlsplit(endpoint.url)
+    expected = f"{endpoint.url}: expected unix:///path or tcp://host:port"
+    try:
+        parts = urlsplit(endpoint.url)
+        port = parts.port
+    except ValueError as error:
+        raise UnreachableError(f"{expected} ({error})") from error
     if parts.scheme == "unix":
         return _UnixConnection(parts.path, timeout_s)
     if parts.scheme == "tcp" and parts.hostname and endpoint.tls_dir is None:
-        return http.client.HTTPConnection(parts.hostname, parts.port or 2375, timeout=timeout_s)
+        return http.client.HTTPConnection(parts.hostname, port or 2375, timeout=timeout_s)
     if parts.scheme == "tcp" and parts.hostname and endpoint.tls_dir is not None:
         context = _tls_context(endpoint, endpoint.tls_dir)
-        return http.client.HTTPSConnection(parts.hostname, parts.port or 2376, timeout=timeout_s, context=context)
+        return http.client.HTTPSConnection(parts.hostname, port or 2376, timeout=timeout_s, context=context)
     if parts.scheme == "ssh":
         # The work folder is mounted into the container, which another machine's engine cannot do.
         raise UnreachableError(f"{endpoint.url}: an engine behind ssh cannot mount this machine's folders")
-    raise UnreachableError(f"{endpoint.url}: expected unix:///path or tcp://host:port")
+    raise UnreachableError(expected)
 
 
 def _tls_context(endpoint: Endpoint, folder: Path) -> ssl.SSLContext:

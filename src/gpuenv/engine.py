@@ -1,8 +1,8 @@
 """The container engine: which one is used, why, and how to talk to it.
 
 ``auto`` takes, in this order: a Docker daemon that answers, the private daemon if it runs already,
-Podman, a private daemon started (and if needed installed) now, and, as the last resort, none: a
-plain virtual environment. Whatever is not the first of these is announced.
+Podman, a private daemon started (and if needed installed) now, and, as the last resort, none: an environment of
+this machine (a virtual one, or one of conda). Whatever is not the first of these is announced.
 """
 
 from __future__ import annotations
@@ -95,13 +95,13 @@ def _build_prefix(engine: Engine) -> tuple[list[str], dict[str, str]]:
 
 
 def find_engine(request: str | None) -> Engine | None:
-    """The engine to use. ``None`` (only for auto and venv) means: a plain virtual environment.
+    """The engine to use. ``None`` (for auto, venv and conda) means: an environment of this machine.
 
     Raises EngineError when the one that was asked for is not there.
     """
     if request in (None, "auto"):
         return _find_any()
-    if request == "venv":
+    if request in ("venv", "conda"):
         return None
     if request == "private":
         from gpuenv import private_engine
@@ -131,7 +131,9 @@ def _find_any() -> Engine | None:
         engine = _new_private(why, refusals)
     if engine is None:
         reasons = "; ".join(refusals)
-        ui.say(f"no engine: {reasons}. Using a plain virtual environment, for the CPU. {describe_better()}")
+        ui.say(
+            f"no engine: {reasons}. Using an environment of this machine instead of a container. {describe_better()}"
+        )
         return None
     ui.say(f"{why}; using {engine.why}. {describe_better()}")
     return engine

@@ -12,10 +12,11 @@ from gpuenv import ui
 
 
 @contextmanager
-def held(path: Path, waiting: str) -> Iterator[None]:
+def held(path: Path, waiting: str) -> Iterator[int]:
     """Hold the exclusive lock on ``path`` (made if missing; never removed, so that all lock the same file).
 
-    ``waiting`` is what a person is told when another process has it.
+    ``waiting`` is what a person is told when another process has it. Yields the descriptor: a program that inherits
+    it holds the lock too, until it ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -25,6 +26,6 @@ def held(path: Path, waiting: str) -> Iterator[None]:
         except BlockingIOError:
             ui.say(waiting)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

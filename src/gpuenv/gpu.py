@@ -99,7 +99,7 @@ def run_smi(program: str, driver: str | None = None, timeout_s: float = SMI_TIME
         return HostGpus(driver, problem=f"{program} cannot be run: {error.strerror}")
     said = (done.stdout.strip() or done.stderr.strip()).splitlines()
     if done.returncode != 0:
-        detail = said[0] if said else "and says nothing"
+        detail = said[0] if said else "it says nothing"
         return HostGpus(driver, problem=f"{program} fails (exit code {done.returncode}): {detail}")
     try:
         found = parse_smi(done.stdout)

@@ -7,13 +7,14 @@ import contextlib
 import dataclasses
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from gpuenv import gpu, hosts, live, paths, report, report_files, report_table, targets, ui
+from gpuenv import gpu, hosts, live, paths, report, report_files, report_table, signals, targets, ui
 from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import CheckError, UsageError
 from gpuenv.host import check_host
@@ -79,7 +80,12 @@ def jobs_here(plan: Plan, jobs: int) -> int:
 
 
 def needs_engine(args: argparse.Namespace) -> bool:
-    """Whether images are tested: not with TARGET=venv, and with HOSTS only if TARGET says so."""
+    """Whether images are tested: not with TARGET=venv or conda, nor with PREFIX; with HOSTS only if TARGET says so."""
+    if getattr(args, "prefix", None):
+        from gpuenv import prefix_choice
+
+        prefix_choice.refuse_container(args)
+        return False
     return args.target == "image" or (args.target is None and not args.hosts)
 
 
@@ -97,13 +103,13 @@ def run_unit_tests() -> None:
 
 
 def make_plan(args: argparse.Namespace, engine: Engine | None) -> Plan:
-    """What is tested: images where there is an engine, virtual environments otherwise; or the hosts of HOSTS."""
+    """What is tested: images where there is an engine, else environments of this machine; or the hosts of HOSTS."""
     host = gpu.host_gpus()
     found = hosts.list_targets(args) if args.hosts else ()
     if engine is not None:
         found += mark_simulated(targets.list_images(args, engine), host)
     elif args.target is not None or not args.hosts:
-        found += targets.list_venvs(args)
+        found += mark_simulated(targets.list_prefixes(args), host)
     return Plan(
         run=secrets.token_hex(8),
         targets=found,
@@ -165,8 +171,10 @@ def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path
         stack.callback(process.kill)
         try:
             return live.watch(process, plan, results) if log else process.wait()
-        except KeyboardInterrupt:
-            # pytest got the same Ctrl-C and is removing its containers: let it.
+        except KeyboardInterrupt as error:
+            # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.
+            if isinstance(error, signals.Ended):
+                process.send_signal(signal.SIGINT)
             ui.say("stopping; containers of this run are being removed")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=30)

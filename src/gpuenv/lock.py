@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv import atomic, toollock, ui, variants
+from gpuenv import atomic, conda_spec, toollock, ui, variants
 from gpuenv.errors import DataError
 from gpuenv.locks import Pin, load_lock, read_checked, render_lock, sha256_hex
 from gpuenv.resolve import resolve, unsatisfied
@@ -70,10 +70,10 @@ def update(target: Target, *, upgrade: bool) -> None:
 
 
 def variant_target(variant: Variant) -> Target:
-    """The locks of both flavors of a variant."""
+    """The locks of both flavors of a variant, and the conda environments made from them."""
     return Target(
         name=variant.name,
-        paths=tuple(variant.lock_path(flavor) for flavor in FLAVORS),
+        paths=(*map(variant.lock_path, FLAVORS), *conda_spec.paths(variant)),
         check=lambda: _check_variant(variant),
         render=lambda upgrade: _render_variant(variant, upgrade=upgrade),
     )
@@ -120,6 +120,10 @@ def _check_variant(variant: Variant) -> None:
             raise toollock.drifted(lock.path, "variant.toml or requirements.in changed after it was made", variant.name)
         if missing := unsatisfied(requirements, lock.pins):
             raise toollock.drifted(lock.path, f"it does not fulfill {', '.join(missing)}", variant.name)
+        if unproved := [pin.name for pin in lock.pins if not pin.is_proved_for_windows]:
+            why = f"nothing says that {', '.join(unproved)} can be installed on Windows without a compiler"
+            raise toollock.drifted(lock.path, why, variant.name)
+    conda_spec.check(variant)
 
 
 def _render_variant(variant: Variant, *, upgrade: bool) -> dict[Path, str]:
@@ -131,6 +135,10 @@ def _render_variant(variant: Variant, *, upgrade: bool) -> dict[Path, str]:
         _refuse_bare_framework(variant, flavor, pins)
         texts[variant.lock_path(flavor)] = render_lock(variant.name, pins, inputs_digest(variant, flavor))
         preferred = {pin.name: pin.version for pin in pins}
+    if variant.conda is not None:
+        of_conda = {conda_spec.path(variant, flavor): flavor for flavor in FLAVORS}
+        for path, flavor in of_conda.items():
+            texts[path] = conda_spec.render(variant, flavor, texts[variant.lock_path(flavor)])
     return texts
 
 

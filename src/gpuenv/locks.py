@@ -31,7 +31,7 @@ _HEADER = re.compile(
 )
 _PIN = re.compile(
     r"(?:# linux: (?P<linux>\S+) (?P<linux_bytes>\d+)\n)?"
-    r"(?:# win32: (?P<windows>\S+) (?P<windows_bytes>\d+)\n)?"
+    r"(?:# win32: (?P<windows>\S+) (?P<windows_bytes>\d+)(?P<pure> pure)?\n)?"
     r"(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[^\s;]+)(?: ; (?P<marker>[^\\\n]+?))?"
     r"(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n"
 )
@@ -41,6 +41,7 @@ _PIN = re.compile(
 class Pin:
     """One distribution: normalized name, version, marker, sha256 hashes (hex), and the file that each
     platform installs ('' where the pin does not apply) with its size in bytes (0 where the index told none).
+    ``is_pure``: Windows builds it from source, and was seen to need no compiler for that (gpuenv.pure_sources).
     """
 
     name: str
@@ -51,6 +52,12 @@ class Pin:
     windows: str
     linux_bytes: int = 0
     windows_bytes: int = 0
+    is_pure: bool = False
+
+    @property
+    def is_proved_for_windows(self) -> bool:
+        """Whether it is known to install on Windows without a compiler, or is not for Windows at all."""
+        return not self.windows or self.windows.endswith(".whl") or self.is_pure
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def _pin(match: re.Match[str]) -> Pin:
         windows=match["windows"] or "",
         linux_bytes=int(match["linux_bytes"] or 0),
         windows_bytes=int(match["windows_bytes"] or 0),
+        is_pure=match["pure"] is not None,
     )
 
 
@@ -129,8 +137,9 @@ def with_header(name: str, body: str, inputs_digest: str) -> str:
 
 
 def _render_commented(pin: Pin) -> str:
-    files = (("linux", pin.linux, pin.linux_bytes), ("win32", pin.windows, pin.windows_bytes))
-    comments = "".join(f"# {platform}: {file} {size}\n" for platform, file, size in files if file)
+    proof = " pure" if pin.is_pure else ""
+    files = (("linux", pin.linux, f"{pin.linux_bytes}"), ("win32", pin.windows, f"{pin.windows_bytes}{proof}"))
+    comments = "".join(f"# {platform}: {file} {rest}\n" for platform, file, rest in files if file)
     return comments + render_pin(pin)
 
 

@@ -31,6 +31,11 @@ def docker_dir() -> Path:
     return project_root() / "docker"
 
 
+def activation_dir() -> Path:
+    """The folder of what an environment without a container gets to be activated by."""
+    return Path(__file__).resolve().parent / "activation"
+
+
 def reference_dir() -> Path:
     """The training programs that run inside a target."""
     return Path(__file__).resolve().parent / "reference"

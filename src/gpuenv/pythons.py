@@ -6,6 +6,7 @@ the identity of the file it belongs to, because starting interpreters is slow.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -73,9 +74,11 @@ def find_pythons(minor: str) -> list[LocalPython]:
             continue
         prefix = Path(answer.prefix)
         usable.setdefault(prefix.resolve(), LocalPython(prefix / "bin" / f"python{minor}", answer.version, prefix))
-    kept = {**{path: answer for path, answer in known.items() if Path(path).exists()}, **answers}
+    kept = {**{path: answer for path, answer in known.items() if os.path.exists(path)}, **answers}  # noqa: PTH110
     if kept != known:
-        _write_known(store, kept)
+        # Kept answers save time and nothing else: a full disk is told by whoever needs room on it.
+        with contextlib.suppress(OSError):
+            _write_known(store, kept)
     return [python for python in usable.values() if python.executable.exists()]
 
 
@@ -110,7 +113,12 @@ def _newest_first(folder: Path, pattern: str, name: str) -> Iterator[Path]:
         digits = "".join(character if character.isdigit() else " " for character in path.name)
         return [int(part) for part in digits.split()]
 
-    return _existing(path / "bin" / name for path in sorted(folder.glob(pattern), key=numbers, reverse=True))
+    try:
+        found = sorted(folder.glob(pattern), key=numbers, reverse=True)
+    except OSError:
+        # Another user's, as after `su` without a new environment.
+        return iter(())
+    return _existing(path / "bin" / name for path in found)
 
 
 def _conda_folders(home: Path) -> list[Path]:

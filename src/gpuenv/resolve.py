@@ -18,6 +18,7 @@ from gpuenv import ui
 from gpuenv.errors import DataError
 from gpuenv.exclusions import find_excluded
 from gpuenv.locks import Pin
+from gpuenv.pure_sources import find_pure
 from gpuenv.uv import run_uv
 from gpuenv.wheelchoice import LINUX, WINDOWS, Choice, Platform, parse_pylock
 
@@ -26,7 +27,8 @@ def resolve(requirements: Iterable[str], python: str, preferred: Mapping[str, st
     """The pins for ``requirements`` (lines), with versions of ``preferred`` kept where they still fit.
 
     Windows is resolved under the versions found for Linux. Raises SourceError when the index cannot be
-    reached, DataError when nothing fits or a package has no file for a platform.
+    reached, DataError when nothing fits, or a package has no file for a platform (on Windows: none but a source that
+    needs a compiler).
     """
     with tempfile.TemporaryDirectory(prefix="gpuenv-lock-") as name:
         folder = Path(name)
@@ -34,7 +36,7 @@ def resolve(requirements: Iterable[str], python: str, preferred: Mapping[str, st
         linux = _resolve_one(folder, python, LINUX, [], preferred)
         fixed = [f"{name}=={choice.version}" for name, choice in linux.items()]
         windows = _resolve_one(folder, python, WINDOWS, fixed, preferred)
-    return merge(linux, windows)
+    return merge(linux, windows, find_pure(windows))
 
 
 def _resolve_one(
@@ -78,8 +80,13 @@ def render_preferences(preferred: Mapping[str, str]) -> str:
     return f'lock-version = "1.0"\ncreated-by = "gpuenv"\n{packages or "packages = []"}\n'
 
 
-def merge(linux: Mapping[str, Choice], windows: Mapping[str, Choice]) -> tuple[Pin, ...]:
-    """One pin per package, sorted by name; what only one platform needs gets its marker."""
+def merge(
+    linux: Mapping[str, Choice], windows: Mapping[str, Choice], pure: frozenset[str] = frozenset()
+) -> tuple[Pin, ...]:
+    """One pin per package, sorted by name; what only one platform needs gets its marker.
+
+    ``pure``: what Windows builds from source, and needs no compiler for.
+    """
     pins = []
     for name in sorted({*linux, *windows}):
         on_linux, on_windows = linux.get(name), windows.get(name)
@@ -100,6 +107,7 @@ def merge(linux: Mapping[str, Choice], windows: Mapping[str, Choice]) -> tuple[P
                 windows=on_windows.file if on_windows else "",
                 linux_bytes=on_linux.size if on_linux else 0,
                 windows_bytes=on_windows.size if on_windows else 0,
+                is_pure=name in pure,
             )
         )
     return tuple(pins)

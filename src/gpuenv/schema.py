@@ -91,6 +91,10 @@ class Table:
         values = self._take(key, dict, "a table")
         return self._closed(Table(values, self.path, f"{self.prefix}{key}."), read)
 
+    def optional_table(self, key: str, read: Callable[[Table], T]) -> T | None:
+        """As :meth:`table`; None when the key is absent."""
+        return self.table(key, read) if key in self._values else None
+
     def tables(self, key: str, read: Callable[[Table], T]) -> tuple[T, ...]:
         """A non-empty array of tables, each handed to ``read`` and closed after it."""
         items = self._take(key, list, "an array of tables")

@@ -29,6 +29,8 @@ class Request:
     #: The GPUs to ask the engine for; empty for the CPU.
     devices: Sequence[Mapping[str, Any]]
     port: int | None = None
+    #: An environment of this machine was named (PREFIX): no engine is looked for.
+    is_prefix: bool = False
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
     request = parse_request(args, gpu.host_gpus())
     # Before an engine is looked for: it might be installed for nothing.
     check_host()
-    engine = find_engine(args.engine)
+    engine = None if request.is_prefix else find_engine(args.engine)
     if engine is None:
-        from gpuenv import venv_shell
+        from gpuenv import prefix_shell
 
-        code = venv_shell.run(request.variant, request.work, request.command, flavor=args.flavor, gpus=args.gpus)
+        code = prefix_shell.run(args, request.variant, request.work, request.command)
     else:
         code = _run_in_container(engine, request, args)
     if code != 0:
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def parse_request(args: argparse.Namespace, host: HostGpus) -> Request:
     """Check what was asked for. Raises UsageError and HostError, before anything is built or started."""
     work = workspace.check_work(args.work)
-    variant = variants.find_variant(args.variant)
+    variant = _find_variant(args)
     flavor = variants.check_flavor(args.flavor) if args.flavor else gpu.default_flavor(host)
     if flavor == "cpu" and args.flavor and args.gpus not in (None, "none"):
         raise UsageError(
@@ -66,7 +68,17 @@ def parse_request(args: argparse.Namespace, host: HostGpus) -> Request:
         host=host,
         devices=devices if flavor == "gpu" else [],
         port=parse_port(getattr(args, "port", None)),
+        is_prefix=bool(getattr(args, "prefix", None)),
     )
+
+
+def _find_variant(args: argparse.Namespace) -> Variant:
+    if not getattr(args, "prefix", None):
+        return variants.find_variant(args.variant)
+    from gpuenv import prefix_choice
+
+    prefix_choice.refuse_container(args)
+    return prefix_choice.find_variant(args)
 
 
 def parse_port(value: str | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +16,31 @@ _ENDING = ("SIGTERM", "SIGHUP")
 #: What `docker stop` gives a container between asking and killing.
 GRACE_S = 10.0
 _INTERRUPTS_BEFORE_KILL = 3
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that asks us to end (SIGTERM, SIGHUP): whoever cleans up after Ctrl-C cleans up after these, too."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Within this, SIGTERM and SIGHUP raise :class:`Ended`, unless our caller ignores them (nohup)."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in _ENDING if is_main]
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class PassOn:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gpuenv import activate
 from gpuenv.errors import CheckError, GpuenvError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 REFERENCE_IN_IMAGE = "/gpuenv-reference"
 #: What every command gets: no bytecode beside read-only programs, and C++ messages kept to warnings.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
+#: What people call the kinds that are folders of this machine.
+TITLES = {"venv": "virtual environment", "conda": "conda environment"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Target:
     """One environment under test, or one that could not be made and why (``missing``).
 
     ``identity`` goes into the ids of the checks; ``title`` is for people. ``image`` is the image's
-    id, ``prefix`` the folder of a virtual environment. ``cuda`` is genuine, simulated or none.
+    id, ``prefix`` the folder of a virtual or conda environment. ``cuda`` is genuine, simulated or none.
     A target of kind ``host`` is another machine's environment: ``host`` is its address for testinfra,
     ``driver`` the version of its NVIDIA driver.
     """
@@ -54,7 +57,7 @@ class Target:
     @property
     def title(self) -> str:
         """The name for people; what is simulated is called so."""
-        base = f"{self.variant}-{self.flavor}" + (" (virtual environment)" if self.kind == "venv" else "")
+        base = f"{self.variant}-{self.flavor}" + (f" ({TITLES[self.kind]})" if self.kind in TITLES else "")
         if self.kind == "host":
             base = f"{base} on {self.address}" + (f" in {self.prefix}" if self.prefix else "")
         simulated = [name for name, is_so in self._simulations() if is_so]
@@ -181,6 +184,8 @@ class Connection:
             values["GPUENV_CORES"] = str(self.cores)
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
         line = f"export {settings}; {command}"
+        if self.target.kind in TITLES:
+            line = f"{activate.shell_line(self.target.kind, self.target.prefix)}; {line}"
         try:
             # Over ssh the user's own shell reads the command, and csh knows no `export`.
             result = self.host.run(f"/bin/sh -c {shlex.quote(line)}" if self.target.kind == "host" else line)

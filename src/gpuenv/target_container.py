@@ -13,7 +13,7 @@ from gpuenv import containers, gpu, paths, target_host
 from gpuenv.containers import Mount
 from gpuenv.engine import Engine
 from gpuenv.errors import EngineError
-from gpuenv.target import REFERENCE_IN_IMAGE, Connection, Plan, Target
+from gpuenv.target import REFERENCE_IN_IMAGE, TITLES, Connection, Plan, Target
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -61,7 +61,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
     """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end."""
     import testinfra
 
-    if target.kind == "venv":
+    if target.kind in TITLES:
         yield Connection(target, testinfra.get_host("local://"), str(paths.reference_dir()), cores=plan.cores)
         return
     if target.kind == "host":

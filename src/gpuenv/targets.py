@@ -1,15 +1,15 @@
-"""Which targets a run of the harness has: images through an engine, or virtual environments."""
+"""Which targets a run of the harness has: images through an engine, or environments of this machine."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 
-from gpuenv import images, ui, variants, venv_env
+from gpuenv import images, prefix_choice, ui, variants
 from gpuenv.engine import Engine
-from gpuenv.errors import GpuenvError
+from gpuenv.errors import GpuenvError, UsageError
 from gpuenv.images import Planned
-from gpuenv.target import Target
+from gpuenv.target import TITLES, Target
 from gpuenv.variants import Variant
 
 
@@ -43,22 +43,30 @@ def lacking(target: Target, reason: str, *, is_required: bool) -> Target:
     return dataclasses.replace(target, missing=reason, is_required=is_required)
 
 
-def list_venvs(args: argparse.Namespace) -> tuple[Target, ...]:
-    """A virtual environment for each variant that was asked for (they exist in the cpu flavor only)."""
+def list_prefixes(args: argparse.Namespace) -> tuple[Target, ...]:
+    """An environment of this machine for each variant that was asked for, in the flavor for this machine."""
+    if prefix_choice.find_mark(args) is not None:
+        return (_make_prefix(args, prefix_choice.find_variant(args)),)
     chosen = [variants.find_variant(args.variant)] if args.variant else variants.load_all()
-    if args.flavor in (None, "cpu"):
-        return tuple(_make_venv(variant) for variant in chosen)
-    variants.check_flavor(args.flavor)
-    reason = "a virtual environment has no gpu flavor"
-    blanks = (Target(f"{variant.name}-gpu-venv", "venv", variant.name, "gpu") for variant in chosen)
-    return tuple(lacking(blank, reason, is_required=True) for blank in blanks)
+    if getattr(args, "prefix", None) and len(chosen) > 1:
+        raise UsageError("PREFIX= names one folder", "there are several variants", "add VARIANT=")
+    return tuple(_make_prefix(args, variant) for variant in chosen)
 
 
-def _make_venv(variant: Variant) -> Target:
-    blank = Target(f"{variant.name}-venv", "venv", variant.name, "cpu")
+def _make_prefix(args: argparse.Namespace, variant: Variant) -> Target:
+    kind = args.target if args.target in TITLES else prefix_choice.choose_kind(args, variant)
+    flavor = prefix_choice.choose_flavor(args, kind, variant)
+    blank = Target(prefix_identity(variant.name, flavor, kind, "none"), kind, variant.name, flavor)
     try:
-        folder = venv_env.ensure_venv(variant)
+        made = prefix_choice.make(kind, flavor, args, variant)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
         return lacking(blank, f"{error.what}: {error.why}", is_required=True)
-    return dataclasses.replace(blank, prefix=str(folder))
+    identity = prefix_identity(variant.name, flavor, kind, made.cuda)
+    return dataclasses.replace(blank, identity=identity, cuda=made.cuda, prefix=str(made.folder))
+
+
+def prefix_identity(variant: str, flavor: str, kind: str, cuda: str) -> str:
+    """The target's part of a check's id, such as ``"cuda10.0-venv"`` (cpu) or ``"cuda10.0-gpu-conda"``."""
+    name = variant if flavor == "cpu" else image_identity(variant, flavor, cuda)
+    return f"{name}-{kind}"

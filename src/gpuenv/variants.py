@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv import paths
+from gpuenv.conda_side import Conda, read_conda
 from gpuenv.errors import DataError, UsageError
 from gpuenv.schema import DIGEST, SHA256, SONAME, VERSION, Table, load_table
 
@@ -94,6 +95,8 @@ class Variant:
     builder: BaseImage
     disk: Disk
     folder: Path
+    #: What a conda environment of it takes from conda; None where it has none.
+    conda: Conda | None = None
 
     @property
     def python_minor(self) -> str:
@@ -200,6 +203,7 @@ def load_variant(folder: Path) -> Variant:
         builder=table.table("builder", _read_base),
         disk=table.table("disk", lambda disk: Disk(disk.count("gpu_gb"), disk.count("cpu_gb"))),
         folder=folder,
+        conda=table.optional_table("conda", read_conda),
     )
     if variant.name != folder.name:
         raise table.error("name", f"expected {folder.name!r}, the name of the folder, found {variant.name!r}")

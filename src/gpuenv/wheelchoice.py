@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -45,13 +45,15 @@ WINDOWS = Platform("win32", "x86_64-pc-windows-msvc", ("win_amd64",))
 @dataclass(frozen=True)
 class Choice:
     """One package on one platform: the file that will be installed, its size in bytes, and the sha256 of
-    every file that may be (pip takes the best one for the host's glibc).
+    every file that may be (pip takes the best one for the host's glibc). ``url`` is where a source comes from; it is
+    told to nobody, and no lock holds it.
     """
 
     version: str
     file: str
     size: int
     hashes: frozenset[str]
+    url: str = field(default="", compare=False, repr=False)
 
 
 def parse_pylock(text: str, python: str, platform: Platform) -> dict[str, Choice]:
@@ -92,7 +94,8 @@ def choose(package: Package, order: Mapping[Tag, int], python: str, platform: Pl
             "the index does not publish one, and a lock must not install what it cannot verify",
             "use an index that publishes sha256 digests",
         )
-    return Choice(str(package.version), files[0].filename, files[0].size or 0, hashes)
+    url = "" if ranked else files[0].url or files[0].path or ""
+    return Choice(str(package.version), files[0].filename, files[0].size or 0, hashes, url)
 
 
 def rank_of(wheel: PackageWheel, order: Mapping[Tag, int]) -> int | None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from gpuenv.report import Outcome
 from gpuenv.target import Plan, Target, save_plan
 from gpuenv.target_container import remove_leftovers
 
-from . import images
+from . import images, prefixes
 from .table import Fault
 
 #: pytest's exit codes when it ran to its end.
@@ -25,30 +26,40 @@ PASSED, SOME_FAILED = 0, 1
 
 
 def run(engine: Engine, faults: Sequence[Fault], folder: Path) -> tuple[Outcome, ...]:
-    """Make every broken image, check it, remove it; the outcomes of all of them."""
-    for source in sorted({source for fault in faults for source in fault.sources}):
+    """Make every broken target, check it, remove it; the outcomes of all of them."""
+    for source in sorted({source for fault in faults if fault.kind == "image" for source in fault.sources}):
         images.ensure_good(engine, source)
     jobs = min(os.cpu_count() or 1, len(faults))
+    copies = folder / "copies"
+    copies.mkdir(parents=True)
+
+    def make(fault: Fault) -> str:
+        return images.build(engine, fault) if fault.kind == "image" else str(prefixes.make(fault, copies))
+
     try:
         with ThreadPoolExecutor(jobs) as pool:
-            built = dict(zip((fault.name for fault in faults), pool.map(lambda one: images.build(engine, one), faults)))
+            built = dict(zip((fault.name for fault in faults), pool.map(make, faults)))
         return check(engine, make_plan(engine, faults, built), built, folder, jobs)
     finally:
-        images.remove(engine, [images.tag_of(fault) for fault in faults])
+        images.remove(engine, [images.tag_of(fault) for fault in faults if fault.kind == "image"])
+        shutil.rmtree(copies)
 
 
 def make_plan(engine: Engine, faults: Sequence[Fault], built: Mapping[str, str]) -> Plan:
-    """What the harness is told: each broken image is a target like any other."""
-    found = (
-        Target(fault.identity, "image", fault.variant, fault.flavor, fault.cuda_label, built[fault.name])
-        for fault in faults
-    )
+    """What the harness is told: each broken image, or environment, is a target like any other."""
+
+    def target(fault: Fault) -> Target:
+        there = Target(fault.identity, fault.kind, fault.variant, fault.flavor, fault.cuda_label)
+        if fault.kind == "image":
+            return dataclasses.replace(there, image=built[fault.name])
+        return dataclasses.replace(there, prefix=built[fault.name])
+
+    found = map(target, faults)
     return Plan(secrets.token_hex(8), tuple(found), dataclasses.asdict(engine), require_gpu=False)
 
 
 def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jobs: int) -> tuple[Outcome, ...]:
     """Run the harness in a process of its own."""
-    folder.mkdir(exist_ok=True)
     save_plan(plan, folder / "plan.json")
     results = folder / "results.jsonl"
     argv = harness.pytest_argv(folder / "plan.json", results, folder / "junit.xml", jobs)

@@ -32,6 +32,7 @@ class Fault:
     fails: tuple[str, ...]
     green: tuple[str, ...]
     dockerfile: str = ""
+    shell: str = ""
     wheel: str = ""
     edits: tuple[tuple[str, str, str], ...] = ()
     cudnn: bool = False
@@ -39,6 +40,11 @@ class Fault:
     user: str = "1000:1000"
     container: Mapping[str, Any] = field(default_factory=dict)
     stand_in: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it is: an image, or an environment without a container (venv)."""
+        return "venv" if self.source.endswith("-venv") else "image"
 
     @property
     def variant(self) -> str:
@@ -55,7 +61,7 @@ class Fault:
         """What the target is called: genuine, simulated or none."""
         if self.cuda:
             return self.cuda
-        return "simulated" if self.source.endswith("-simulated") else "none"
+        return "simulated" if "-simulated" in self.source else "none"
 
     @property
     def identity(self) -> str:
@@ -134,9 +140,10 @@ _HEAD = """# Broken on purpose
 
 Generated from `faults.toml` by `PYTHONPATH=tests .venv/bin/python -m broken.table`; do not edit.
 
-A check that was never seen failing proves nothing. Each fault below is put into a good image by a few lines; the
-harness then runs on it as on any other target, and has to fail in exactly the checks that are named here, while what
-has nothing to do with the fault stays green. Packages are genuine, with their hashes; what is a stand-in is called one.
+A check that was never seen failing proves nothing. Each fault below is put into a good image, or a good virtual
+environment, by a few lines; the harness then runs on it as on any other target, and has to fail in exactly the checks
+that are named here, while what has nothing to do with the fault stays green. Packages are genuine, with their hashes;
+what is a stand-in is called one.
 
 ```
 make test-broken                             # all of them (the good images are built if need be)

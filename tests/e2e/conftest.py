@@ -71,6 +71,22 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Pin, ..
     return folder, fetch_tools(folder)
 
 
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[Path, tuple[Path, Path]]:
+    """A certificate authority that nobody knows, and a certificate of it for the loopback address, with its key."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    commands = (
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=gpuenv-test-ca",
+        "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=127.0.0.1",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile extensions",
+    )
+    for command in commands:
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return folder / "ca.pem", (folder / "cert.pem", folder / "key.pem")
+
+
 def remove_image(engine: Engine, tag: str) -> None:
     from docker.errors import ImageNotFound
 

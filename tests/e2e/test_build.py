@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import tarfile
 import time
 from collections.abc import Callable
@@ -106,22 +105,6 @@ def test_an_index_that_does_not_answer(gpuenv: Gpuenv, engine: Engine) -> None:
     assert "the package index cannot be reached" in done.stderr
     assert f"127.0.0.1:{port}" in done.stderr
     assert image_id(engine, gpuenv.tiny.tag) is None
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> tuple[Path, tuple[Path, Path]]:
-    """A certificate authority that nobody knows, and a certificate of it for the loopback address, with its key."""
-    folder = tmp_path / "tls"
-    folder.mkdir()
-    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
-    commands = (
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=gpuenv-test-ca",
-        "req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=127.0.0.1",
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile extensions",
-    )
-    for command in commands:
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
-    return folder / "ca.pem", (folder / "cert.pem", folder / "key.pem")
 
 
 def test_an_unknown_authority_and_its_remedy(

@@ -17,7 +17,7 @@ from gpuenv.target import Connection, Plan, Result, Target
 from gpuenv.target_container import connect
 from gpuenv.variants import Variant
 
-pytestmark = [pytest.mark.flavors("gpu"), pytest.mark.kinds("image", "host")]
+pytestmark = pytest.mark.flavors("gpu")
 image_only = pytest.mark.kinds("image")
 NO_DRIVER = "no NVIDIA driver on this host"
 NO_ANSWER = "the driver does not answer inside"

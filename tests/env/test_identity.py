@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from gpuenv import judge_identity as judge
@@ -60,7 +62,7 @@ def test_installed_set_equals_the_lock(facts: Result, target: Target, variant: V
 @pytest.mark.check("identity/pip-check")
 def test_pip_check(connection: Connection, target: Target) -> None:
     """Fails: numpy 1.20-like under TensorFlow 1.15, protobuf 4, a package less than the lock."""
-    output = connection.run(f"{target.python} -m pip --disable-pip-version-check check")
+    output = connection.run(f"{shlex.quote(target.python)} -m pip --disable-pip-version-check check")
     if output.code != 0:
         raise CheckError(
             "`pip check` finds requirements that are not met",

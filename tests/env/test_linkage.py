@@ -21,10 +21,12 @@ SIMULATED = "simulated CUDA"
 
 @pytest.fixture(scope="session")
 def sonames(variant: Variant, target: Target) -> list[str]:
-    """What the variant's CUDA consists of; nothing in a cpu target."""
+    """What the variant's CUDA consists of; nothing in a cpu target, and no profiler where conda has none."""
     if target.flavor != "gpu":
         return []
-    return [name for component in load_cuda_lock(variant.cuda_lock_path).components for name in component.sonames]
+    left_out = variant.conda.not_shipped if target.kind == "conda" and variant.conda else ()
+    names = [name for component in load_cuda_lock(variant.cuda_lock_path).components for name in component.sonames]
+    return [name for name in names if name not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from gpuenv.errors import CheckError
@@ -19,7 +21,7 @@ def test_target_is_there(planned: Target, plan: Plan) -> None:
             raise CheckError(f"{planned.title} was asked for and is not there", planned.missing, _next_step(planned))
         pytest.skip(not_tested(planned.missing))
     with connect(planned, plan) as connection:
-        output = connection.run(f"{planned.python} -c 'print(6 * 7)'")
+        output = connection.run(f"{shlex.quote(planned.python)} -c 'print(6 * 7)'")
         # Before that a shell on another machine may have greeted its user.
         if last_line(output.stdout) != "42":
             raise CheckError(

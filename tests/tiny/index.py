@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from .loopback import Handler, serving
 
 TIMEOUT_S = 60
 
@@ -55,8 +55,8 @@ def served(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterat
     """Serve ``folder``; with a certificate and its key over TLS."""
     index = Index(folder)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Answers(Handler):
+        def answer(self) -> None:
             kind, _, name = self.path.strip("/").partition("/")
             content = index.page(name) if kind == "simple" else index.file(name)
             self.send_response(200)
@@ -65,28 +65,9 @@ def served(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterat
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """A client that was killed, or that does not trust us, is what some tests are about."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*certificate)
-        # The handshake is left to the thread of each connection, so that a refused one blocks nobody.
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    index.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}/simple/"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield index
-    finally:
-        index.release()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Answers, certificate) as url:
+        index.url = f"{url}/simple/"
+        try:
+            yield index
+        finally:
+            index.release()

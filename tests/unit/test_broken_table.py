@@ -32,7 +32,15 @@ def test_a_fault_names_checks_that_there_are(fault: Fault) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_fault_changes_something(fault: Fault) -> None:
-    changes = (fault.dockerfile, fault.wheel, fault.edits, fault.container, fault.user != "1000:1000", fault.cudnn)
+    changes = (
+        fault.dockerfile,
+        fault.shell,
+        fault.wheel,
+        fault.edits,
+        fault.container,
+        fault.user != "1000:1000",
+        fault.cudnn,
+    )
     assert any(changes)
 
 

@@ -3,7 +3,10 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +83,43 @@ def test_debug_adds_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     fake_verb(monkeypatch, KeyboardInterrupt())
     assert cli.main(["images"]) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_that_end_us_are_cleaned_up_after_too(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned = []
+
+    def work(_: object) -> int:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        except BaseException:
+            cleaned.append(number)
+            raise
+        return 0
+
+    monkeypatch.setattr("gpuenv.images.run", work)
+    assert cli.main(["images"]) == 128 + number
+    assert cleaned == [number]
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_what_our_caller_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nohup make images` means it."""
+
+    def work(_: object) -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 5
+
+    monkeypatch.setattr("gpuenv.images.run", work)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert cli.main(["images"]) == 5
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_unknown_verb_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

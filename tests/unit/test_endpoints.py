@@ -143,7 +143,9 @@ def test_permission_denied_is_told_as_such(tmp_path: Path, monkeypatch: pytest.M
     assert caught.value.is_denied
 
 
-@pytest.mark.parametrize("url", ["ssh://me@far", "npipe:////./pipe/docker", "nonsense", "tcp://"])
+@pytest.mark.parametrize(
+    "url", ["ssh://me@far", "npipe:////./pipe/docker", "nonsense", "tcp://", "tcp://lab:port", "tcp://[::1"]
+)
 def test_addresses_that_cannot_serve_say_why(url: str) -> None:
     with pytest.raises(UnreachableError, match=r"cannot mount|expected unix"):
         ping(Endpoint(url, "a test"))

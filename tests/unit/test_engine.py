@@ -145,7 +145,7 @@ def test_a_private_engine_that_does_not_start_leads_to_the_venv(
     assert engine.find_engine(None) is None
     said = capsys.readouterr().err
     assert "no rights" in said
-    assert "plain virtual environment" in said
+    assert "an environment of this machine" in said
 
 
 def test_without_any_engine_it_is_a_venv_and_all_reasons_are_told(
@@ -159,7 +159,7 @@ def test_without_any_engine_it_is_a_venv_and_all_reasons_are_told(
         "/d.sock is not there",
         "/p.sock is not there",
         "needs root",
-        "plain virtual environment",
+        "an environment of this machine",
         "DOCKER_HOST",
     ):
         assert part in said

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import handover, harness, live, report, targets, variants
+from gpuenv import handover, harness, live, prefix_choice, report, targets, variants
 from gpuenv.engine import Engine
 from gpuenv.errors import BuildError, CheckError, HostError, UsageError
 from gpuenv.gpu import HostGpus
 from gpuenv.images import Planned
 from gpuenv.report import Outcome, Report
 from gpuenv.target import Plan, Target, save_plan
-from gpuenv.variants import CudaLock
+from gpuenv.variants import CudaLock, Variant
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
@@ -43,6 +43,8 @@ def arguments(**change: str | None) -> argparse.Namespace:
         "jobs",
         "require_gpu",
         "hosts",
+        "prefix",
+        "cuda",
     )
     return argparse.Namespace(**{**dict.fromkeys(names), **change})
 
@@ -113,7 +115,7 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_plan_says_what_is_required(text: str | None, expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpuenv.gpu.host_gpus", lambda: HostGpus("450.1"))
     monkeypatch.setattr("gpuenv.targets.list_images", lambda *_: (CPU,))
-    monkeypatch.setattr("gpuenv.targets.list_venvs", lambda _: ())
+    monkeypatch.setattr("gpuenv.targets.list_prefixes", lambda _: ())
     plan = harness.make_plan(arguments(require_gpu=text), ENGINE)
     assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU,))
     assert plan.engine is not None
@@ -165,24 +167,49 @@ def test_a_build_that_fails_is_a_failure_of_that_target(
     assert (target.missing, target.is_required) == ("it broke: a wheel is corrupt", True)
 
 
-def test_virtual_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpuenv.venv_env.ensure_venv", lambda variant: Path("/v") / variant.name)
-    found = targets.list_venvs(arguments())
+@pytest.fixture
+def prefixes_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
+    """Environments that are made at once: what was asked for, as (kind, variant, flavor)."""
+    asked: list[tuple[str, str, str]] = []
+
+    def make(kind: str, flavor: str, _args: object, variant: Variant) -> prefix_choice.Made:
+        asked.append((kind, variant.name, flavor))
+        return prefix_choice.Made(kind, flavor, Path("/v") / variant.name, "none" if flavor == "cpu" else "simulated")
+
+    monkeypatch.setattr(prefix_choice, "make", make)
+    monkeypatch.setattr("gpuenv.pythons.find_python", lambda *_: object())
+    return asked
+
+
+def test_virtual_environments(prefixes_made: list[tuple[str, str, str]]) -> None:
+    found = targets.list_prefixes(arguments(target="venv"))
     assert sorted((one.identity, one.prefix) for one in found) == [
         ("cuda10.0-venv", "/v/cuda10.0"),
         ("cuda9.0-venv", "/v/cuda9.0"),
     ]
-    (gpu,) = targets.list_venvs(arguments(variant="cuda9.0", flavor="gpu"))
-    assert gpu.is_required
-    assert gpu.missing == "a virtual environment has no gpu flavor"
+    (gpu,) = targets.list_prefixes(arguments(variant="cuda9.0", flavor="gpu", engine="venv"))
+    assert (gpu.identity, gpu.kind, gpu.cuda) == ("cuda9.0-gpu-simulated-venv", "venv", "simulated")
+    assert gpu.title == "cuda9.0-gpu (virtual environment) (simulated CUDA)"
+
+
+def test_conda_environments(prefixes_made: list[tuple[str, str, str]]) -> None:
+    (found,) = targets.list_prefixes(arguments(variant="cuda9.0", target="conda"))
+    assert (found.identity, found.title) == ("cuda9.0-conda", "cuda9.0-cpu (conda environment)")
+    assert prefixes_made == [("conda", "cuda9.0", "cpu")]
+
+
+def test_one_folder_is_for_one_variant(prefixes_made: list[tuple[str, str, str]]) -> None:
+    with pytest.raises(UsageError, match="PREFIX="):
+        targets.list_prefixes(arguments(target="conda", prefix="/somewhere"))
+    assert prefixes_made == []
 
 
 def test_a_host_without_python_for_a_virtual_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_variant: object) -> None:
+    def fail(*_: object) -> None:
         raise HostError("no Python 3.6", "none was found", "install one")
 
     monkeypatch.setattr("gpuenv.venv_env.ensure_venv", fail)
-    (target,) = targets.list_venvs(arguments(variant="cuda9.0"))
+    (target,) = targets.list_prefixes(arguments(variant="cuda9.0", target="venv"))
     assert target.missing == "no Python 3.6: none was found"
 
 

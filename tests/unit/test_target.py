@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import testinfra
 
-from gpuenv import target_container
+from gpuenv import activate, target_container
 from gpuenv.engine import Engine
 from gpuenv.errors import CheckError
 from gpuenv.target import Connection, Output, Plan, Target, label_of, load_plan, parse_result, save_plan
@@ -84,7 +84,10 @@ def test_programs_run_with_the_targets_own_python(target: Target, python: str) -
     host = FakeHost()
     connection = Connection(target, host, "/ref dir")
     result = connection.program("facts", "a b")
-    assert host.commands == [f"export PYTHONDONTWRITEBYTECODE=1; {python} '/ref dir/facts.py' 'a b'"]
+    (command,) = host.commands
+    line = f"export PYTHONDONTWRITEBYTECODE=1; {python} '/ref dir/facts.py' 'a b'"
+    activation = "" if target is IMAGE else f"{activate.shell_line('venv', '/opt/x')}; "
+    assert command == f"{activation}{line}"
     assert result["python"] == "3.6.15"
     assert connection.trail == [result.output]
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import locks, paths, pythons, variants, venv_env
+from fakes import pip
+from gpuenv import locks, paths, prefix_mark, prefix_pip, pythons, variants, venv_env
 from gpuenv.errors import BuildError, HostError
 from gpuenv.pythons import LocalPython
 from gpuenv.variants import Variant
@@ -21,8 +22,8 @@ def fake_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Python whose venv is a copy of itself; its pip writes down what it is asked, and fails if ``fail`` exists."""
     program = tmp_path / "python3.6"
     program.write_text(
-        f"""#!/bin/sh
-echo "$*" >> {tmp_path}/asked
+        pip.program(tmp_path / "asked")
+        + f"""
 if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; exit; fi
 if [ -e {tmp_path}/fail ]; then echo 'hashes do not match'; exit 1; fi
 """
@@ -70,7 +71,7 @@ def test_a_failure_leaves_nothing_and_shows_why(variant: Variant, fake_python: P
 
 def test_a_half_made_one_is_made_anew(variant: Variant, fake_python: Path) -> None:
     made = venv_env.ensure_venv(variant)
-    (made / venv_env.COMPLETE).unlink()
+    (made / prefix_mark.COMPLETE).unlink()
     (made / "leftover").touch()
     assert venv_env.ensure_venv(variant) == made
     assert not (made / "leftover").exists()
@@ -83,12 +84,15 @@ def test_one_whose_interpreter_is_gone_is_made_anew(variant: Variant, fake_pytho
     assert (made / "bin/python").exists()
 
 
-def test_a_marker_of_another_lock_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").touch(mode=0o755)
-    (tmp_path / venv_env.COMPLETE).write_text("other\n")
-    assert not venv_env.is_complete(tmp_path, "digest")
-    assert venv_env.is_complete(tmp_path, "other")
+def test_packages_that_pip_put_elsewhere_are_missed(
+    variant: Variant, fake_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pip.conf with `target=` is obeyed, and told by nobody."""
+    monkeypatch.setattr(prefix_pip, "run", lambda argv, prefix: prefix.python.parent.mkdir(parents=True, exist_ok=True))
+    with pytest.raises(BuildError, match="does not hold what was installed: no ") as caught:
+        venv_env.ensure_venv(variant)
+    assert "pip config list" in caught.value.why
+    assert list((paths.cache_dir() / "venvs").iterdir()) == []
 
 
 def test_without_a_python_three_ways_to_one_are_told(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +107,7 @@ def steps(tmp_path: Path, sources: str) -> list[list[str]]:
     for name in ("tools.txt", "packages-1.txt", "packages-2.txt", "packages-3.txt"):
         (tmp_path / name).write_text("x==1\n")
     (tmp_path / "sources.txt").write_text(sources)
-    return [argv for _, argv in venv_env.pip_steps(Path("/v"), tmp_path)]
+    return [argv for _, argv in prefix_pip.pip_steps(Path("/v"), tmp_path)]
 
 
 def test_sources_are_built_with_the_locked_tools(tmp_path: Path) -> None:
@@ -118,10 +122,11 @@ def test_without_sources_nothing_is_built(tmp_path: Path) -> None:
 
 def test_pip_keeps_the_index_and_installs_nowhere_else() -> None:
     environ = {"PIP_INDEX_URL": "https://index.example", "PIP_TARGET": "/x", "PIP_USER": "1", "PYTHONPATH": "/y"}
-    found = venv_env.pip_environment(environ)
+    found = prefix_pip.pip_environment(environ)
     assert found["PIP_INDEX_URL"] == "https://index.example"
     assert found["PIP_USER"] == "0"
     assert "PIP_TARGET" not in found
+    assert found["PIP_REQUIRE_VIRTUALENV"] == "0"
     assert "PYTHONPATH" not in found
 
 
@@ -140,6 +145,6 @@ def test_an_interrupted_run_leaves_no_marker(
 def test_pip_trusts_what_the_host_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = tmp_path / "campus.pem"
     bundle.touch()
-    assert venv_env.pip_environment({"SSL_CERT_FILE": str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
+    assert prefix_pip.pip_environment({"SSL_CERT_FILE": str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
     monkeypatch.setattr("gpuenv.certificates.SYSTEM_BUNDLES", (bundle,))
-    assert venv_env.pip_environment({})["REQUESTS_CA_BUNDLE"] == str(bundle)
+    assert prefix_pip.pip_environment({})["REQUESTS_CA_BUNDLE"] == str(bundle)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import distributions
 import elf_reader
@@ -22,21 +23,44 @@ _LINE = re.compile(r"\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$")
 
 
 def tensorflow_libraries():
-    """Every shared library below a folder ``tensorflow*``."""
+    """Every shared library below a folder ``tensorflow*``; links there lead to those of CUDA."""
     found = []
     for site in distributions.site_folders():
         for name in sorted(os.listdir(site)):
             if not name.startswith("tensorflow") or name.endswith("-info"):
                 continue
             for folder, _, files in os.walk(os.path.join(site, name)):
-                found += [os.path.join(folder, one) for one in files if re.search(r"\.so(\.\d+)*$", one)]
+                paths = [os.path.join(folder, one) for one in files if re.search(r"\.so(\.\d+)*$", one)]
+                found += [path for path in paths if not os.path.islink(path)]
     return found
+
+
+def stand_in():
+    """The stand-in for the driver that this environment's Python loads before TensorFlow here, else None.
+
+    Images have theirs where the loader looks last; an environment without a container has no such place.
+    """
+    try:
+        import gpuenv_driver
+    except ImportError:
+        return None
+    return gpuenv_driver.stand_in()
+
+
+STAND_IN = stand_in()
 
 
 def resolve(path):
     """``({SONAME: file or None}, [complaints])``, as the loader would find them for ``path``."""
-    done = subprocess.run([LOADER, "--list", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: PLW1510
-    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        variables = dict(os.environ)
+        if STAND_IN:
+            # The variable is a list that blanks divide, and an environment may lie below a folder with one.
+            variables["LD_PRELOAD"] = os.path.join(folder, os.path.basename(STAND_IN))
+            os.symlink(STAND_IN, variables["LD_PRELOAD"])
+        command = [LOADER, "--list", path]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)  # noqa: PLW1510
+    found = {"libcuda.so.1": STAND_IN} if STAND_IN else {}
     for line in done.stdout.decode().splitlines():
         match = _LINE.match(line)
         if match:
@@ -80,8 +104,8 @@ def examine(path):
 
 _LOAD_ONE = """
 import ctypes, json, sys
-soname = sys.argv[1]
-library = ctypes.CDLL(soname)
+soname, file = sys.argv[1:]
+library = ctypes.CDLL(file)
 paths = [line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if len(line.split(None, 5)) == 6]
 path = next((path for path in paths if path.rsplit("/", 1)[-1].startswith(soname.split(".so")[0] + ".so")), None)
 version = None
@@ -96,9 +120,13 @@ print(json.dumps({"path": path, "version": version, "error": None}))
 """
 
 
-def load(soname):
-    """Load one library by name in a fresh process: where it was found, and the version it tells."""
-    command = [sys.executable, "-c", _LOAD_ONE, soname]
+def load(soname, framework=None):
+    """Load one library in a fresh process: where it was found, and the version it tells.
+
+    By name, as TensorFlow does; the loader asks the folder of TensorFlow's own library (its RPATH) first.
+    """
+    beside = os.path.join(os.path.dirname(framework), soname) if framework else ""
+    command = [sys.executable, "-c", _LOAD_ONE, soname, beside if os.path.exists(beside) else soname]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: PLW1510
     if done.returncode != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
@@ -148,9 +176,10 @@ def run(sonames):
     """Everything about linkage, as one dictionary."""
     libraries = tensorflow_libraries()
     mains = [path for path in libraries if "_pywrap_tensorflow_internal" in os.path.basename(path)]
+    framework = next((path for path in libraries if "libtensorflow_framework" in os.path.basename(path)), None)
     return {
         "libraries": [examine(path) for path in libraries],
-        "loaded": {soname: load(soname) for soname in sonames},
+        "loaded": {soname: load(soname, framework) for soname in sonames},
         "gpu_code": elf_reader.gpu_code(elf_reader.Elf(mains[0])) if mains else {"sass": [], "ptx": []},
         "driver_files": driver_files(),
         "cache_names_libcuda": _cache_names_libcuda(),
