@@ -112,7 +112,7 @@ def run_harness(engine: Engine | None, found: Sequence[Target], jobs: int = 1, s
             done = subprocess.run(
                 argv,
                 cwd=paths.project_root(),
-                env=harness.pytest_environment(engine) if engine else dict(os.environ),
+                env=harness.pytest_environment(engine),
                 capture_output=True,
                 text=True,
                 check=False,

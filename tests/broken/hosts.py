@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from gpuenv import cli, harness, paths, report
+from gpuenv import cli, harness, report
 from gpuenv.engine import Engine, find_engine
 from gpuenv.report import Outcome
 from gpuenv.target import save_plan
@@ -21,7 +20,7 @@ from simulated.host.scenario import find_scenario
 
 from . import images
 from .host_table import VARIANTS
-from .session import PASSED, SOME_FAILED
+from .session import PASSED, SOME_FAILED, run_pytest
 
 #: A folder of `python -m simulated.host` whose hook the engine knows already: then no image has to be copied.
 LAB_VARIABLE = "GPUENV_SIMULATED_LAB"
@@ -82,9 +81,3 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
 def arguments() -> argparse.Namespace:
     """Those of `make test-env FLAVOR=gpu CUDA=simulated`."""
     return cli.build_parser().parse_args(["test-env", "--flavor", "gpu", "--cuda", "simulated"])
-
-
-def run_pytest(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """The harness in a process of its own, with what it printed."""
-    root = paths.project_root()
-    return subprocess.run(argv, cwd=root, env=dict(environment), capture_output=True, text=True, check=False)

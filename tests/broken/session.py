@@ -66,11 +66,14 @@ def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jo
     environment = harness.pytest_environment(engine)
     environment.update(PYTHONPATH=str(paths.project_root() / "tests"), GPUENV_BROKEN=json.dumps(built))
     try:
-        done = subprocess.run(
-            [*argv, "-p", "broken.in_harness"],
-            cwd=paths.project_root(), env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run_pytest([*argv, "-p", "broken.in_harness"], environment)
     finally:
         remove_leftovers(engine, plan.run)
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
     return report.parse_results(results.read_text("utf-8"))
+
+
+def run_pytest(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The harness in a process of its own, with what it printed."""
+    root = paths.project_root()
+    return subprocess.run(argv, cwd=root, env=dict(environment), capture_output=True, text=True, check=False)
