@@ -80,6 +80,7 @@ def find_cause(lines: Sequence[str], network: BuildNetwork) -> Cause:
         or _no_space(text)
         or _bad_certificate(text, network)
         or _no_index(text, network)
+        or _in_catalog(text)
         or Cause("the end of its log:\n" + "\n".join(f"    {line}" for line in lines[-SHOWN_LINES:]), "see the log")
     )
 
@@ -140,6 +141,16 @@ def _no_index(text: str, network: BuildNetwork) -> Cause | None:
         f"the package index cannot be reached ({name}: {match[0]}{proxies})",
         "check the network; set HTTPS_PROXY or PIP_INDEX_URL if this machine needs them",
     )
+
+
+def _in_catalog(text: str) -> Cause | None:
+    from gpuenv import explain
+
+    known = explain.cause_of(text)
+    if known is None:
+        return None
+    why, _, remedy = known.partition("\n")
+    return Cause(why, remedy or "see the log")
 
 
 def _without_user(url: str) -> str:

@@ -28,6 +28,8 @@ class Option:
     help: str
     choices: tuple[str, ...] | None = None
     is_flag: bool = False
+    #: Also taken as the first argument, which helps call by this name.
+    argument: str | None = None
 
     @property
     def variable(self) -> str:
@@ -58,6 +60,7 @@ CHANNELS = Option("channels", "conda channels instead of the variant's: a mirror
 CONDA = Option("conda", "micromamba, mamba, conda or rattler; the first of them that is here if not given", (
     "micromamba", "mamba", "conda", "rattler",
 ))  # fmt: skip
+JSON = Option("json", "print JSON, for programs", is_flag=True)
 BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA, CUDA_LOCK, SOURCES_DIR)
 CONDA_OPTIONS = (PREFIX, CHANNELS, CONDA)
 
@@ -111,6 +114,18 @@ COMMANDS = (
             Option("upgrade", "take the newest versions instead of keeping those locked now", is_flag=True),
         ),
     ),
+    Command(
+        "explain",
+        "gpuenv.explain",
+        "name the root cause of a failure from its log, and what to do",
+        (Option("log", "the log of what failed; standard input if not given, or for -", argument="FILE"), JSON),
+    ),
+    Command(
+        "doctor",
+        "gpuenv.doctor",
+        "say what of this machine would get in the way, how to mend it, and what to type",
+        (VARIANT, JSON),
+    ),
     Command("engine", "gpuenv.engine_command", "start the private engine, or say which one is used", (ENGINE,)),
     Command("engine-stop", "gpuenv.engine_command", "stop the private engine"),
     Command("docs", "gpuenv.readme", "write the generated parts of the documentation"),
@@ -140,6 +155,8 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
         is_set = default not in (None, "0")
         parser.add_argument(f"--{option.name}", action="store_true", default=is_set, help=text)
         return
+    if option.argument:
+        parser.add_argument("argument", nargs="?", help=option.help, metavar=option.argument)
     parser.add_argument(f"--{option.name}", default=default, help=text, metavar=option.name.upper().replace("-", "_"))
 
 

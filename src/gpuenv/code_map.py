@@ -32,7 +32,7 @@ AREAS = (
     ("Images", "images image image_build build_context build_run build_log network host clean"),
     (
         "`make gpu-shell`",
-        """shell gpu shell_words workspace containers session attach terminal signals reaper reaper_main refusals
+        """shell gpu shell_words workspace containers session attach tails terminal signals reaper reaper_main refusals
         prefix_shell""",
     ),
     (
@@ -45,6 +45,18 @@ AREAS = (
         """harness targets hosts addresses target target_container target_host judges judge_identity judge_linkage
         judge_gpu judge_isolation layers handover evidence report report_table live report_files report_json report_html
         report_matrix report_learned report_decisions report_pictures report_curves contour markup""",
+    ),
+    (
+        "`make explain`",
+        """explain catalog catalog_entry log_text log_unit match excerpt suspects log_signs
+        systems explain_text""",
+    ),
+    (
+        "`make doctor`",
+        """doctor doctor_facts findings compat card_names doctor_probes doctor_probe_host doctor_probe_engine
+        doctor_probe_gpu doctor_probe_network doctor_ask doctor_probe_conda doctor_checks_host doctor_checks_engine
+        doctor_checks_gpu doctor_checks_variants doctor_checks_python doctor_checks_network remedies doctor_obstacles
+        doctor_routes doctor_text""",
     ),
     ("For its developers", "bench bench_builds bench_harness bench_programs readme code_map"),
 )

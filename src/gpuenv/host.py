@@ -16,6 +16,9 @@ from gpuenv.variants import Variant
 #: How the systems spell it (Linux and macOS, Windows).
 X86_64 = ("x86_64", "AMD64")
 CPUINFO = Path("/proc/cpuinfo")
+#: Free space (10**9 bytes) that making an environment without a container takes, by its flavor. docs/measured.md: what
+#: a cpu image holds has 1.3 GB, a gpu image with the genuine CUDA libraries 4.5 GB; and the largest wheel beside it.
+PREFIX_GB = {"cpu": 2, "gpu": 6}
 
 
 def check_host(machine: str | None = None, cpuinfo: Path = CPUINFO) -> None:

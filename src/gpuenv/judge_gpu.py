@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gpuenv import compat
 from gpuenv.errors import CheckError
 from gpuenv.variants import Variant
 
@@ -21,24 +22,7 @@ CAUSES = {
     803: "the driver's kernel module and its libraries differ in version: an upgrade without a restart",
     999: "/dev/nvidia-uvm is missing, so CUDA cannot start although nvidia-smi works",
 }
-#: NVIDIA's names for the generations, by compute capability; the longest match counts.
-GENERATIONS = {
-    "3": "Kepler",
-    "5": "Maxwell",
-    "6": "Pascal",
-    "7": "Volta",
-    "7.5": "Turing",
-    "8": "Ampere",
-    "8.9": "Ada",
-    "9": "Hopper",
-    "10": "Blackwell",
-    "12": "Blackwell",
-}
 _LISTED = re.compile(r"UUID: (GPU-[0-9a-f-]+)")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
 
 
 def parse_listing(text: str) -> tuple[str, ...]:
@@ -59,7 +43,7 @@ def judge_driver(found: Mapping[str, Any], outside: str) -> None:
 
 def judge_driver_floor(outside: str, floor: str) -> None:
     """The host's driver is not older than the variant's floor."""
-    if _numbers(outside) < _numbers(floor):
+    if not compat.is_driver_enough(outside, floor):
         raise CheckError(
             f"driver {outside} is older than {floor}, the lowest for this CUDA",
             "a driver does not know CUDA versions that came after it",
@@ -92,28 +76,16 @@ def judge_capability(devices: Sequence[Mapping[str, Any]], variant: Variant, kno
     """Every card is within what the variant's libraries serve; ``known`` are those that could be used instead."""
     for device in devices:
         capability = device["capability"]
-        if not _serves(variant, capability):
-            lowest, highest = variant.cuda.compute_capability
+        if not compat.serves(variant, capability):
             raise CheckError(
-                f"{device['name']} has compute capability {capability}{_generation(capability)}, "
-                f"{variant.name} serves {lowest} to {highest}",
+                compat.describe_refusal(variant, device["name"], capability),
                 f"CUDA {variant.cuda.version} has no code for this card: it is listed, and then every product fails",
                 _instead(capability, [one for one in known if one.name != variant.name]),
             )
 
 
-def _serves(variant: Variant, capability: str) -> bool:
-    lowest, highest = map(_numbers, variant.cuda.compute_capability)
-    return lowest <= _numbers(capability) <= highest
-
-
-def _generation(capability: str) -> str:
-    names = [name for start, name in GENERATIONS.items() if capability == start or capability.startswith(f"{start}.")]
-    return f" ({names[-1]})" if names else ""
-
-
 def _instead(capability: str, others: Sequence[Variant]) -> str:
-    fitting = [other.name for other in others if _serves(other, capability)]
+    fitting = compat.serving_variants(capability, others)
     if fitting:
         return f"use VARIANT={fitting[-1]}, which serves it; or FLAVOR=cpu"
     return "no variant serves such a card: use FLAVOR=cpu, or choose another card with GPUS=..."

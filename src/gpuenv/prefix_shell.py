@@ -7,18 +7,21 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from gpuenv import activate, gpu, prefix_choice, shell_words, terminal, ui
 from gpuenv.errors import UsageError
 from gpuenv.gpu import HostGpus
 from gpuenv.signals import PassOn, passed_on
+from gpuenv.tails import Tail, errors_kept
 from gpuenv.variants import Variant
 
 
-def run(args: argparse.Namespace, variant: Variant, work: Path, command: str | None) -> int:
+def run(args: argparse.Namespace, variant: Variant, work: Path, command: str | None, tail: Tail | None = None) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
+    The end of a command's errors is kept in ``tail``.
 
     Raises UsageError for what needs a container, and what making the environment raises.
     """
@@ -37,9 +40,11 @@ def run(args: argparse.Namespace, variant: Variant, work: Path, command: str | N
     values = environment(os.environ, made.kind, made.folder, f"{variant.name}-{made.flavor}", args.gpus)
     inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
     argv = activate.argv(made.kind, made.folder, inner)
-    child = subprocess.Popen(argv, cwd=work, env=values)
-    receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and terminal.is_terminal(0))
-    with passed_on(receiver):
+    with ExitStack() as stack:
+        errors = None if command is None else stack.enter_context(errors_kept(tail or Tail()))
+        child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
+        receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and terminal.is_terminal(0))
+        stack.enter_context(passed_on(receiver))
         receiver.started()
         code = child.wait()
     return 128 - code if code < 0 else code

@@ -20,10 +20,9 @@ from pathlib import Path
 
 from gpuenv import atomic, filelock, paths, prefix_mark, ui
 from gpuenv.errors import HostError, UsageError
+from gpuenv.host import PREFIX_GB
 from gpuenv.prefix_mark import Mark
 
-#: Free space (10^9 bytes) that making one takes; docs/measured.md: a cpu image holds 1.3 GB, a gpu image 4.5 GB.
-ROOM_GB = {"cpu": 2, "gpu": 6}
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
 _OURS = frozenset((
     "bin", "compiler_compat", "conda-meta", "etc", "include", "lib", "lib32", "lib64", "libexec", "man", "mkspecs",
@@ -250,7 +249,7 @@ def refuse_foreign(prefix: Prefix) -> None:
 def check_room(prefix: Prefix) -> None:
     """Raise HostError where the disk cannot hold it: minutes of downloads would be for nothing."""
     parent = next(path for path in prefix.folder.parents if path.is_dir())
-    free, needed = shutil.disk_usage(parent).free, ROOM_GB.get(prefix.content.flavor, ROOM_GB["gpu"])
+    free, needed = shutil.disk_usage(parent).free, PREFIX_GB.get(prefix.content.flavor, PREFIX_GB["gpu"])
     if free < needed * 10**9:
         raise HostError(
             f"there is no room for {prefix.name} in {prefix.folder.parent}",

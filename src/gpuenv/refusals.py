@@ -22,7 +22,14 @@ GPU_REMEDIES = (
 
 def _gpu_remedy(message: str) -> str:
     found = [remedy for said, remedy in GPU_REMEDIES if said in message]
-    return "; ".join([*found, "set GPUS=none to use the CPU"])
+    return "; ".join([*(found or _known_remedy(message)), "set GPUS=none to use the CPU"])
+
+
+def _known_remedy(message: str) -> list[str]:
+    """What the catalog of `make explain` says of it: nothing, or the cause and what to do."""
+    from gpuenv import explain
+
+    return (explain.cause_of(message) or "").splitlines()
 
 
 def is_missing_init(message: str) -> bool:
@@ -51,4 +58,7 @@ def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
             f"{message}; it runs elsewhere, or may not read that folder (NFS without root access)",
             "set WORK to a folder on a disk of this machine",
         )
-    return EngineError(what, message, "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is")
+    known = " ".join(_known_remedy(message))
+    return EngineError(
+        what, message, known or "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is"
+    )

@@ -104,6 +104,8 @@ def render_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
     """The three lines of each failure; of many, the first: a table that has scrolled away helps nobody."""
     from rich.text import Text
 
+    from gpuenv import explain
+
     titles = {target.identity: target.title for target in plan.targets}
     failed = [outcome for outcome in outcomes if outcome.outcome == "failed"]
     text = Text()
@@ -112,6 +114,7 @@ def render_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
         text.append(f"FAILED {outcome.check} on {titles.get(outcome.target, outcome.target)}\n", "bold red")
         text.append(f"  {failure.what}\n")
         text.append(f"  cause: {failure.cause}\n  next:  {failure.next_step}\n" if failure.cause else "")
+        text.append(explain.note(failure.output))
     left_out = len(failed) - MOST_FAILURES
     return text.append(f"... and {left_out} more failures: see the report\n" if left_out > 0 else "")
 

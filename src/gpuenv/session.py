@@ -6,27 +6,29 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from gpuenv import containers, reaper, terminal
-from gpuenv.attach import BrokenFrameError, Pump
+from gpuenv.attach import BrokenFrameError, Pump, write_all
 from gpuenv.containers import Spec
 from gpuenv.engine import Engine
 from gpuenv.engine_api import Api, PendingExit, RefusedError
 from gpuenv.errors import EngineError
 from gpuenv.signals import PassOn, passed_on
+from gpuenv.tails import Tail
 
 #: A signal is on its way to somebody who waits; a dead engine is noticed by the pump, not here.
 _KILL_TIMEOUT_S = 10.0
 
 
-def run_attached(engine: Engine, spec: Spec, names: bytes | None = None) -> int:
+def run_attached(engine: Engine, spec: Spec, names: bytes | None = None, tail: Tail | None = None) -> int:
     """Run ``spec`` with our streams and return its exit code; the container is gone or going afterwards.
 
-    ``names`` is a tar of files that are put into the container before it starts. Raises EngineError, and
+    ``names`` is a tar of files that are put into the container before it starts; the end of what it writes is kept
+    in ``tail``. Raises EngineError, and
     BrokenPipeError when nobody reads our output.
     """
     api = Api(engine)
     with reaper.watching(engine, spec.name, 0 if spec.tty else None) as watch:
         try:
-            code = _Session(api, spec, names).run()
+            code = _Session(api, spec, names, tail or Tail()).run()
         except BaseException:
             # Whatever this cannot remove (a making that is still under way, an engine that is gone) the watcher will.
             with suppress(EngineError, RefusedError):
@@ -42,6 +44,7 @@ class _Session:
     api: Api
     spec: Spec
     names: bytes | None
+    tail: Tail
 
     def run(self) -> int:
         receiver = PassOn(self._kill, is_terminal=self.spec.tty)
@@ -69,6 +72,7 @@ class _Session:
             is_terminal=self.spec.tty,
             stdin=0 if self.spec.stdin else None,
             exit_stream=pending.stream if pending else None,
+            write=self.tail.passing(write_all),
         )
         return pump, pending
 

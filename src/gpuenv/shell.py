@@ -14,6 +14,7 @@ from gpuenv.engine import Engine, find_engine
 from gpuenv.errors import UsageError
 from gpuenv.gpu import HostGpus
 from gpuenv.host import check_host
+from gpuenv.tails import Tail
 from gpuenv.variants import Variant
 
 
@@ -39,13 +40,16 @@ def run(args: argparse.Namespace) -> int:
     # Before an engine is looked for: it might be installed for nothing.
     check_host()
     engine = None if request.is_prefix else find_engine(args.engine)
+    tail = Tail()
     if engine is None:
         from gpuenv import prefix_shell
 
-        code = prefix_shell.run(args, request.variant, request.work, request.command)
+        code = prefix_shell.run(args, request.variant, request.work, request.command, tail)
     else:
-        code = _run_in_container(engine, request, args)
+        code = _run_in_container(engine, request, args, tail)
     if code != 0:
+        if request.command is not None:
+            _explain(tail.text)
         ui.say(shell_words.exit_line(code, is_command=request.command is not None))
     return code
 
@@ -90,7 +94,19 @@ def parse_port(value: str | None) -> int | None:
     return int(value)
 
 
-def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace) -> int:
+def _explain(output: str) -> None:
+    """Say what is known of a failed command, from the end of what it wrote; nothing if nothing is."""
+    from gpuenv import explain
+
+    known = explain.cause_of(output)
+    if known is not None:
+        cause, _, remedy = known.partition("\n")
+        ui.say(f"this shows in its output: {cause}")
+        if remedy:
+            ui.say(f"  next:  {remedy}")
+
+
+def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace, tail: Tail) -> int:
     from gpuenv import cuda_choice, image
     from gpuenv.session import run_attached
 
@@ -112,7 +128,7 @@ def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace
         ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
     uid, gid = (int(number) for number in spec.user.split(":"))
     names = workspace.names_archive(uid, gid, spec.environment["USER"]) if has_terminal else None
-    return run_attached(engine, spec, names)
+    return run_attached(engine, spec, names, tail)
 
 
 def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:

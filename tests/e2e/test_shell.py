@@ -172,6 +172,18 @@ def test_the_exit_code_is_passed_on(shell: Shell) -> None:
     assert last_line(done.stderr) == "gpuenv: the command ended with exit code 3"
 
 
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_a_failure_that_is_known_is_explained(shell: Shell, descriptor: int) -> None:
+    failure = "AttributeError: module 'tensorflow._api.v1.compat' has no attribute 'v1'"
+    done = shell.run(f'echo "{failure}" >&{descriptor}; exit 1', GPUENV_LANG="en")
+    assert (done.returncode, (done.stdout + done.stderr).decode().count(failure)) == (1, 1)
+    *_, shown, remedy, last = done.stderr.decode().splitlines()
+    assert shown.startswith("gpuenv: this shows in its output: The code uses `v1`, which TensorFlow has since 1.13")
+    assert remedy.endswith("Run: make gpu-shell VARIANT=cuda10.0")
+    assert last == "gpuenv: the command ended with exit code 1"
+    assert b"this shows" not in shell.run(f'echo "{failure}" >&2').stderr
+
+
 def test_output_is_the_commands_and_nothing_else(shell: Shell) -> None:
     done = shell.run("printf 'a\\0b'; printf err >&2")
     assert (done.returncode, done.stdout) == (0, b"a\0b")

@@ -18,7 +18,7 @@ import pytest
 from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
 from xdist.scheduler import LoadScopeScheduling
 
-from gpuenv import handover, variants
+from gpuenv import explain, handover, variants
 from gpuenv.errors import GpuenvError
 from gpuenv.locks import linux_pins, load_lock
 from gpuenv.report import GROUPS, NOT_TESTED, find_group
@@ -242,7 +242,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.user_properties.append(("what", error.what))
         if os.environ.get("GPUENV_DEBUG", "0") in ("", "0"):
             outputs = "\n\n".join(output.render() for output in _outputs_of(item))
-            report.longrepr = _text_report(f"{error}\n\n{outputs}".rstrip(), error.what, item)
+            text = f"{error}\n{explain.note(outputs)}\n{outputs}"
+            report.longrepr = _text_report(text.rstrip(), error.what, item)
     return report  # type: ignore[no-any-return]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,35 @@ def test_the_device(host: HostGpus, flavor: str, gpus: str | None, expected: str
 )
 def test_the_last_line(code: int, expected: str) -> None:
     assert shell_words.exit_line(code, is_command=True) == expected
+
+
+@pytest.fixture
+def in_prefix(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """No engine; the environment's program ends with a code, and with some output."""
+
+    def end(output: str, code: int) -> None:
+        def run(*arguments: Any) -> int:
+            arguments[-1].add(output.encode())
+            return code
+
+        monkeypatch.setattr("gpuenv.prefix_shell.run", run)
+
+    monkeypatch.setattr(shell, "check_host", lambda: None)
+    monkeypatch.setattr(shell, "find_engine", lambda _: None)
+    return end
+
+
+KNOWN = "AttributeError: module 'tensorflow._api.v1.compat' has no attribute 'v1'\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "code"), [("x", KNOWN, 1), (None, KNOWN, 1), ("x", KNOWN, 0), ("x", "KeyError: 1\n", 1)]
+)
+def test_a_command_that_failed_is_explained_where_its_output_is_known(
+    command: str | None, output: str, code: int, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("in_prefix")(output, code)
+    work, capsys = request.getfixturevalue("tmp_path"), request.getfixturevalue("capsys")
+    assert shell.run(arguments(work, cmd=command)) == code
+    is_told = "this shows in its output: The code uses `v1`" in capsys.readouterr().err
+    assert is_told is ((command, output, code) == ("x", KNOWN, 1))

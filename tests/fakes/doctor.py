@@ -1,0 +1,213 @@
+"""A machine on which nothing is wrong, as facts of `make doctor`; tests change what they are about."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv import doctor, doctor_probe_engine, doctor_probe_gpu, doctor_probe_host, doctor_routes, systems, variants
+from gpuenv.compat import Card
+from gpuenv.doctor_facts import (
+    Answer,
+    Client,
+    Clients,
+    Clock,
+    Conda,
+    Engines,
+    Environment,
+    Facts,
+    Gpus,
+    Machine,
+    Memory,
+    Network,
+    Place,
+    Pythons,
+    Running,
+    Storage,
+    Toolkit,
+    Wish,
+)
+from gpuenv.gpu import HostGpus
+from gpuenv.pythons import LocalPython
+from gpuenv.variants import FLAVORS
+from simulated.host.build import HOOK_NAME
+from simulated.host.scenario import Scenario
+
+NOW = 1_700_000_000.0
+GB = 10**9
+HOST = HostGpus("450.51.06", ("Tesla V100",), ("GPU-1",))
+
+MACHINE = Machine("debian", "x86_64", "6.1.0-18-amd64", "glibc 2.36", frozenset({"sse4_2", "avx"}), 16 * GB)
+STORAGE = Storage(Place("cache", "/cache", 100 * GB), Place("private", "/private", 100 * GB))
+RUNNING = Running(
+    kind="docker",
+    url="unix:///var/run/docker.sock",
+    why="Docker at its usual socket",
+    version="24.0.7",
+    api_version="1.43",
+    storage="overlay2",
+    root="/var/lib/docker",
+    free_bytes=100 * GB,
+    builder="/usr/bin/docker",
+)
+ENGINES = Engines(RUNNING)
+NO_ENGINE = Engines(None, private_obstacle="a private engine needs root", missing=("docker.io", "iptables"))
+CLIENTS = Clients((Client("/usr/bin/docker", (24, 0, 7), has_buildx=True),))
+TOOLKIT = Toolkit(hook="/usr/bin/nvidia-container-runtime-hook", ctk="/usr/bin/nvidia-ctk")
+CPU_ONLY = Gpus(HostGpus())
+GPUS = Gpus(HOST, "debian", (Card(0, "Tesla V100", "7.0"),), (Memory(0, 16160, 10),), libraries=("450.51.06",))
+NETWORK = Network(
+    (
+        Answer("index", "index.example", date=NOW),
+        Answer("registry", "registry.example", date=NOW),
+        Answer("archive", "https://archive.example/cuda", date=NOW),
+        Answer("apt", "mirror.example", date=NOW),
+    ),
+    bundle="/etc/ssl/certs/ca-certificates.crt",
+    bundle_origin="the system",
+)
+OFFLINE = Network(
+    tuple(Answer(one.kind, one.name, "no connection") for one in NETWORK.answers),
+    bundle="/bundle",
+    archive_obstacles={name: f"no source of CUDA for {name} can be reached" for name in variants.list_names()},
+)
+CLOCK = Clock(NOW, NOW - 1000)
+
+
+@cache
+def _all_variants() -> tuple[variants.Variant, ...]:
+    return tuple(variants.load_all())
+
+
+def make_wish(asked: str | None = None) -> Wish:
+    known = _all_variants()
+    return Wish(known, next((one for one in known if one.name == asked), None))
+
+
+def make_pythons(*, is_found: bool = True) -> Pythons:
+    wish = make_wish()
+    found = {
+        one.python_minor: LocalPython(Path("/opt/python"), one.python, Path("/opt")) if is_found else None
+        for one in wish.variants
+    }
+    obstacle = None if is_found else "there is no Python"
+    return Pythons(found, base_obstacles={one.name: obstacle for one in wish.variants})
+
+
+def make_facts(*changes: object, asked: str | None = None) -> Facts:
+    """Facts of the good machine, but for those that are given."""
+    good = (
+        make_wish(asked),
+        MACHINE,
+        STORAGE,
+        ENGINES,
+        CLIENTS,
+        TOOLKIT,
+        GPUS,
+        Environment(),
+        Conda(obstacle="there is no program to make a conda environment with"),
+        make_pythons(),
+        NETWORK,
+        CLOCK,
+    )
+    return Facts({type(one): one for one in (*good, *changes)})
+
+
+def all_images() -> frozenset[tuple[str, str]]:
+    return frozenset((name, flavor) for name in variants.list_names() for flavor in FLAVORS)
+
+
+#: What has to be said of each simulated host (docs/simulated-host.md): check, severity, what it says, what its remedy
+#: names; and the command that then works. Whatever is not listed is no warning and no error.
+HOSTS: dict[str, tuple[list[tuple[str, str, str, str]], str]] = {
+    "v100": ([], "make gpu-shell"),
+    "no-ldconfig": ([], "make gpu-shell"),
+    "two-t4": (
+        [
+            (
+                "variants",
+                "warning",
+                r"^cuda9\.0 .*Tesla T4 \(simulated\) has .* 7\.5 \(Turing\), cuda9\.0 serves 3\.5 to 7\.0",
+                r"VARIANT=cuda10\.0",
+            )
+        ],
+        "make gpu-shell",
+    ),
+    "driver-375": (
+        [
+            ("variants", "error", r"^cuda9\.0 .*driver 375\.66 is older than 384\.81", "FLAVOR=cpu"),
+            ("variants", "error", r"^cuda10\.0 .*driver 375\.66 is older than 410\.48", "FLAVOR=cpu"),
+        ],
+        "make gpu-shell FLAVOR=cpu",
+    ),
+    "rtx3080": (
+        [
+            ("variants", "error", r"^cuda9\.0 .*RTX 3080 .*8\.6 \(Ampere\)", "FLAVOR=cpu"),
+            ("variants", "error", r"^cuda10\.0 .*RTX 3080 .*8\.6 \(Ampere\)", "FLAVOR=cpu"),
+        ],
+        "make gpu-shell FLAVOR=cpu",
+    ),
+    "hidden-gtx1080": (
+        [("variables", "warning", "NVIDIA_VISIBLE_DEVICES=none hides every GPU", "unset NVIDIA_VISIBLE_DEVICES")],
+        "make gpu-shell FLAVOR=cpu",
+    ),
+    "mismatch": (
+        [("driver-match", "error", r"version mismatch \(kernel module 450\.51\.06", "reboot")],
+        "make gpu-shell FLAVOR=cpu",
+    ),
+    "no-uvm": ([("uvm", "error", "/dev/nvidia-uvm is missing", "nvidia-modprobe -u")], "make gpu-shell FLAVOR=cpu"),
+    "no-hook": (
+        [("toolkit", "error", "container toolkit is missing", "nvidia-ctk runtime configure")],
+        "make gpu-shell FLAVOR=cpu",
+    ),
+}
+
+
+def write_smi(folder: Path, scenario: Scenario) -> None:
+    """What stands for `nvidia-smi` where no compiler makes the simulated one: the one question that gpu.py asks."""
+    rows = [f"{one.number}, {one.uuid}, {scenario.driver}, {one.shown_name}" for one in scenario.devices]
+    known = f"printf '%s\\n' {' '.join(map(shlex.quote, rows))}; exit 0"
+    mismatch = "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18"
+    script = mismatch if scenario.library != scenario.driver else f'case "$1" in *uuid,driver_version*) {known};; esac'
+    path = folder / "nvidia-smi"
+    path.write_text(f"#!/bin/sh\n{script}\necho 'Field is not a valid field to query.'; exit 2\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def probe_host(monkeypatch: pytest.MonkeyPatch, scenario: Scenario, root: Path, hooks: Path) -> Facts:
+    """The facts of a simulated host whose ``root`` is there, by the real probes as far as NVIDIA is concerned."""
+    monkeypatch.setattr(systems, "detect", lambda: "debian")
+    monkeypatch.setenv("GPUENV_NVIDIA_PROC", str(root / "proc/driver/nvidia"))
+    folders = [str(root / "path"), *([str(hooks)] if scenario.has_hook else []), "/usr/bin", "/bin"]
+    monkeypatch.setenv("PATH", os.pathsep.join(folders))
+    # The site's setting, as an administrator puts it into everybody's environment.
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", scenario.visible_devices)
+    found: list[Callable[[], Any]] = [doctor_probe_gpu.gpus, doctor_probe_engine.toolkit, doctor_probe_host.environment]
+    return make_facts(*(probe() for probe in found))
+
+
+def check_host(facts: Facts, name: str) -> None:
+    """Assert that the simulated host ``name`` gets its findings and no other, and the command that works there."""
+    expected, command = HOSTS[name]
+    found = [finding for finding in doctor.examine(facts) if finding.severity != "ok"]
+    assert [(finding.check, finding.severity) for finding in found] == [one[:2] for one in expected]
+    for finding, (_, _, message, remedy) in zip(found, expected):
+        assert re.search(message, finding.message)
+        assert re.search(remedy, finding.remedy or "")
+    best = doctor_routes.find_best(doctor_routes.list_routes(facts), make_wish())
+    assert best is not None
+    assert doctor_routes.render_command(best, facts) == command
+
+
+def write_hook(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / HOOK_NAME).write_text("#!/bin/sh\n", encoding="utf-8")
+    (folder / HOOK_NAME).chmod(0o755)
+    return folder
