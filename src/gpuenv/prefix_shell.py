@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from gpuenv import activate, gpu, prefix_choice, shell_words, terminal, ui
+from gpuenv import activate, gpu, prefix_choice, processes, shell_words, terminal, ui
 from gpuenv.errors import UsageError
 from gpuenv.gpu import HostGpus
 from gpuenv.signals import PassOn, passed_on
@@ -67,7 +67,17 @@ def device(gpus: str | None, flavor: str, host: HostGpus) -> str:
 
 
 def _send(child: subprocess.Popen[bytes], name: str) -> None:
-    """Pass a signal on, unless the terminal sends it to the child, too, as it does for Ctrl-C."""
+    """Pass a signal on to the shell and to all that it started, as a terminal does.
+
+    The shell alone would end and leave its training behind, which in a container ends with it. What a terminal sends
+    to them itself (Ctrl-C) is left to it.
+    """
     if name in ("SIGINT", "SIGQUIT") and terminal.is_terminal(0):
         return
-    child.send_signal(getattr(signal, name))
+    number = getattr(signal, name)
+    started = processes.descendants(child.pid)
+    # The shell first: it must not go on to its next command.
+    child.send_signal(number)
+    for pid in started:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

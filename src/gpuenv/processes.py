@@ -7,15 +7,34 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 
-def start_time(pid: int) -> int | None:
-    """When ``pid`` began, in clock ticks since boot; None if there is no such process (or only its zombie)."""
+def _stat(pid: int) -> list[str] | None:
+    """What proc(5) says in ``stat`` from the state on; None if there is no such process (or only its zombie)."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text()
     except OSError:
         return None
-    # proc(5): the name stands in parentheses and may contain any character, so count after the last one.
+    # The name stands in parentheses and may contain any character, so count after the last one.
     fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else int(fields[19])
+    return None if fields[0] in ("Z", "X") else fields
+
+
+def start_time(pid: int) -> int | None:
+    """When ``pid`` began, in clock ticks since boot; None if there is no such process (or only its zombie)."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that ``pid`` started, and those that they started; none where there is no /proc."""
+    parents = {one: int(fields[1]) for one in _numbers() if (fields := _stat(one))}
+    found = [pid]
+    for parent in found:
+        found += [one for one, its in parents.items() if its == parent]
+    return found[1:]
+
+
+def _numbers() -> list[int]:
+    return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()] if _PROC.is_dir() else []
 
 
 def command_line(pid: int) -> list[str]:
@@ -35,5 +54,4 @@ def is_same(pid: int, began: int) -> bool:
 def find_naming(path: Path) -> list[int]:
     """The processes that have something below ``path`` among their arguments."""
     beginning = f"{path}/"
-    numbers = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
-    return [pid for pid in numbers if any(part.startswith(beginning) for part in command_line(pid))]
+    return [pid for pid in _numbers() if any(part.startswith(beginning) for part in command_line(pid))]

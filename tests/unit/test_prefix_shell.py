@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import activate, prefix_choice, prefix_shell, variants
+from gpuenv import activate, prefix_choice, prefix_shell, processes, variants
 from gpuenv.errors import UsageError
 from gpuenv.prefix_choice import Made
 from gpuenv.target import TITLES
@@ -97,18 +97,36 @@ from gpuenv import activate, prefix_choice, prefix_shell, variants
 folder = pathlib.Path(sys.argv[2])
 activate.write_hooks(folder)
 prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder, "none")
-command = "trap 'echo got; exit 7' TERM; echo ready; while true; do sleep 0.05; done"
+command = sys.argv[3]
 args = argparse.Namespace(gpus=None, port=None)
 sys.exit(prefix_shell.run(args, variants.find_variant(None), pathlib.Path("/"), command))
 """
 
 
+def start(kind: str, folder: Path, command: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-c", PROGRAM, kind, str(folder), command]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
 @pytest.mark.parametrize("kind", ["venv", "conda"])
 def test_signals_are_passed_on(kind: str, tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", PROGRAM, kind, str(tmp_path)]
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    command = "trap 'echo got; exit 7' TERM; echo ready; while true; do sleep 0.05; done"
+    with start(kind, tmp_path, command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b"got\n"
     assert process.returncode == 7
+
+
+def test_what_the_shell_started_ends_with_it(tmp_path: Path) -> None:
+    """The end of a batch job's time: a training must not go on unseen."""
+    training = f'{sys.executable} -c "import os, time; print(os.getpid(), flush=True); time.sleep(60)"; true'
+    with start("venv", tmp_path, training) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        # The end of the output: nobody holds it any more.
+        assert process.stdout.read() == b""
+    assert process.returncode == 128 + signal.SIGTERM
+    assert processes.start_time(pid) is None
