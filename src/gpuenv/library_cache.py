@@ -9,11 +9,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gpuenv import filelock, paths, ui
+from gpuenv import filelock, paths, scratch, ui
 from gpuenv.archive_files import sha256_of
 from gpuenv.variants import CudaLock
 
@@ -66,8 +65,9 @@ def _link(kept_file: Path, path: Path) -> None:
 
 
 def _refill(folder: Path, fill: Callable[[Path], object]) -> None:
-    with tempfile.TemporaryDirectory(prefix="filling-", dir=folder.parent) as temporary:
-        new = Path(temporary) / "new"
+    # Swept up by the next run, if this one is killed.
+    with scratch.folder("libraries") as temporary:
+        new = temporary / "new"
         new.mkdir()
         fill(new)
         sums = {path.name: sha256_of(path) for path in sorted(new.iterdir())}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv import atomic, filelock, paths, prefix_mark, ui
+from gpuenv import atomic, filelock, paths, prefix_mark, scratch, ui
 from gpuenv.errors import HostError, UsageError
 from gpuenv.host import PREFIX_GB
 from gpuenv.prefix_mark import Mark
@@ -164,6 +164,8 @@ def _finish_what_was_killed(prefix: Prefix) -> None:
 
 def _remake(prefix: Prefix, make: Callable[[], Iterable[Path] | None]) -> None:
     refuse_foreign(prefix)
+    # What killed runs left may be what the room is lacking.
+    scratch.sweep()
     check_room(prefix)
     aside = _announce(prefix)
     atomic.write_text(prefix.record, json.dumps({"folder": str(prefix.folder), "aside": aside and str(aside)}) + "\n")
