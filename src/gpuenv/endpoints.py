@@ -123,7 +123,8 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> UnreachableError:
         return UnreachableError(f"{place} is not there")
     if isinstance(error, PermissionError):
         return UnreachableError(f"permission denied on {place}", is_denied=True)
-    if isinstance(error, TimeoutError):
+    # Until Python 3.10 that of sockets is a class of its own.
+    if isinstance(error, (TimeoutError, socket.timeout)):
         return UnreachableError(f"{place} did not answer within {PING_TIMEOUT_S:.0f} s")
     if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
         return UnreachableError(f"nothing listens on {place}")
