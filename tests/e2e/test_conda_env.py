@@ -129,9 +129,11 @@ def test_a_prefix_with_a_blank_and_korean_letters(machine: Machine) -> None:
     made = machine.run("conda-env", "--prefix", str(folder))
     assert made.returncode == 0, made.stderr
     assert made.stdout == f"{folder}\n"
-    used = machine.run("gpu-shell", "--engine", "conda", "--prefix", str(folder), "--cmd", f"{IMPORT}; pip --version")
+    # No engine is named: the folder says what it holds.
+    used = machine.run("gpu-shell", "--prefix", str(folder), "--cmd", f"{IMPORT}; pip --version")
     assert used.returncode == 0, used.stderr
     assert f"0.0.1 {folder}" in used.stdout
+    assert "a conda environment, not a container" in used.stderr
     # By hand, too: conda's own hooks, and a Python that needs none.
     assert (folder / "etc/conda/activate.d/gpuenv.sh").is_file()
     subprocess.run([folder / "bin/python", "-c", "import tensorflow"], check=True)
