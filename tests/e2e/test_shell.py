@@ -175,7 +175,8 @@ def test_the_exit_code_is_passed_on(shell: Shell) -> None:
 @pytest.mark.parametrize("descriptor", [1, 2])
 def test_a_failure_that_is_known_is_explained(shell: Shell, descriptor: int) -> None:
     failure = "AttributeError: module 'tensorflow._api.v1.compat' has no attribute 'v1'"
-    done = shell.run(f'echo "{failure}" >&{descriptor}; exit 1', GPUENV_LANG="en")
+    shell.environment["GPUENV_LANG"] = "en"
+    done = shell.run(f'echo "{failure}" >&{descriptor}; exit 1')
     assert (done.returncode, (done.stdout + done.stderr).decode().count(failure)) == (1, 1)
     *_, shown, remedy, last = done.stderr.decode().splitlines()
     assert shown.startswith("gpuenv: this shows in its output: The code uses `v1`, which TensorFlow has since 1.13")
@@ -464,13 +465,16 @@ class Screen:
         self.follower = follower
         self.text = ""
 
-    def read_until(self, expected: str) -> str:
-        deadline = time.monotonic() + TIMEOUT_S
-        while expected not in self.text:
-            assert time.monotonic() < deadline, self.text
+    def shows(self, expected: str, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while expected not in self.text and time.monotonic() < deadline:
             assert self.process.poll() is None or select.select([self.leader], [], [], 0)[0], self.text
             if select.select([self.leader], [], [], 0.1)[0]:
                 self.text += os.read(self.leader, 4096).decode(errors="replace")
+        return expected in self.text
+
+    def read_until(self, expected: str) -> str:
+        assert self.shows(expected, TIMEOUT_S), self.text
         before, self.text = self.text.split(expected, 1)
         return before
 
@@ -499,10 +503,13 @@ def test_a_prompt(screen: Screen) -> None:
     # Ctrl-P is not held back by the engine, and Ctrl-C ends a program, not the shell.
     screen.type("\x10\x10")
     screen.read_until("stty size")
-    screen.type("\x15sleep 600\n")
-    screen.read_until("sleep 600\r\n")
-    screen.type("\x03")
-    screen.read_until("^C")
+    screen.type("\x15echo run''ning; sleep 600\n")
+    screen.read_until("running\r\n")
+    # Until bash has given the terminal to `sleep`, Ctrl-C is for bash, which goes on.
+    while True:
+        screen.type("\x03")
+        if screen.shows("(cuda10.0-cpu) /work", 1.0):
+            break
     screen.type("exit 5\n")
     assert screen.process.wait(TIMEOUT_S) == 5
     screen.read_until("the shell ended with exit code 5")
