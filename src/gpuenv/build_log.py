@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv.network import BuildNetwork
+from gpuenv.network import BuildNetwork, without_login
 
 _STEP = re.compile(r"#(?P<number>\d+) \[(?P<stage>[\w.-]+) +\d+/\d+\] (?P<what>RUN|COPY)\b")
 _EXPORT = re.compile(r"#(?P<number>\d+) exporting to image$")
@@ -135,7 +135,7 @@ def _no_index(text: str, network: BuildNetwork) -> Cause | None:
         return None
     hosts = sorted(set(re.findall(r"host='([^']+)', port=(\d+)", text)))
     index = re.search(r"^index-url = (\S+)$", network.pip_conf, re.MULTILINE)
-    name = ", ".join(f"{host}:{port}" for host, port in hosts) or (_without_user(index[1]) if index else "it")
+    name = ", ".join(f"{host}:{port}" for host, port in hosts) or (without_login(index[1]) if index else "it")
     proxies = f"; proxies handed in: {', '.join(network.proxies)}" if network.proxies else "; no proxy is set"
     return Cause(
         f"the package index cannot be reached ({name}: {match[0]}{proxies})",
@@ -151,7 +151,3 @@ def _in_catalog(text: str) -> Cause | None:
         return None
     why, _, remedy = known.partition("\n")
     return Cause(why, remedy or "see the log")
-
-
-def _without_user(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)

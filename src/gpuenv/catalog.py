@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -50,13 +50,13 @@ def load_catalog(folder: Path | None = None) -> tuple[Entry, ...]:
     return entries
 
 
-def _load_stage(path: Path, stage: str) -> list[Entry]:
+def _load_stage(path: Path, stage: str) -> tuple[Entry, ...]:
     try:
         values = read_toml(path)
     except DataError as error:
         raise DataError(error.what, error.why, f"correct the file; {_NEXT}") from error
     part = _Part(values, path)
-    entries = part.parts("entry", lambda one: _read_entry(one, stage))
+    entries = part.tables("entry", lambda one: _read_entry(one, stage))
     part.close()
     return entries
 
@@ -85,15 +85,6 @@ class _Part(Table):
     def optional_text(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "") -> str | None:
         return self.text(key, pattern, expected) if self.has(key) else None
 
-    def part(self, key: str, read: Callable[[_Part], T]) -> T:
-        return self._read(self._take(key, dict, "a table"), f"{self.prefix}{key}.", read)
-
-    def parts(self, key: str, read: Callable[[_Part], T]) -> list[T]:
-        items = self._take(key, list, "an array of tables")
-        if not items or not all(isinstance(item, dict) for item in items):
-            raise self.error(key, f"expected a non-empty array of tables [[{key}]]")
-        return [self._read(item, self._name(key, number, item), read) for number, item in enumerate(items, 1)]
-
     def some_of(self, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
         pattern = re.compile("|".join(known))
         return self.optional_texts(key, pattern, f"some of {', '.join(known)}")
@@ -104,15 +95,9 @@ class _Part(Table):
     def keys(self) -> list[str]:
         return list(self._values)
 
-    def _name(self, key: str, number: int, item: Mapping[str, Any]) -> str:
-        """How an item is called in an error: entries by their id, all else by its number."""
-        return f'{self.prefix}{key} "{item["id"]}": ' if item.get("id") else f"{self.prefix}{key} {number}: "
-
-    def _read(self, values: dict[str, Any], prefix: str, read: Callable[[_Part], T]) -> T:
-        part = _Part(values, self.path, prefix)
-        result = read(part)
-        part.close()
-        return result
+    def item_prefix(self, key: str, number: int, item: Mapping[str, Any]) -> str:
+        """Entries are called by their id, all else by its number."""
+        return f'{self.prefix}{key} "{item["id"]}": ' if item.get("id") else f"{self.prefix}{key} {number + 1}: "
 
 
 def _read_entry(part: _Part, stage: str) -> Entry:
@@ -122,10 +107,10 @@ def _read_entry(part: _Part, stage: str) -> Entry:
         row=part.optional_text("row", _ROW, 'a number of the pain list such as "P23"'),
         consequence_of=part.optional_texts("consequence_of", _ID, "ids of entries"),
         is_notice=part.flag("notice", default=False),
-        rules=tuple(part.parts("rule", _read_rule)),
-        derive=part.part("derive", _read_derived) if part.has("derive") else {},
-        cause=part.part("cause", _Part.by_language),
-        remedies=tuple(part.parts("remedy", _read_remedy)),
+        rules=part.tables("rule", _read_rule),
+        derive=part.optional_table("derive", _read_derived) or {},
+        cause=part.table("cause", _Part.by_language),
+        remedies=part.tables("remedy", _read_remedy),
         references=part.texts("references"),
         samples=part.texts("samples"),
         near_misses=part.texts("near_misses"),
@@ -157,11 +142,11 @@ def _compile(part: _Part) -> re.Pattern[str]:
 
 
 def _read_derived(part: _Part) -> dict[str, Derived]:
-    return {name: part.part(name, _read_one_derived) for name in part.keys()}  # noqa: SIM118 (not a dict)
+    return {name: part.table(name, _read_one_derived) for name in part.keys()}  # noqa: SIM118 (not a dict)
 
 
 def _read_one_derived(part: _Part) -> Derived:
-    mapping = part.part("map", lambda table: {key: table.text(key) for key in table.keys()})  # noqa: SIM118
+    mapping = part.table("map", lambda table: {key: table.text(key) for key in table.keys()})  # noqa: SIM118
     return Derived(part.text("of"), mapping, part.text("default"))
 
 

@@ -94,13 +94,13 @@ COMMANDS = (
     ),
     Command(
         "conda-env",
-        "gpuenv.conda_env",
+        "gpuenv.prefix_command",
         "make the conda environment (Python and CUDA by conda, all else by pip from the lock)",
         (VARIANT, FLAVOR, *CONDA_OPTIONS, SOURCES_DIR),
     ),
     Command(
         "venv-env",
-        "gpuenv.venv_env",
+        "gpuenv.prefix_command",
         "make the virtual environment on a CPython of this machine",
         (VARIANT, FLAVOR, PREFIX, CUDA, CUDA_LOCK, SOURCES_DIR),
     ),

@@ -37,8 +37,8 @@ AREAS = (
     ),
     (
         "Without a container: conda and virtual environments",
-        """prefix_choice venv_env conda_env prefixes prefix_mark prefix_pip prefix_cuda host_cuda activate
-        conda_spec conda_channels conda_programs conda_rattler conda_failures""",
+        """prefix_command prefix_choice venv_env conda_env prefixes prefix_mark prefix_pip prefix_cuda host_cuda
+        activate conda_spec conda_channels conda_programs conda_rattler conda_failures""",
     ),
     (
         "`make test-env`",

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv import conda_spec, pipconfig
+from gpuenv import conda_spec, network, pipconfig
 from gpuenv.conda_spec import SUBDIRS
 from gpuenv.errors import HostError, UsageError
 from gpuenv.variants import Variant
@@ -59,7 +59,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 def without_login(channel: str) -> str:
     """A channel as people and logs may see it."""
-    return re.sub(r"//[^/@]*@", "//", re.sub(r"/t/[^/]+/", "/t/<token>/", channel))
+    return network.without_login(re.sub(r"/t/[^/]+/", "/t/<token>/", channel))
 
 
 def _as_url(channel: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -26,30 +25,13 @@ from gpuenv import (
     prefixes,
     scratch,
     ui,
-    variants,
 )
 from gpuenv.conda_channels import Request
 from gpuenv.conda_programs import Program
 from gpuenv.errors import UsageError
-from gpuenv.prefixes import Content, Prefix
+from gpuenv.prefix_mark import Content
+from gpuenv.prefixes import Prefix
 from gpuenv.variants import Variant
-
-
-def run(args: argparse.Namespace) -> int:
-    """`gpuenv conda-env`: make it, and print where it is."""
-    # Chosen where `gpu-shell` chooses, so that both mean the same environment.
-    from gpuenv import prefix_choice
-
-    variant = prefix_choice.find_variant(args)
-    flavor = prefix_choice.choose_flavor(args, "conda", variant)
-    folder = ensure_conda(variant, flavor, args)
-    named = f" PREFIX={shlex.quote(str(folder))}" if args.prefix else ""
-    ui.say(
-        f"to use it: make gpu-shell ENGINE=conda VARIANT={variant.name} FLAVOR={flavor}{named}, "
-        f"or conda activate {shlex.quote(str(folder))}"
-    )
-    print(folder)
-    return 0
 
 
 def ensure_conda(variant: Variant, flavor: str, args: argparse.Namespace | None = None) -> Path:
@@ -100,13 +82,7 @@ def _make(
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
         return []
-    return prefix_cuda.link(prefix.folder, prefix.folder / "lib", cuda_names(variant))
-
-
-def cuda_names(variant: Variant) -> list[str]:
-    """The CUDA libraries that the conda packages carry."""
-    sonames = [name for part in variants.load_cuda_lock(variant.cuda_lock_path).components for name in part.sonames]
-    return [name for name in sonames if name not in conda_spec.of(variant).not_shipped]
+    return prefix_cuda.link(prefix.folder, prefix.folder / "lib", conda_spec.cuda_names(variant))
 
 
 def variables(variant: Variant, flavor: str) -> dict[str, str]:

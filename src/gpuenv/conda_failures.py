@@ -8,9 +8,8 @@ from pathlib import Path
 
 from gpuenv import conda_channels, conda_spec
 from gpuenv.conda_channels import Request
-from gpuenv.errors import BuildError, DataError, GpuenvError, SourceError
+from gpuenv.errors import BuildError, DataError, GpuenvError, SourceError, end_of_output
 
-_TAIL_LINES = 8
 #: rattler and mamba draw a tree; conda writes sentences. The package, and what it asks for.
 _REQUIRES = (
     re.compile(r"[└├]─+ *(?P<who>[a-z0-9_.-]+) (?P<version>[\w.]+)[^\n]* would require[,\s]*\n"
@@ -51,10 +50,9 @@ def explain(text: str, *, program: str, request: Request, log: Path) -> GpuenvEr
         found = reader(text, request)
         if found is not None:
             return found
-    lines = [line for line in text.splitlines() if line.strip()][-_TAIL_LINES:]
     return BuildError(
         f"{program} could not make the environment",
-        "the end of its output:\n" + "\n".join(f"    {line}" for line in lines),
+        end_of_output(text),
         f"see {log}",
     )
 

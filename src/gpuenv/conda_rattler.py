@@ -26,7 +26,7 @@ async def install(job: dict[str, Any]) -> None:
     client = rattler.Client.from_config(rattler.Config(), max_retries=3)
     gateway = rattler.Gateway(cache_dir=cache / "repodata", client=client)
     specifications = [renamed(each) for each in job["specifications"]]
-    channels = [_DEFAULTS.get(each, each) for each in job["channels"]]
+    channels = list(map(public_name, job["channels"]))
     records = await solve(specifications, channels, job["subdir"], gateway)
     for record in records:
         print(f"{record.name.normalized} {record.version} {record.build} {record.sha256 and record.sha256.hex()}")
@@ -53,10 +53,15 @@ async def solve(specifications: Sequence[str], channels: Sequence[str], subdir: 
     return records
 
 
+def public_name(channel: str) -> str:
+    """What a channel is called on the public server."""
+    return _DEFAULTS.get(channel, channel)
+
+
 def renamed(specification: str) -> str:
     """A specification with its channel as rattler knows it."""
     channel, separator, rest = specification.rpartition("::")
-    return f"{_DEFAULTS.get(channel, channel)}{separator}{rest}"
+    return f"{public_name(channel)}{separator}{rest}"
 
 
 def main() -> int:

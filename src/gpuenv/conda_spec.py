@@ -12,7 +12,7 @@ from gpuenv import toollock
 from gpuenv.conda_side import Conda
 from gpuenv.errors import UsageError
 from gpuenv.locks import load_lock, read_checked, sha256_hex, with_header
-from gpuenv.variants import FLAVORS, Variant
+from gpuenv.variants import FLAVORS, Variant, load_cuda_lock
 
 #: The systems that the file serves, as conda calls them.
 SUBDIRS = ("linux-64", "win-64")
@@ -45,6 +45,12 @@ def specifications(variant: Variant, flavor: str) -> tuple[str, ...]:
 def without_channel(specification: str) -> str:
     """``"cudnn=7.6.5"`` for ``"defaults::cudnn=7.6.5"``: not every program knows the longer form for `defaults`."""
     return specification.rpartition("::")[2]
+
+
+def cuda_names(variant: Variant) -> list[str]:
+    """The SONAMEs of the CUDA libraries that the conda packages carry."""
+    left_out = of(variant).not_shipped
+    return [name for name in load_cuda_lock(variant.cuda_lock_path).sonames if name not in left_out]
 
 
 def environment_name(variant: Variant, flavor: str) -> str:

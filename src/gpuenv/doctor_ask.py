@@ -6,7 +6,6 @@ Without a network this ends soon: only when something lets itself be connected t
 from __future__ import annotations
 
 import queue
-import re
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from gpuenv.doctor_facts import Answer
+from gpuenv.network import without_login
 
 #: To resolve a name and be connected, for the first one of all.
 FIRST_SIGN_S = 0.6
@@ -120,8 +120,8 @@ def _through(proxy: str) -> str:
 
 
 def redact(address: str) -> str:
-    """An address without user and password."""
-    return re.sub(r"(?<=//)[^/]*@|^[^/]*@", "", address)
+    """An address without user and password, also where it has no scheme."""
+    return without_login(address) if "//" in address else address.rpartition("@")[2]
 
 
 def describe(error: Exception) -> str:

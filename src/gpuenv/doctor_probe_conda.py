@@ -59,9 +59,8 @@ def find_program(environ: Mapping[str, str], home: Path) -> str | None:
 
 def config_files(environ: Mapping[str, str], home: Path) -> list[Path]:
     """Where conda and its kin read their settings, each once; not all of them exist."""
-    program = Path(environ.get("CONDA_EXE") or "")
-    root = [program.parent.parent / ".condarc"] if program.is_absolute() else []
-    return list(dict.fromkeys([*root, Path("/etc/conda/condarc"), *conda_programs.condarc_files(environ, home)]))
+    program = environ.get("CONDA_EXE") or ""
+    return list(conda_programs.condarc_files(environ, home, program if os.path.isabs(program) else ""))  # noqa: PTH117
 
 
 def _read(path: Path) -> CondaConfig | None:

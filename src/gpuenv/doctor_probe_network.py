@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gpuenv import apt_sources, certificates, conda_spec, engine_install, network, registry, root_system, variants
+from gpuenv import (
+    apt_sources,
+    certificates,
+    conda_rattler,
+    conda_spec,
+    engine_install,
+    network,
+    registry,
+    root_system,
+    variants,
+)
 from gpuenv.archive_files import cached_path, local_path
 from gpuenv.doctor_ask import Question, ask_all, redact
 from gpuenv.doctor_facts import Answer, Network, Wish
@@ -18,9 +28,8 @@ from gpuenv.errors import GpuenvError
 from gpuenv.pipconfig import PipSettings, load_pip_settings
 from gpuenv.variants import FLAVORS, CudaLock, Source
 
-#: Where a channel is that is called by its name only, and how `defaults`, a list, is called there as one.
+#: Where a channel is that is called by its name only.
 _CHANNEL = "https://conda.anaconda.org/{}/linux-64/repodata.json"
-_DEFAULTS = {"defaults": "main"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,7 @@ def channel_url(name: str) -> str:
     """What a channel must have."""
     if "://" in name:
         return f"{name.rstrip('/')}/linux-64/repodata.json"
-    return _CHANNEL.format(_DEFAULTS.get(name, name))
+    return _CHANNEL.format(conda_rattler.public_name(name))
 
 
 def default_index() -> str | None:

@@ -81,7 +81,7 @@ def jobs_here(plan: Plan, jobs: int) -> int:
 
 def needs_engine(args: argparse.Namespace) -> bool:
     """Whether images are tested: not with TARGET=venv or conda, nor with PREFIX; with HOSTS only if TARGET says so."""
-    if getattr(args, "prefix", None):
+    if args.prefix:
         from gpuenv import prefix_choice
 
         prefix_choice.refuse_container(args)

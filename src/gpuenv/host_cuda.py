@@ -23,7 +23,7 @@ _LDCONFIG = re.compile(r"^\s+(\S+) \(libc6,x86-64[^)]*\) => (/\S+)$", re.MULTILI
 def find(variant: Variant, lock: CudaLock) -> dict[str, Path]:
     """SONAME -> file for every library of ``lock``; empty unless all are here and cuDNN is the variant's."""
     folders = candidate_folders(variant.cuda.version, os.environ)
-    found = choose((soname for part in lock.components for soname in part.sonames), folders, _known_to_loader())
+    found = choose(lock.sonames, folders, _known_to_loader())
     cudnn = next((path for soname, path in found.items() if soname.startswith("libcudnn.so")), None)
     # Its SONAME names the major version only; the file that the link leads to has the whole in its name.
     if cudnn is not None and not cudnn.resolve().name.endswith(f".so.{variant.cuda.cudnn}"):

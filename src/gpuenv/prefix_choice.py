@@ -56,7 +56,7 @@ def refuse_container(args: argparse.Namespace) -> None:
 def find_variant(args: argparse.Namespace) -> Variant:
     """The variant that was asked for, else that of the folder (PREFIX), else the default one. Raises UsageError."""
     mark = find_mark(args)
-    return variants.find_variant(args.variant or (mark.variant if mark is not None else None))
+    return variants.find_variant(args.variant or (mark.content.variant if mark is not None else None))
 
 
 def find_mark(args: argparse.Namespace) -> Mark | None:
@@ -74,7 +74,7 @@ def choose_kind(args: argparse.Namespace, variant: Variant) -> str:
         return str(args.engine)
     mark = find_mark(args)
     if mark is not None:
-        return mark.kind
+        return mark.content.kind
     if pythons.find_python(variant.python_minor, variant.python) is not None or variant.conda is None:
         return "venv"
     ui.say(
@@ -91,7 +91,7 @@ def choose_flavor(args: argparse.Namespace, kind: str, variant: Variant) -> str:
     """
     mark = find_mark(args)
     if mark is not None and not args.flavor:
-        return mark.flavor
+        return mark.content.flavor
     flavor = prefix_cuda.choose_flavor(args)
     if flavor == "cpu" or args.flavor or kind == "conda":
         return flavor

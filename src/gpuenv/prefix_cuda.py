@@ -17,7 +17,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuenv import cuda_choice, elf, gpu, host_cuda, paths, sources, ui, variants
+from gpuenv import compat, cuda_choice, elf, gpu, host_cuda, paths, sources, ui, variants
 from gpuenv.errors import BuildError, HostError
 from gpuenv.locks import sha256_hex
 from gpuenv.variants import CudaLock, Variant
@@ -108,7 +108,7 @@ def check_compiler(variant: Variant) -> None:
 
 def _is_linked_with_driver(variant: Variant) -> bool:
     # Measured on the wheels: up to 1.13 libcuda.so.1 is a DT_NEEDED; from 1.14 on it is opened at first use.
-    return tuple(int(part) for part in variant.tensorflow.version.split(".")[:2]) < (1, 14)
+    return compat.numbers(variant.tensorflow.version) < (1, 14)
 
 
 def find_framework(folder: Path) -> Path:

@@ -16,21 +16,27 @@ COMPLETE = "gpuenv-complete"
 
 
 @dataclass(frozen=True)
-class Mark:
-    """``name`` is variant, flavor and what is simulated; ``digest`` that of all it was made from; ``folder`` where.
+class Content:
+    """What an environment is: ``digest`` is that of everything it is made from.
 
-    ``entries`` are the names at its top when it was whole; ``links`` are paths in it without which TensorFlow does not
-    find its CUDA: they may lead out of the environment.
+    ``is_simulated``: its CUDA is known to be, before it is made.
     """
 
     kind: str
     variant: str
     flavor: str
-    name: str
     digest: str
-    folder: str
-    entries: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
+    is_simulated: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people, and for files about it."""
+        return f"{self.variant}-{self.flavor}" + ("-simulated" if self.is_simulated else "")
+
+    @property
+    def title(self) -> str:
+        """The same with its kind: another one is another environment, whatever its digest."""
+        return f"{self.name} ({self.kind})"
 
     @property
     def words(self) -> str:
@@ -38,11 +44,25 @@ class Mark:
         return f"ENGINE={self.kind} VARIANT={self.variant} FLAVOR={self.flavor}"
 
 
+@dataclass(frozen=True)
+class Mark:
+    """What was made, and in which folder.
+
+    ``entries`` are the names at its top when it was whole; ``links`` are paths in it without which TensorFlow does not
+    find its CUDA: they may lead out of the environment.
+    """
+
+    content: Content
+    folder: str
+    entries: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+
 def read(folder: Path) -> Mark | None:
     """The mark of an environment; None where there is none that this version understands."""
     try:
         data = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        return Mark(**{**data, "entries": tuple(data["entries"]), "links": tuple(data["links"])})
+        return Mark(Content(**data["content"]), data["folder"], tuple(data["entries"]), tuple(data["links"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

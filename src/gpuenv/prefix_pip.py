@@ -14,13 +14,12 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from gpuenv import certificates, locks, paths, prefixes, ui
-from gpuenv.errors import BuildError, GpuenvError, HostError
+from gpuenv.errors import BuildError, GpuenvError, HostError, end_of_output
 from gpuenv.prefixes import Prefix
 from gpuenv.variants import Variant
 
 #: Settings with which pip would install elsewhere than into the environment, and those of another Python.
 _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-LOG_TAIL_LINES = 8
 #: What programs write when a disk is full (the system's own words, and those of a program that translates them).
 FULL_DISK = ("No space left on device", "Disk quota exceeded", "os error 28")
 #: A disk with less (10 MB) is full whatever a program says: ensurepip alone unpacks as much.
@@ -144,11 +143,9 @@ def run(
 
 
 def _failed(argv: list[str], prefix: Prefix, text: str) -> BuildError:
-    lines = [line for line in text.splitlines() if line.strip()]
-    tail = "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:])
     return BuildError(
         f"the environment could not be made ({argv[2] if len(argv) > 2 else argv[0]} failed)",
-        f"the end of its output:\n{tail}",
+        end_of_output(text),
         f"see {prefix.log}; index and proxy are those of pip's own settings (`pip config list`)",
     )
 

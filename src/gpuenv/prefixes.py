@@ -21,7 +21,7 @@ from pathlib import Path
 from gpuenv import atomic, filelock, paths, prefix_mark, scratch, ui
 from gpuenv.errors import HostError, UsageError
 from gpuenv.host import PREFIX_GB
-from gpuenv.prefix_mark import Mark
+from gpuenv.prefix_mark import Content, Mark
 
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
 _OURS = frozenset((
@@ -33,25 +33,6 @@ _OURS = frozenset((
 #: Python's venv, its scripts, and the loader's lists of folders cannot say these.
 _UNSPEAKABLE = "'\"`$\\\n\r" + os.pathsep
 _held: list[int] = []
-
-
-@dataclass(frozen=True)
-class Content:
-    """What an environment is: ``digest`` is that of everything it is made from.
-
-    ``is_simulated``: its CUDA is known to be, before it is made.
-    """
-
-    kind: str
-    variant: str
-    flavor: str
-    digest: str
-    is_simulated: bool = False
-
-    @property
-    def name(self) -> str:
-        """For people, and for files about it."""
-        return f"{self.variant}-{self.flavor}" + ("-simulated" if self.is_simulated else "")
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ def is_complete(prefix: Prefix) -> bool:
     mark = prefix_mark.read(prefix.folder)
     return (
         mark is not None
-        and (mark.kind, mark.name, mark.digest) == (prefix.content.kind, prefix.name, prefix.content.digest)
+        and mark.content == prefix.content
         and Path(mark.folder) == prefix.folder
         and os.access(prefix.python, os.X_OK)
         and all((prefix.folder / link).exists() for link in mark.links)
@@ -174,8 +155,9 @@ def _remake(prefix: Prefix, make: Callable[[], Iterable[Path] | None]) -> None:
             prefix.folder.rename(aside)
         _clear(prefix.folder)
         prefix.log.unlink(missing_ok=True)
-        links = make() or ()
-        prefix_mark.write(prefix.folder, _mark_of(prefix, links))
+        links = prefix_mark.relative(prefix.folder, make() or ())
+        entries = prefix_mark.list_entries(prefix.folder)
+        prefix_mark.write(prefix.folder, Mark(prefix.content, str(prefix.folder), entries, links))
     except BaseException:
         with contextlib.suppress(OSError):
             (prefix.folder / prefix_mark.COMPLETE).unlink()
@@ -190,20 +172,6 @@ def _remake(prefix: Prefix, make: Callable[[], Iterable[Path] | None]) -> None:
     if aside is not None:
         shutil.rmtree(aside, ignore_errors=True)
     prefix.record.unlink()
-
-
-def _mark_of(prefix: Prefix, links: Iterable[Path]) -> Mark:
-    content, folder = prefix.content, prefix.folder
-    return Mark(
-        kind=content.kind,
-        variant=content.variant,
-        flavor=content.flavor,
-        name=content.name,
-        digest=content.digest,
-        folder=str(folder),
-        entries=prefix_mark.list_entries(folder),
-        links=prefix_mark.relative(folder, links),
-    )
 
 
 def _announce(prefix: Prefix) -> Path | None:
@@ -223,11 +191,11 @@ def refuse_foreign(prefix: Prefix) -> None:
         return
     mark = prefix_mark.read(prefix.folder)
     entries = prefix_mark.list_entries(prefix.folder)
-    if mark is not None and (mark.kind, mark.name) != (prefix.content.kind, prefix.name):
+    if mark is not None and mark.content.title != prefix.content.title:
         raise UsageError(
             f"{prefix.folder} is another environment already",
-            f"it is {mark.name} ({mark.kind}), and {prefix.name} ({prefix.content.kind}) was asked for",
-            f"name another folder with PREFIX=, or use that one: {mark.words}",
+            f"it is {mark.content.title}, and {prefix.content.title} was asked for",
+            f"name another folder with PREFIX=, or use that one: {mark.content.words}",
         )
     known = _OURS.union(mark.entries if mark else ())
     foreign = [name for name in entries if name not in known]

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpuenv.errors import DataError
 
@@ -16,6 +16,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 
@@ -86,24 +89,24 @@ class Table:
         """As :meth:`texts`; empty when the key is absent."""
         return self.texts(key, pattern, expected) if key in self._values else ()
 
-    def table(self, key: str, read: Callable[[Table], T]) -> T:
+    def table(self, key: str, read: Callable[[Self], T]) -> T:
         """A sub-table, handed to ``read`` and closed after it."""
-        values = self._take(key, dict, "a table")
-        return self._closed(Table(values, self.path, f"{self.prefix}{key}."), read)
+        return self._read(self._take(key, dict, "a table"), f"{self.prefix}{key}.", read)
 
-    def optional_table(self, key: str, read: Callable[[Table], T]) -> T | None:
+    def optional_table(self, key: str, read: Callable[[Self], T]) -> T | None:
         """As :meth:`table`; None when the key is absent."""
         return self.table(key, read) if key in self._values else None
 
-    def tables(self, key: str, read: Callable[[Table], T]) -> tuple[T, ...]:
+    def tables(self, key: str, read: Callable[[Self], T]) -> tuple[T, ...]:
         """A non-empty array of tables, each handed to ``read`` and closed after it."""
         items = self._take(key, list, "an array of tables")
         if not items or not all(isinstance(item, dict) for item in items):
             raise self.error(key, "expected a non-empty array of tables")
-        return tuple(
-            self._closed(Table(item, self.path, f"{self.prefix}{key}[{number}]."), read)
-            for number, item in enumerate(items)
-        )
+        return tuple(self._read(item, self.item_prefix(key, number, item), read) for number, item in enumerate(items))
+
+    def item_prefix(self, key: str, number: int, item: Mapping[str, Any]) -> str:  # noqa: ARG002 - for other kinds
+        """What stands before the keys of one table of an array in an error; ``number`` counts from 0."""
+        return f"{self.prefix}{key}[{number}]."
 
     def close(self) -> None:
         """Refuse keys that nobody read."""
@@ -116,8 +119,8 @@ class Table:
         """The error for one key, ready to be raised."""
         return _bad(self.path, f"{self.prefix}{key}: {problem}", "correct that key")
 
-    @staticmethod
-    def _closed(table: Table, read: Callable[[Table], T]) -> T:
+    def _read(self, values: dict[str, Any], prefix: str, read: Callable[[Self], T]) -> T:
+        table = type(self)(values, self.path, prefix)
         result = read(table)
         table.close()
         return result

@@ -30,8 +30,6 @@ class Request:
     #: The GPUs to ask the engine for; empty for the CPU.
     devices: Sequence[Mapping[str, Any]]
     port: int | None = None
-    #: An environment of this machine was named (PREFIX): no engine is looked for.
-    is_prefix: bool = False
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     request = parse_request(args, gpu.host_gpus())
     # Before an engine is looked for: it might be installed for nothing.
     check_host()
-    engine = None if request.is_prefix else find_engine(args.engine)
+    # An environment of this machine may have been named.
+    engine = None if args.prefix else find_engine(args.engine)
     tail = Tail()
     if engine is None:
         from gpuenv import prefix_shell
@@ -72,12 +71,11 @@ def parse_request(args: argparse.Namespace, host: HostGpus) -> Request:
         host=host,
         devices=devices if flavor == "gpu" else [],
         port=parse_port(getattr(args, "port", None)),
-        is_prefix=bool(getattr(args, "prefix", None)),
     )
 
 
 def _find_variant(args: argparse.Namespace) -> Variant:
-    if not getattr(args, "prefix", None):
+    if not args.prefix:
         return variants.find_variant(args.variant)
     from gpuenv import prefix_choice
 

@@ -10,19 +10,17 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gpuenv import terminal
-from gpuenv.attach import write_all
+from gpuenv.attach import Write, write_all
 
 #: As much as the catalog looks at (explain.TAIL_BYTES) is plenty: a traceback of TensorFlow has some 10 kB.
 KEPT_BYTES = 64_000
 _CHUNK = 1 << 16
 #: A program that went into the background may keep its errors open; nobody waits for it longer than this.
 _DRAIN_S = 0.5
-
-Write = Callable[[int, memoryview], None]
 
 
 class Tail:

@@ -151,6 +151,11 @@ class CudaLock:
         """``genuine`` or ``simulated``, as in the image's ``gpuenv.cuda`` label."""
         return "simulated" if self.simulated else "genuine"
 
+    @property
+    def sonames(self) -> tuple[str, ...]:
+        """Of all components."""
+        return tuple(soname for component in self.components for soname in component.sonames)
+
 
 def list_names() -> list[str]:
     """The names of all variants, sorted as a person would (9.0 before 10.0)."""

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from functools import partial
 from pathlib import Path
 
 from gpuenv import locks, prefix_cuda, prefix_pip, prefixes, pythons, ui
 from gpuenv.errors import HostError
-from gpuenv.prefixes import Content, Prefix
+from gpuenv.prefix_mark import Content
+from gpuenv.prefixes import Prefix
 from gpuenv.variants import CudaLock, Variant
-
-
-def run(args: argparse.Namespace) -> int:
-    """`gpuenv venv-env`: make it, and print where it is."""
-    # Chosen where `gpu-shell` chooses, so that both mean the same environment.
-    from gpuenv import prefix_choice
-
-    variant = prefix_choice.find_variant(args)
-    flavor = prefix_choice.choose_flavor(args, "venv", variant)
-    folder = ensure_venv(variant, flavor, args)
-    named = f" PREFIX={shlex.quote(str(folder))}" if args.prefix else ""
-    ui.say(
-        f"to use it: make gpu-shell ENGINE=venv VARIANT={variant.name} FLAVOR={flavor}{named}, "
-        f"or . {shlex.quote(str(folder / 'bin/activate'))}"
-    )
-    print(folder)
-    return 0
 
 
 def ensure_venv(variant: Variant, flavor: str = "cpu", args: argparse.Namespace | None = None) -> Path:

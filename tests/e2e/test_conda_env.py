@@ -76,6 +76,16 @@ class Machine:
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.gpuenv.run(*arguments, **more)
 
+    def begin(self, folder: Path) -> subprocess.Popen[str]:
+        """Begin to make an environment, in a session of its own; it waits for a file of the index when this returns."""
+        self.index.withheld = "keras-0.0.1-py3-none-any.whl"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gpuenv", "conda-env", "--variant", self.tiny.name, "--prefix", str(folder)],
+            env=self.gpuenv.environment, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        self.index.wait_until_asked()
+        return process
+
 
 @pytest.fixture
 def machine(
@@ -171,14 +181,9 @@ def test_what_broke_off_in_the_middle_is_made_whole_by_the_next_run(machine: Mac
 def test_a_half_made_one_is_never_used(machine: Machine) -> None:
     """Killed while pip waits for the index, when Python is there already."""
     folder = machine.folder / "env"
-    machine.index.withheld = "keras-0.0.1-py3-none-any.whl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gpuenv", "conda-env", "--variant", machine.tiny.name, "--prefix", str(folder)],
-        env=machine.gpuenv.environment, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    machine.index.wait_until_asked()
+    process = machine.begin(folder)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert (folder / "bin/python").exists()
     assert not (folder / "gpuenv-complete").exists()
     machine.index.release()
@@ -220,12 +225,7 @@ def test_a_channel_whose_authority_nobody_knows_and_its_remedy(
 def test_a_signal_that_ends_us_leaves_nothing(machine: Machine) -> None:
     """The end of a batch job's time, or of a terminal."""
     folder = machine.folder / "env"
-    machine.index.withheld = "keras-0.0.1-py3-none-any.whl"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gpuenv", "conda-env", "--variant", machine.tiny.name, "--prefix", str(folder)],
-        env=machine.gpuenv.environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    machine.index.wait_until_asked()
+    process = machine.begin(folder)
     process.terminate()
     errors = process.communicate(timeout=60)[1]
     assert process.returncode == 128 + signal.SIGTERM, errors

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv import conda_spec
 from gpuenv import judge_linkage as judge
 from gpuenv.containers import Mount
 from gpuenv.errors import CheckError
@@ -24,9 +25,9 @@ def sonames(variant: Variant, target: Target) -> list[str]:
     """What the variant's CUDA consists of; nothing in a cpu target, and no profiler where conda has none."""
     if target.flavor != "gpu":
         return []
-    left_out = variant.conda.not_shipped if target.kind == "conda" and variant.conda else ()
-    names = [name for component in load_cuda_lock(variant.cuda_lock_path).components for name in component.sonames]
-    return [name for name in names if name not in left_out]
+    if target.kind == "conda":
+        return conda_spec.cuda_names(variant)
+    return list(load_cuda_lock(variant.cuda_lock_path).sonames)
 
 
 @pytest.fixture(scope="session")

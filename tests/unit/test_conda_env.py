@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakes import pip
-from gpuenv import activate, conda_env, gpu, paths, prefix_mark, variants
+from gpuenv import activate, conda_env, gpu, paths, prefix_command, prefix_mark, variants
 from gpuenv.errors import BuildError, DataError, HostError, UsageError
 from gpuenv.gpu import HostGpus
 from gpuenv.variants import Variant
@@ -127,14 +127,14 @@ def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micro
 
 def test_the_verb_prints_where_it_is(micromamba: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = micromamba / "내 환경"
-    assert conda_env.run(arguments(flavor="cpu", prefix=str(folder))) == 0
+    assert prefix_command.run(arguments(command="conda-env", flavor="cpu", prefix=str(folder))) == 0
     said = capsys.readouterr()
     assert said.out == f"{folder}\n"
     assert f"conda activate '{folder}'" in said.err
     assert f"PREFIX='{folder}'" in said.err
     mark = prefix_mark.read(folder)
     assert mark is not None
-    assert (mark.kind, mark.flavor) == ("conda", "cpu")
+    assert (mark.content.kind, mark.content.flavor) == ("conda", "cpu")
 
 
 # --- activation --------------------------------------------------------------------------------------

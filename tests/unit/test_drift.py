@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import build_context, conda_spec, lock, locks, paths, prefix_pip, prefixes, variants
+from gpuenv import build_context, conda_spec, lock, locks, paths, prefix_mark, prefix_pip, prefixes, variants
 from gpuenv.errors import DataError
 from gpuenv.variants import FLAVORS, Variant
 
@@ -48,7 +48,7 @@ def in_prefix(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(prefix_pip, "run", note)
     monkeypatch.setattr(prefix_pip, "check_installed", lambda *_: None)
-    prefix = prefixes.place(prefixes.Content("venv", variant.name, flavor, "digest"), str(folder))
+    prefix = prefixes.place(prefix_mark.Content("venv", variant.name, flavor, "digest"), str(folder))
     folder.mkdir(parents=True)
     prefix_pip.install(prefix, variant, flavor, locks.load_lock(variant.lock_path(flavor)), None)
     return parse("".join(given))

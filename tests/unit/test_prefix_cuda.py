@@ -14,7 +14,7 @@ import pytest
 from gpuenv import gpu, host_cuda, prefix_choice, prefix_cuda, prefixes, pythons, sources, variants
 from gpuenv.errors import BuildError, HostError, UsageError
 from gpuenv.gpu import HostGpus
-from gpuenv.prefixes import Content
+from gpuenv.prefix_mark import Content
 from gpuenv.variants import CudaLock, Variant
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")

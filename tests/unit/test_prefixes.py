@@ -15,7 +15,8 @@ import pytest
 
 from gpuenv import paths, prefix_mark, prefix_pip, prefixes
 from gpuenv.errors import BuildError, HostError, UsageError
-from gpuenv.prefixes import Content, Prefix
+from gpuenv.prefix_mark import Content
+from gpuenv.prefixes import Prefix
 
 
 def prefix_at(folder: Path, digest: str = "d1", kind: str = "venv", flavor: str = "cpu") -> Prefix:
@@ -24,7 +25,7 @@ def prefix_at(folder: Path, digest: str = "d1", kind: str = "venv", flavor: str 
 
 def digest_of(folder: Path) -> str:
     mark = prefix_mark.read(folder)
-    return mark.digest if mark else ""
+    return mark.content.digest if mark else ""
 
 
 def fill(folder: Path) -> None:
@@ -203,7 +204,7 @@ if where == "before the old one is set aside":
 if where == "after its mark":
     write = prefix_mark.write
     prefix_mark.write = lambda *a: (write(*a), kill())
-content = prefixes.Content("venv", "cuda10.0", "cpu", digest)
+content = prefix_mark.Content("venv", "cuda10.0", "cpu", digest)
 prefixes.ensure(prefixes.place(content, str(folder)), make)
 """
 

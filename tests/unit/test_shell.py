@@ -28,7 +28,7 @@ TWO = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))
 
 
 def arguments(work: Path, **changes: Any) -> argparse.Namespace:
-    names = ("variant", "flavor", "engine", "base", "cuda_lock", "sources_dir", "gpus", "cmd", "port")
+    names = ("variant", "flavor", "engine", "base", "cuda_lock", "sources_dir", "gpus", "cmd", "port", "prefix")
     return argparse.Namespace(**{**dict.fromkeys(names), "work": str(work), **changes})
 
 
