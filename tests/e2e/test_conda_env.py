@@ -201,6 +201,14 @@ def test_a_package_that_is_another_file_is_refused(machine: Machine) -> None:
     assert not (machine.folder / "env").exists()
 
 
+def test_a_package_that_has_vanished_from_the_channel(machine: Machine) -> None:
+    machine.channel.gone = "python-"
+    done = machine.run("conda-env", "--prefix", str(machine.folder / "env"), **machine.cold)
+    assert done.returncode == 6, done.stderr
+    assert "a package is gone from the channel: python-3.6." in done.stderr
+    assert "CHANNELS=" in done.stderr
+
+
 def test_a_channel_that_is_down(machine: Machine) -> None:
     done = machine.run("conda-env", GPUENV_CHANNELS="http://127.0.0.1:9")
     assert done.returncode == 6, done.stderr

@@ -186,8 +186,9 @@ def wheel_package(channel: Channel, wheel: Path, minor: str) -> None:
 
 
 class Served:
-    """A channel on the loopback address. Tests read ``requests``, and set ``damaged`` or ``cut`` to how the name of a
-    package begins: something else is sent in its place, or the connection ends in the middle of it.
+    """A channel on the loopback address. Tests read ``requests``, and set ``damaged``, ``cut`` or ``gone`` to how the
+    name of a package begins: something else is sent in its place, the connection ends in the middle of it, or it is
+    listed and not there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -196,12 +197,13 @@ class Served:
         self.requests: list[str] = []
         self.damaged = ""
         self.cut = ""
+        self.gone = ""
 
     def answer(self, name: str) -> tuple[bytes, int] | None:
         """The content that is sent for a path, and the length that is announced; None for what is not there."""
         self.requests.append(name)
         path = self.folder / name
-        if not path.is_file():
+        if not path.is_file() or (self.gone and path.name.startswith(self.gone)):
             return None
         content = path.read_bytes()
         length = len(content)
