@@ -16,9 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv import containers, paths, private_daemon, private_engine, processes, reaper, ui
-from gpuenv.engine import Engine, find_engine
-from gpuenv.errors import EngineError, HostError, UsageError
+from gpuenv.core import paths, processes, ui
+from gpuenv.core.errors import EngineError, HostError, UsageError
+from gpuenv.engine import container as containers
+from gpuenv.engine import private as private_engine
+from gpuenv.engine import private_daemon, reaper
+from gpuenv.engine.model import Engine, find_engine
 
 if TYPE_CHECKING:
     from docker import DockerClient

@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv import signals, ui
-from gpuenv.errors import GpuenvError, full_disk, is_full_disk
+from gpuenv.core import signals, ui
+from gpuenv.core.errors import GpuenvError, full_disk, is_full_disk
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ CONDA_OPTIONS = (PREFIX, CHANNELS, CONDA)
 COMMANDS = (
     Command(
         "gpu-shell",
-        "gpuenv.shell",
+        "gpuenv.shell.command",
         "a shell, or one command, inside an environment",
         (
             *BUILD_OPTIONS,
@@ -78,10 +78,10 @@ COMMANDS = (
             Option("cmd", "run this with bash instead of a prompt"),
         ),
     ),
-    Command("images", "gpuenv.images", "build every image that this machine can build", BUILD_OPTIONS),
+    Command("images", "gpuenv.images.plan", "build every image that this machine can build", BUILD_OPTIONS),
     Command(
         "test-env",
-        "gpuenv.harness",
+        "gpuenv.harness.command",
         "check every environment from the inside",
         (
             *BUILD_OPTIONS,
@@ -94,19 +94,19 @@ COMMANDS = (
     ),
     Command(
         "conda-env",
-        "gpuenv.prefix_command",
+        "gpuenv.prefix.command",
         "make the conda environment (Python and CUDA by conda, all else by pip from the lock)",
         (VARIANT, FLAVOR, *CONDA_OPTIONS, SOURCES_DIR),
     ),
     Command(
         "venv-env",
-        "gpuenv.prefix_command",
+        "gpuenv.prefix.command",
         "make the virtual environment on a CPython of this machine",
         (VARIANT, FLAVOR, PREFIX, CUDA, CUDA_LOCK, SOURCES_DIR),
     ),
     Command(
         "lock",
-        "gpuenv.lock",
+        "gpuenv.lock.command",
         "resolve the requirements locks anew",
         (
             Option("variant", "which variant, or `tool` for the command's own locks; all of them if not given"),
@@ -116,20 +116,20 @@ COMMANDS = (
     ),
     Command(
         "explain",
-        "gpuenv.explain",
+        "gpuenv.explain.command",
         "name the root cause of a failure from its log, and what to do",
         (Option("log", "the log of what failed; standard input if not given, or for -", argument="FILE"), JSON),
     ),
     Command(
         "doctor",
-        "gpuenv.doctor",
+        "gpuenv.doctor.command",
         "say what of this machine would get in the way, how to mend it, and what to type",
         (VARIANT, JSON),
     ),
-    Command("engine", "gpuenv.engine_command", "start the private engine, or say which one is used", (ENGINE,)),
-    Command("engine-stop", "gpuenv.engine_command", "stop the private engine"),
-    Command("docs", "gpuenv.readme", "write the generated parts of the documentation"),
-    Command("bench", "gpuenv.bench", "measure this against the engine alone", BUILD_OPTIONS),
+    Command("engine", "gpuenv.engine.command", "start the private engine, or say which one is used", (ENGINE,)),
+    Command("engine-stop", "gpuenv.engine.command", "stop the private engine"),
+    Command("docs", "gpuenv.dev.docs", "write the generated parts of the documentation"),
+    Command("bench", "gpuenv.dev.bench", "measure this against the engine alone", BUILD_OPTIONS),
     Command("clean", "gpuenv.clean", "remove what the project made, and nothing else", (ENGINE,)),
 )
 
@@ -162,7 +162,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
 
 def check_choices(args: argparse.Namespace) -> None:
     """Refuse values outside an option's choices, wherever they came from. Raises UsageError."""
-    from gpuenv.variants import suggest_known
+    from gpuenv.variants.model import suggest_known
 
     command = next(command for command in COMMANDS if command.name == args.command)
     for option in command.options:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gpuenv.engine import Engine, find_engine
+from gpuenv.engine.model import Engine, find_engine
 
 
 @pytest.fixture(scope="session")

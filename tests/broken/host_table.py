@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv.schema import read_toml
+from gpuenv.core.schema import read_toml
 
 VARIANTS = ("cuda9.0", "cuda10.0")
 #: What a driver can be asked without computing anything on it, and what cannot be known without computing.

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import cli, harness, report
-from gpuenv.engine import Engine, find_engine
-from gpuenv.report import Outcome
-from gpuenv.target import save_plan
+from gpuenv import cli
+from gpuenv.engine.model import Engine, find_engine
+from gpuenv.harness import command as harness
+from gpuenv.harness.report import model as report
+from gpuenv.harness.report.model import Outcome
+from gpuenv.harness.targets.model import save_plan
 from simulated.host.machine import Machine, SimulatedHost, make_current, simulated_machine
 from simulated.host.scenario import find_scenario
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gpuenv import containers
-from gpuenv.containers import Spec
+from gpuenv.engine import container as containers
+from gpuenv.engine.container import Spec
 
 from .table import Fault, load_faults
 

@@ -6,7 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from gpuenv import cli, prefix_choice, variants
+from gpuenv import cli
+from gpuenv.prefix import choice as prefix_choice
+from gpuenv.variants import model as variants
 
 from .table import Fault
 

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gpuenv import harness, paths, report
-from gpuenv.engine import Engine
-from gpuenv.report import Outcome
-from gpuenv.target import Plan, Target, save_plan
-from gpuenv.target_container import remove_leftovers
+from gpuenv.core import paths
+from gpuenv.engine.model import Engine
+from gpuenv.harness import command as harness
+from gpuenv.harness.report import model as report
+from gpuenv.harness.report.model import Outcome
+from gpuenv.harness.targets.container import remove_leftovers
+from gpuenv.harness.targets.model import Plan, Target, save_plan
 
 from . import images, prefixes
 from .table import Fault

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv import paths
-from gpuenv.schema import read_toml
+from gpuenv.core import paths
+from gpuenv.core.schema import read_toml
 
 from . import host_table
 

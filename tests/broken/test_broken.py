@@ -11,9 +11,9 @@ import json
 
 import pytest
 
-from gpuenv import filelock
-from gpuenv.engine import Engine
-from gpuenv.report import Outcome
+from gpuenv.core import locking as filelock
+from gpuenv.engine.model import Engine
+from gpuenv.harness.report.model import Outcome
 
 from . import session
 from .table import Fault, is_part, load_faults

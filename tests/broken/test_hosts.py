@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
-from gpuenv.engine import Engine
-from gpuenv.report import Outcome
+from gpuenv.engine.model import Engine
+from gpuenv.harness.report.model import Outcome
 
 from . import hosts
 from .host_table import ANSWERED, COMPUTED, VARIANTS, HostFault, load_host_faults

@@ -18,9 +18,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from gpuenv import paths
-from gpuenv.engine import Engine, find_engine
-from gpuenv.locks import Pin
+from gpuenv.core import paths
+from gpuenv.engine.model import Engine, find_engine
+from gpuenv.variants.locks import Pin
 from tiny.command import Gpuenv, OwnEngine, plain_environment
 from tiny.index import Index, served
 from tiny.variant import Tiny, fetch_tools, make_tiny
@@ -52,7 +52,7 @@ def engine(folders: dict[str, str]) -> Iterator[Engine]:
         for name, value in folders.items():
             patch.setenv(name, value)
         paths.state_dir.cache_clear()
-        from gpuenv import private_engine
+        from gpuenv.engine import private as private_engine
 
         started = find_engine("private")
         assert started is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import paths
+from gpuenv.core import paths
 
 BOOTSTRAP = paths.project_root() / "src" / "bootstrap.py"
 

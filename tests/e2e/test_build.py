@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from docker.errors import ImageNotFound
 
-from gpuenv.engine import Engine
-from gpuenv.errors import EngineError
+from gpuenv.core.errors import EngineError
+from gpuenv.engine.model import Engine
 from tiny.command import TIMEOUT_S, Gpuenv, OwnEngine
 from tiny.index import Index, served
 

@@ -12,7 +12,8 @@ import docker
 import pytest
 from docker import DockerClient
 
-from gpuenv import processes, reaper
+from gpuenv.core import processes
+from gpuenv.engine import reaper
 from tiny.command import Gpuenv, OwnEngine
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="a private engine needs root")

@@ -20,9 +20,13 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import conda_spec, paths, pythons, sources, variants
-from gpuenv.locks import Pin
-from gpuenv.variants import load_cuda_lock
+from gpuenv.conda import spec as conda_spec
+from gpuenv.core import paths
+from gpuenv.cuda import sources
+from gpuenv.host import pythons
+from gpuenv.variants import model as variants
+from gpuenv.variants.locks import Pin
+from gpuenv.variants.model import load_cuda_lock
 from simulated import conda_channel, cuda
 from simulated.conda_channel import Channel, Package, Served
 from tiny.command import Gpuenv, plain_environment
@@ -263,7 +267,8 @@ TRAIN = "python -B xor_keras.py | python -c 'import json, sys; print(json.load(s
 #: The command, which would run the project's own tests first: they have their own turn.
 WITHOUT_UNIT_TESTS = """
 import sys
-from gpuenv import cli, harness
+from gpuenv import cli
+from gpuenv.harness import command as harness
 harness.run_unit_tests = lambda: None
 sys.exit(cli.main(sys.argv[1:]))
 """

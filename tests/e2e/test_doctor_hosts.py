@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fakes.doctor import HOSTS, check_host, probe_host
-from gpuenv.doctor_facts import Gpus
+from gpuenv.doctor.facts import Gpus
 from simulated.host import machine, scenario
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from gpuenv.engine import Engine
-from gpuenv.locks import Pin
+from gpuenv.engine.model import Engine
+from gpuenv.variants.locks import Pin
 from simulated.ssh_hosts import PREFIX, SshHost, SshHosts, running_ssh_hosts
 from tiny.command import Gpuenv, plain_environment
 from tiny.index import served
@@ -32,7 +32,9 @@ _TESTS = ("target_is_there", "python_version", "installed_set", "pip_check", "fi
 #: The command, without its own unit tests, and with the reports in another folder than this project's.
 _COMMAND = """
 import pathlib, sys
-from gpuenv import cli, harness, report_files
+from gpuenv import cli
+from gpuenv.harness import command as harness
+from gpuenv.harness.report import files as report_files
 reports, clear = pathlib.Path(sys.argv[1]), report_files.clear
 report_files.clear = lambda _: clear(reports)
 harness.run_unit_tests = lambda: None

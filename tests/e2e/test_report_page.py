@@ -21,7 +21,7 @@ from typing import Callable
 import pytest
 
 from fakes import report as fake
-from gpuenv import report_html
+from gpuenv.harness.report import page as report_html
 
 Color = tuple[int, int, int]
 SWITCHES = (

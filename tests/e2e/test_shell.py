@@ -26,8 +26,9 @@ from typing import Any
 
 import pytest
 
-from gpuenv import containers, paths, processes
-from gpuenv.engine import Engine
+from gpuenv.core import paths, processes
+from gpuenv.engine import container as containers
+from gpuenv.engine.model import Engine
 
 UID = 1234
 TIMEOUT_S = 30
@@ -43,7 +44,8 @@ LABELS = {
 #: The command itself, with an image that is already there instead of one to be built.
 DRIVER = """
 import sys, types
-from gpuenv import cli, image
+from gpuenv import cli
+from gpuenv.images import image
 labels = {labels!r}
 image.ensure_image = lambda *args, **options: types.SimpleNamespace(tag={tag!r}, labels=labels)
 sys.exit(cli.main())

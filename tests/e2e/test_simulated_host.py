@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import gpu
+from gpuenv.host import gpu
 from simulated.host import scenario, tiny
 from simulated.host.machine import Machine, SimulatedHost, simulated_machine
 

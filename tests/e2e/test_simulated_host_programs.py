@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import elf, gpu, paths
+from gpuenv.core import elf, paths
+from gpuenv.host import gpu
 from simulated.host import build, scenario
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")

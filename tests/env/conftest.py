@@ -18,13 +18,15 @@ import pytest
 from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
 from xdist.scheduler import LoadScopeScheduling
 
-from gpuenv import explain, handover, variants
-from gpuenv.errors import GpuenvError
-from gpuenv.locks import linux_pins, load_lock
-from gpuenv.report import GROUPS, NOT_TESTED, find_group
-from gpuenv.target import Connection, Output, Plan, Result, Target, load_plan
-from gpuenv.target_container import connect
-from gpuenv.variants import Variant
+from gpuenv.core.errors import GpuenvError
+from gpuenv.explain import command as explain
+from gpuenv.harness.report.model import GROUPS, NOT_TESTED, find_group
+from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.container import connect
+from gpuenv.harness.targets.model import Connection, Output, Plan, Result, Target, load_plan
+from gpuenv.variants import model as variants
+from gpuenv.variants.locks import linux_pins, load_lock
+from gpuenv.variants.model import Variant
 
 PLAN = pytest.StashKey[Plan]()
 

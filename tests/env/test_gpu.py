@@ -9,13 +9,14 @@ import dataclasses
 
 import pytest
 
-from gpuenv import gpu, variants
-from gpuenv import judge_gpu as judge
-from gpuenv.errors import CheckError
-from gpuenv.report import not_tested
-from gpuenv.target import Connection, Plan, Result, Target
-from gpuenv.target_container import connect
-from gpuenv.variants import Variant
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges import gpu as judge
+from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.container import connect
+from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.host import gpu
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
 
 pytestmark = pytest.mark.flavors("gpu")
 image_only = pytest.mark.kinds("image")

@@ -6,12 +6,12 @@ import shlex
 
 import pytest
 
-from gpuenv import judge_identity as judge
-from gpuenv.errors import CheckError
-from gpuenv.locks import linux_pins, load_lock
-from gpuenv.target import Connection, Plan, Result, Target
-from gpuenv.target_container import load_engine
-from gpuenv.variants import Variant
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges import identity as judge
+from gpuenv.harness.targets.container import load_engine
+from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.variants.locks import linux_pins, load_lock
+from gpuenv.variants.model import Variant
 
 
 @pytest.mark.check("identity/labels")

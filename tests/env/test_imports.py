@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpuenv import judge_identity as judge
-from gpuenv.target import Result
+from gpuenv.harness.judges import identity as judge
+from gpuenv.harness.targets.model import Result
 
 
 @pytest.mark.check("imports/distribution")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import judge_isolation as judge
-from gpuenv import layers, paths
-from gpuenv.errors import CheckError
-from gpuenv.report import not_tested
-from gpuenv.target import Connection, Plan, Result, Target
-from gpuenv.target_container import load_engine
+from gpuenv.core import paths
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges import isolation as judge
+from gpuenv.harness.judges import layers
+from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.container import load_engine
+from gpuenv.harness.targets.model import Connection, Plan, Result, Target
 
 image_only = pytest.mark.kinds("image")
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")

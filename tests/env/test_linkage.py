@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import conda_spec
-from gpuenv import judge_linkage as judge
-from gpuenv.containers import Mount
-from gpuenv.errors import CheckError
-from gpuenv.judge_identity import REBUILD
-from gpuenv.report import not_tested
-from gpuenv.target import Connection, Plan, Result, Target
-from gpuenv.target_container import connect
-from gpuenv.variants import Variant, load_cuda_lock
+from gpuenv.conda import spec as conda_spec
+from gpuenv.core.errors import CheckError
+from gpuenv.engine.container import Mount
+from gpuenv.harness.judges import linkage as judge
+from gpuenv.harness.judges.identity import REBUILD
+from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.container import connect
+from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.variants.model import Variant, load_cuda_lock
 
 SIMULATED = "simulated CUDA"
 

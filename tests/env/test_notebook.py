@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpuenv.errors import CheckError
-from gpuenv.target import Connection
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.targets.model import Connection
 
 
 @pytest.mark.check("notebook/plot")

@@ -6,11 +6,11 @@ import shlex
 
 import pytest
 
-from gpuenv.errors import CheckError
-from gpuenv.hosts import UNREACHED
-from gpuenv.report import not_tested
-from gpuenv.target import Plan, Target, last_line
-from gpuenv.target_container import connect
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.container import connect
+from gpuenv.harness.targets.hosts import UNREACHED
+from gpuenv.harness.targets.model import Plan, Target, last_line
 
 
 @pytest.mark.check("target/starts")

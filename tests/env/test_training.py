@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gpuenv import judges
-from gpuenv.target import Connection, Result
+from gpuenv.harness.judges import training as judges
+from gpuenv.harness.targets.model import Connection, Result
 
 
 @pytest.mark.check("training/perceptron")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from gpuenv import doctor, doctor_probe_engine, doctor_probe_gpu, doctor_probe_host, doctor_routes, systems, variants
-from gpuenv.compat import Card
-from gpuenv.doctor_facts import (
+from gpuenv.doctor import command as doctor
+from gpuenv.doctor import routes as doctor_routes
+from gpuenv.doctor.facts import (
     Answer,
     Client,
     Clients,
@@ -34,9 +34,15 @@ from gpuenv.doctor_facts import (
     Toolkit,
     Wish,
 )
-from gpuenv.gpu import HostGpus
-from gpuenv.pythons import LocalPython
-from gpuenv.variants import FLAVORS
+from gpuenv.doctor.probes import engine as doctor_probe_engine
+from gpuenv.doctor.probes import gpu as doctor_probe_gpu
+from gpuenv.doctor.probes import host as doctor_probe_host
+from gpuenv.host import systems
+from gpuenv.host.gpu import HostGpus
+from gpuenv.host.pythons import LocalPython
+from gpuenv.variants import model as variants
+from gpuenv.variants.compat import Card
+from gpuenv.variants.model import FLAVORS
 from simulated.host.build import HOOK_NAME
 from simulated.host.scenario import Scenario
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from gpuenv.engine import Engine
+from gpuenv.engine.model import Engine
 
 #: What engines say of themselves in the header of every answer.
 DOCKER = {"Api-Version": "1.41"}

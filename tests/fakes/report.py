@@ -17,10 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gpuenv import paths
-from gpuenv.evidence import PACKAGES, REFERENCE, parse_evidence
-from gpuenv.report import GROUPS, Outcome, Report
-from gpuenv.target import Plan, Target
+from gpuenv.core import paths
+from gpuenv.harness.report.evidence import PACKAGES, REFERENCE, parse_evidence
+from gpuenv.harness.report.model import GROUPS, Outcome, Report
+from gpuenv.harness.targets.model import Plan, Target
 
 GOOD = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu")
 SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated")
@@ -121,7 +121,7 @@ def training_data() -> dict[str, Any]:
 
 @cache
 def _perceptrons() -> str:
-    program = paths.project_root() / "src/gpuenv/reference/perceptron.py"
+    program = paths.project_root() / "src/gpuenv/harness/reference/perceptron.py"
     return subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True).stdout
 
 
@@ -185,7 +185,7 @@ class _Lcg:
 
 def main(folder: Path) -> None:
     """Write the page of such a run into a folder, to look at."""
-    from gpuenv import report_files
+    from gpuenv.harness.report import files as report_files
 
     report_files.save(make_report(), folder)
 

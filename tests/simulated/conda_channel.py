@@ -23,9 +23,9 @@ from urllib.parse import unquote
 
 from elftools.elf.elffile import ELFFile
 
-from gpuenv import python_tree
-from gpuenv.pythons import LocalPython
-from gpuenv.relocate import files
+from gpuenv.base_image import python_tree
+from gpuenv.base_image.relocate import files
+from gpuenv.host.pythons import LocalPython
 from tiny.loopback import Handler, serving
 
 SUBDIR = "linux-64"

@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv import atomic, filelock, ui
-from gpuenv.archive_files import local_path, sha256_of
-from gpuenv.errors import UsageError
-from gpuenv.variants import Component, Source, Variant, load_cuda_lock
+from gpuenv.core import atomic, ui
+from gpuenv.core import locking as filelock
+from gpuenv.core.errors import UsageError
+from gpuenv.cuda.files import local_path, sha256_of
+from gpuenv.variants.model import Component, Source, Variant, load_cuda_lock
 
 from . import stubs, wheel
 

@@ -19,8 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv import containers, paths, reaper
-from gpuenv.engine import Engine
+from gpuenv.core import paths
+from gpuenv.engine import container as containers
+from gpuenv.engine import reaper
+from gpuenv.engine.model import Engine
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gpuenv.errors import DataError, HostError
+from gpuenv.core.errors import DataError, HostError
 
 #: "Not supported" or "not implemented" in the status codes of each library (from NVIDIA's headers).
 STATUS = {"cublas": 15, "cudnn": 9, "cufft": 14, "cupti": 27, "curand": 204, "cusolver": 9, "cusparse": 10}

@@ -15,7 +15,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gpuenv import archives, elf
+from gpuenv.core import elf
+from gpuenv.cuda import archives
 
 #: What belongs to the driver, libcuda.so.1: `cu` and a capital; all capitals (cuDNN) is a name in a message instead.
 DRIVER = re.compile(r"cu(?![A-Z]+$)[A-Z][A-Za-z0-9_]+")

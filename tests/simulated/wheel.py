@@ -10,8 +10,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv import certificates, filelock, paths, pipconfig, ui
-from gpuenv.errors import DataError, HostError, SourceError
+from gpuenv.core import locking as filelock
+from gpuenv.core import paths, ui
+from gpuenv.core.errors import DataError, HostError, SourceError
+from gpuenv.net import certificates
+from gpuenv.net import pip_settings as pipconfig
 
 _PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 _CUDNN = re.compile(r"^# cudnn: (?P<version>[\d.]+)$", re.MULTILINE)

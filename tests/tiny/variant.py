@@ -14,8 +14,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv import locks, pythons, variants
-from gpuenv.locks import Pin
+from gpuenv.host import pythons
+from gpuenv.variants import locks
+from gpuenv.variants import model as variants
+from gpuenv.variants.locks import Pin
 
 VERSION = "0.0.1"
 TOOLS = ("pip", "setuptools", "wheel")

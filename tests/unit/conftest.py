@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import paths
+from gpuenv.core import paths
 
 _numbers = itertools.count()
 

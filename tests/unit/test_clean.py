@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv import clean, filelock, paths, processes, ui
-from gpuenv.errors import HostError, UsageError
+from gpuenv import clean
+from gpuenv.core import locking as filelock
+from gpuenv.core import paths, processes, ui
+from gpuenv.core.errors import HostError, UsageError
 
 
 def test_only_our_names_of_an_image_are_removed() -> None:
@@ -76,7 +78,7 @@ def test_nothing_is_removed_while_another_is_at_work(tmp_path: Path, name: str) 
 def test_every_place_that_the_code_uses_is_known() -> None:
     """Whatever a module keeps in the state or the cache folder has to be in the lists of `clean`."""
     found: dict[str, set[str]] = {"state_dir": set(), "cache_dir": set()}
-    for path in Path(clean.__file__).parent.glob("*.py"):
+    for path in Path(clean.__file__).parent.rglob("*.py"):
         for name, place in re.findall(r'paths\.(state_dir|cache_dir)\(\) / "([^"]+)"', path.read_text()):
             found[name].add(place)
     assert found["state_dir"]

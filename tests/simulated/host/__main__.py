@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gpuenv.errors import GpuenvError
+from gpuenv.core.errors import GpuenvError
 
 from .machine import make_current, prepare
 from .scenario import find_scenario

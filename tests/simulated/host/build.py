@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gpuenv import paths
-from gpuenv.errors import HostError
+from gpuenv.core import paths
+from gpuenv.core.errors import HostError
 
 from .scenario import Scenario, render_proc, render_text
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpuenv import engine_install, private_network
-from gpuenv.endpoints import Endpoint, UnreachableError, ping
-from gpuenv.errors import EngineError
+from gpuenv.core.errors import EngineError
+from gpuenv.engine import private_network
+from gpuenv.engine.endpoints import Endpoint, UnreachableError, ping
+from gpuenv.host import packages as engine_install
 
 from .build import HOOK_NAME
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.errors import UsageError
-from gpuenv.schema import Table, load_table
+from gpuenv.core.errors import UsageError
+from gpuenv.core.schema import Table, load_table
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
 #: ``none`` also where versions differ or devices are hidden: those are facts, not faults of the simulation's parts.

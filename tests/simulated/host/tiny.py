@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv import paths
+from gpuenv.core import paths
 
 from . import build
 

@@ -1,0 +1,102 @@
+"""The image that everything is built on: pulled by digest, or made on the spot.
+
+``auto`` takes, in this order: the pinned image if the engine has it, a local base that was made
+before, the pinned image from the registry, a local base made now. So a machine keeps what it has, and
+only ``BASE=registry`` or ``BASE=local`` makes it change over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from gpuenv.base_image import local as local_base
+from gpuenv.base_image import registry
+from gpuenv.base_image.registry import RegistryUnreachableError
+from gpuenv.core import ui
+from gpuenv.core.errors import SourceError
+from gpuenv.engine.api import Api
+from gpuenv.engine.model import Engine
+from gpuenv.variants.model import BaseImage, Variant
+
+
+@dataclass(frozen=True)
+class Base:
+    """References for FROM. ``identity`` changes whenever what they stand for changes.
+
+    ``builder`` exists in the engine only if it was asked for; its name is always known.
+    """
+
+    image: str
+    builder: str
+    kind: str
+    identity: str
+
+
+def ensure_base(engine: Engine, variant: Variant, choice: str | None, need_builder: bool) -> Base:
+    """Have a base in the engine. ``choice``: ``registry``, ``local``, or auto.
+
+    Raises SourceError if the registry refuses, or cannot be reached and was asked for; HostError
+    if no local base can be made.
+    """
+    if choice == "local":
+        return _local(engine, variant, need_builder=need_builder)
+    if choice == "registry":
+        return _registry_or_error(engine, variant, need_builder=need_builder)
+    wanted = [variant.base, variant.builder] if need_builder else [variant.base]
+    if all(registry.has_pinned(engine, image) for image in wanted):
+        return _registry_base(variant, need_builder=need_builder)
+    made = local_base.find_made(engine, variant, need_builder=need_builder)
+    if made:
+        return _from_local(made)
+    try:
+        _pull_missing(engine, wanted)
+    except RegistryUnreachableError as error:
+        why = f"the registry cannot be reached ({error})"
+        return _local(engine, variant, need_builder=need_builder, why=why)
+    return _registry_base(variant, need_builder=need_builder)
+
+
+def _registry_or_error(engine: Engine, variant: Variant, *, need_builder: bool) -> Base:
+    try:
+        _pull_missing(engine, [variant.base, variant.builder] if need_builder else [variant.base])
+    except RegistryUnreachableError as error:
+        raise SourceError(
+            f"{variant.base.pinned} could not be pulled",
+            str(error),
+            "set BASE=local to make a base on this machine, or check network and proxy of the engine",
+        ) from error
+    return _registry_base(variant, need_builder=need_builder)
+
+
+def _pull_missing(engine: Engine, wanted: list[BaseImage]) -> None:
+    """Raises RegistryUnreachableError quickly where the engine would try for a long time."""
+    for image in wanted:
+        if registry.has_pinned(engine, image):
+            continue
+        # Only an engine on this machine that has no way of its own fares as this process does.
+        if urlsplit(engine.url).scheme == "unix" and not registry.has_detour(Api(engine).call("GET", "/info")):
+            reason = registry.probe(registry.split_name(image.reference)[0])
+            if reason:
+                raise RegistryUnreachableError(reason)
+        registry.pull(engine, image)
+
+
+def _registry_base(variant: Variant, *, need_builder: bool) -> Base:
+    identity = f"{variant.base.digest}+{variant.builder.digest}" if need_builder else variant.base.digest
+    return Base(variant.base.pinned, variant.builder.pinned, "registry", identity)
+
+
+def _local(engine: Engine, variant: Variant, *, need_builder: bool, why: str | None = None) -> Base:
+    made = local_base.find_made(engine, variant, need_builder=need_builder)
+    if made is None:
+        plan = local_base.plan(variant)
+        reason = why or "BASE=local"
+        remedy = "; for the published one make the registry reachable and set BASE=registry" if why else ""
+        ui.say(f"{reason}: making a base from {plan.summary}{remedy}")
+        made = local_base.make(engine, plan, need_builder=need_builder)
+    return _from_local(made)
+
+
+def _from_local(made: local_base.Made) -> Base:
+    return Base(made.image, made.builder, "local", made.key)

@@ -1,0 +1,199 @@
+"""Making a base image on this machine: a minimal system of the host's own release, and a CPython of the host.
+
+The Python was compiled against the host's libraries; so the system has to be the same release, and
+brings exactly the packages that own the libraries it links.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.base_image import apt_sources, python_tree, registry, root_system
+from gpuenv.core import locking as filelock
+from gpuenv.core import paths, scratch, ui
+from gpuenv.core.errors import EngineError, HostError
+from gpuenv.engine.model import Engine
+from gpuenv.host import packages as engine_install
+from gpuenv.host import pythons
+from gpuenv.host.pythons import LocalPython
+from gpuenv.variants.model import Variant
+
+BASE_REPOSITORY = "gpuenv-base"
+BUILDER_REPOSITORY = "gpuenv-builder"
+#: What the published slim images have besides the Python's libraries.
+BASE_PACKAGES = ("ca-certificates", "netbase", "tzdata")
+#: What the published full images have that building a source distribution needs, and libgomp.
+BUILDER_PACKAGES = ("binutils", "g++", "gcc", "libc6-dev", "libgomp1", "make")
+#: A change in any of these files makes another base.
+_RECIPE = ("local.py", "root_system.py", "python_tree.py", "relocate.py", "apt_sources.py")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a local base will be made of; ``key`` (SHA-256) names the content."""
+
+    python: LocalPython
+    minor: str
+    wanted: str
+    system: str
+    codename: str
+    key: str
+
+    @property
+    def summary(self) -> str:
+        """For people: the system, the Python, and how it differs from the pinned one."""
+        differs = "" if self.python.version == self.wanted else f" (pinned: {self.wanted})"
+        return f"{self.system} and the CPython {self.python.version}{differs} in {self.python.prefix}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The references of a local base, by content."""
+
+    image: str
+    builder: str
+    key: str
+
+
+def plan(variant: Variant) -> Plan:
+    """Look at what this machine has. Raises HostError if no base can be made of it."""
+    release = engine_install.parse_os_release(_os_release())
+    codename = apt_sources.suite_of(release)
+    if codename is None or not engine_install.is_debian(_os_release()):
+        raise _impossible("this system is neither Debian nor Ubuntu")
+    python = _movable_python(variant)
+    if python is None:
+        raise _impossible(
+            f"there is no CPython {variant.python_minor} on PATH, in pyenv, uv or conda "
+            "(the distribution's own in /usr does not count: it cannot be moved)",
+            f"install one, for example with `pyenv install {variant.python}`; or make the registry reachable",
+        )
+    system = release.get("PRETTY_NAME", codename)
+    key = content_key(codename, python.version, platform.machine(), _recipe())
+    return Plan(python, variant.python_minor, variant.python, system, codename, key)
+
+
+def content_key(codename: str, python_version: str, machine: str, recipe: bytes) -> str:
+    """SHA-256 over everything that decides what a local base contains."""
+    parts = (codename.encode(), python_version.encode(), machine.encode(), recipe)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _recipe() -> bytes:
+    folder = Path(__file__).parent
+    return b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in _RECIPE)
+
+
+def _movable_python(variant: Variant) -> LocalPython | None:
+    found = [python for python in pythons.find_pythons(variant.python_minor) if python.prefix != Path("/usr")]
+    exact = [python for python in found if python.version == variant.python]
+    return next(iter(exact or found), None)
+
+
+def _os_release() -> str:
+    try:
+        return Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _impossible(why: str, next_step: str = "make the registry reachable and set BASE=registry") -> HostError:
+    return HostError("no base image can be made on this machine", why, next_step)
+
+
+def references(key: str) -> Made:
+    """The names that a local base with this key has."""
+    short = key[:12]
+    return Made(f"{BASE_REPOSITORY}:{short}", f"{BUILDER_REPOSITORY}:{short}", key)
+
+
+def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> Made | None:
+    """The local base that was made before from what this machine has now, if the engine still has it."""
+    try:
+        made = references(plan(variant).key)
+    except HostError:
+        return None
+    wanted = [made.image, made.builder] if need_builder else [made.image]
+    return made if all(_has(engine, reference, made.key) for reference in wanted) else None
+
+
+def _has(engine: Engine, reference: str, key: str) -> bool:
+    """Whether the engine has this image with this whole key; the tag carries only its beginning."""
+    image = registry.inspect(engine, reference)
+    return image is not None and (image["Config"].get("Labels") or {}).get("gpuenv.key") == key
+
+
+def make(engine: Engine, plan: Plan, *, need_builder: bool) -> Made:
+    """Make what the engine lacks of it; two at once make it once. Raises HostError or EngineError."""
+    made = references(plan.key)
+    with filelock.held(paths.state_dir() / "base.lock", "waiting for another gpuenv that makes a base image"):
+        scratch.sweep()
+        lacks_base = not _has(engine, made.image, plan.key)
+        lacks_builder = need_builder and not _has(engine, made.builder, plan.key)
+        if lacks_base or lacks_builder:
+            _make(engine, plan, made, lacks_base=lacks_base, lacks_builder=lacks_builder)
+    return made
+
+
+def _make(engine: Engine, plan: Plan, made: Made, *, lacks_base: bool, lacks_builder: bool) -> None:
+    root_system.check_program()
+    with scratch.folder("base") as folder:
+        ui.say(f"copying the CPython in {plan.python.prefix}")
+        python_tar, packages = _pack_python(plan, folder)
+        system = root_system.System(plan.codename, plan.minor, python_tar, folder)
+        for is_lacking, reference, more in (
+            (lacks_base, made.image, BASE_PACKAGES),
+            (lacks_builder, made.builder, (*BASE_PACKAGES, *BUILDER_PACKAGES)),
+        ):
+            if is_lacking:
+                ui.say(f"making {reference} with mmdebstrap (about a minute)")
+                archive = root_system.make(system, (*packages, *more))
+                _import(engine, archive, reference, plan)
+                archive.unlink()
+
+
+def _pack_python(plan: Plan, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The Python as a tar archive to be laid over a system, and the packages that it needs."""
+    tree = folder / "python"
+    python_tree.copy(plan.python, plan.minor, tree)
+    libraries = python_tree.find_libraries(tree / "usr/local", plan.python.prefix)
+    for library in libraries.files:
+        shutil.copy2(library, tree / "usr/local/lib" / library.name)
+    archive = folder / "python.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tree / "usr", "usr", filter=_owned_by_root)
+    shutil.rmtree(tree)
+    return archive, libraries.packages
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    # Whatever the umask was when it was installed: everybody reads it, only root writes it.
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member
+
+
+def image_changes(plan: Plan) -> list[str]:
+    """The image's settings, as Dockerfile lines; the same as those of the published Python images."""
+    labels = {
+        "gpuenv.project": "gpuenv",
+        "gpuenv.base": "local",
+        "gpuenv.key": plan.key,
+        "gpuenv.python": plan.python.version,
+    }
+    path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return [f"ENV PATH={path}", "ENV LANG=C.UTF-8", 'CMD ["python3"]', *(f"LABEL {k}={v}" for k, v in labels.items())]
+
+
+def _import(engine: Engine, archive: Path, reference: str, plan: Plan) -> None:
+    """Only now does the tag come to be: whatever was interrupted before has left none."""
+    # The whole reference as the repository: every engine takes that, while Podman 4.3 leaves out a tag of its own.
+    result = engine.client().api.import_image_from_file(str(archive), repository=reference, changes=image_changes(plan))
+    if "error" in result or not _has(engine, reference, plan.key):
+        raise EngineError(f"{reference} could not be imported", result.strip(), "look at the engine's log")

@@ -1,0 +1,107 @@
+"""Copying an installed CPython to the place it has in the published Python images, clean of all else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.base_image.relocate import files, relocate
+from gpuenv.core.elf import is_elf
+from gpuenv.core.errors import HostError
+from gpuenv.host.pythons import LocalPython
+
+#: Where it will live in the image, as in the published Python images.
+NEW_PREFIX = "/usr/local"
+#: As the published slim images: no tests, no static library; and no Tk, which would bring X11.
+_LEFT_OUT = ("test", "tests", "idle_test", "idlelib", "turtledemo", "__pycache__", "*.a", "*.pyc", "_tkinter.*")
+_LDD_LINE = re.compile(r"^\s+\S+ => (not found|/\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Libraries:
+    """The shared libraries of an interpreter: of the distribution (by package name), and loose files."""
+
+    packages: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def copy(python: LocalPython, minor: str, target: Path) -> None:
+    """Put a clean copy under ``target``/usr/local. Raises HostError if traces of the old place remain."""
+    old, new = python.prefix, target / NEW_PREFIX.lstrip("/")
+    (new / "bin").mkdir(parents=True)
+    library = new / "lib" / f"python{minor}"
+    shutil.copytree(old / "lib" / library.name, library, symlinks=True, ignore=_ignored(old / "lib" / library.name))
+    (library / "site-packages").mkdir()
+    for pattern in (f"bin/python{minor}", f"bin/python{minor}m", f"lib/libpython{minor}*.so*", "lib/libpython3.so"):
+        for path in sorted(old.glob(pattern)):
+            shutil.copy2(path, new / path.relative_to(old), follow_symlinks=False)
+    for folder in sorted((old / "include").glob(f"python{minor}*")):
+        shutil.copytree(folder, new / "include" / folder.name)
+    for name in ("python3", "python"):
+        (new / "bin" / name).symlink_to(f"python{minor}")
+    relocate(new, str(old), NEW_PREFIX)
+
+
+def _ignored(library: Path) -> Callable[[str, list[str]], set[str]]:
+    """What ``copytree`` leaves out: :data:`_LEFT_OUT` everywhere, and what was installed besides."""
+    everywhere = shutil.ignore_patterns(*_LEFT_OUT)
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        top = {"site-packages"} if Path(folder) == library else set()
+        return everywhere(folder, names) | top
+
+    return ignore
+
+
+def find_libraries(tree: Path, old_prefix: Path) -> Libraries:
+    """What the binaries below ``tree`` link, resolved on this machine. Raises HostError for one that is not there."""
+    binaries = [path for path in files(tree) if is_elf(path)]
+    # Their own search path is gone by now, but not what else was installed beside them.
+    search = f"{tree / 'lib'}:{old_prefix / 'lib'}"
+    environment = {**os.environ, "LD_LIBRARY_PATH": search}
+    done = subprocess.run(["ldd", *map(str, binaries)], env=environment, capture_output=True, text=True, check=False)
+    linked = parse_ldd(done.stdout)
+    if "not found" in linked:
+        raise HostError(
+            f"the Python in {old_prefix} lacks a shared library",
+            "ldd reports one that is not found",
+            f"reinstall it, or set BASE=registry (`ldd {old_prefix}/lib/python*/lib-dynload/*.so` shows which)",
+        )
+    outside = sorted(path for path in map(Path, linked) if not path.is_relative_to(tree))
+    owners = {path: find_package(path) for path in outside}
+    packages = sorted({owner for owner in owners.values() if owner})
+    return Libraries(tuple(packages), tuple(path for path, owner in owners.items() if owner is None))
+
+
+def parse_ldd(output: str) -> set[str]:
+    """The paths in ldd's output, and ``not found`` if it says so of any."""
+    return set(_LDD_LINE.findall(output))
+
+
+def find_package(library: Path) -> str | None:
+    """The Debian package that owns a file; None for a loose one."""
+    for name in package_names(library):
+        done = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True, check=False)
+        owner = parse_owner(done.stdout)
+        if owner:
+            return owner
+    return None
+
+
+def package_names(library: Path) -> list[str]:
+    """The paths under which dpkg may know a file: /lib and /usr/lib are one, but it keeps the name it was given."""
+    names = [str(library), str(library.resolve())]
+    twins = [name[len("/usr") :] if name.startswith("/usr/") else f"/usr{name}" for name in names]
+    return list(dict.fromkeys([*names, *twins]))
+
+
+def parse_owner(output: str) -> str | None:
+    """The package in ``package:arch: /path``; None for a diversion or nothing."""
+    lines = [line for line in output.splitlines() if not line.startswith("diversion")]
+    first = next(iter(lines), "").partition(": ")[0].split(",")[0]
+    return first.partition(":")[0] or None

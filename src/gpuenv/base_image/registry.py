@@ -1,0 +1,139 @@
+"""Pulling a pinned image, and telling "the registry cannot be reached" from "it says no"."""
+
+from __future__ import annotations
+
+import http
+import re
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from gpuenv.core import ui
+from gpuenv.core.errors import EngineError, SourceError
+from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.model import Engine
+from gpuenv.variants.model import BaseImage
+
+#: For the whole question, name resolution included, which has no time limit of its own.
+PROBE_TIMEOUT_S = 4.0
+#: Where images without a host in their name come from; the engine's own rule.
+DEFAULT_REGISTRY = "https://registry-1.docker.io"
+
+#: What engines say when it is the way to the registry that fails, not the registry that refuses.
+_UNREACHABLE = re.compile(
+    r"no such host|dial tcp|i/o timeout|timeout exceeded|connection (refused|reset)|network is unreachable"
+    r"|no route to host|server misbehaving|temporary failure|proxyconnect|x509|tls:|\bEOF\b|deadline exceeded"
+    r"|\b50[0234] ",
+    re.IGNORECASE,
+)
+
+
+class RegistryUnreachableError(Exception):
+    """The registry cannot be reached; the text says why. Caught by :mod:`gpuenv.base`."""
+
+
+def split_name(reference: str) -> tuple[str, str]:
+    """``name:tag`` into the registry's URL and the name without tag, by the engine's rule.
+
+    The first part of a name is a host if it contains a dot or a colon, or is ``localhost``.
+    """
+    name = reference.rpartition(":")[0]
+    host = name.split("/")[0]
+    has_host = "/" in name and ("." in host or ":" in host or host == "localhost")
+    return (f"https://{host}" if has_host else DEFAULT_REGISTRY), name
+
+
+def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
+    """What the engine says of an image that it has; None if it has not. Part of every warm start: no SDK."""
+    try:
+        image = Api(engine).call("GET", f"/images/{reference}/json")
+    except RefusedError as error:
+        if error.status == http.HTTPStatus.NOT_FOUND:
+            return None
+        raise EngineError(
+            f"the engine does not tell about {reference}", error.message, "look at the engine's log"
+        ) from error
+    return image if isinstance(image, dict) else None
+
+
+def has_pinned(engine: Engine, base: BaseImage) -> bool:
+    """Whether the engine has the image already, by digest."""
+    return inspect(engine, f"{split_name(base.reference)[1]}@{base.digest}") is not None
+
+
+def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
+    """Whether a registry answers at ``url``: None if it does (whatever it answers), else the reason it does not."""
+    outcome = [f"{urlsplit(url).netloc} did not answer within {timeout_s:g} s"]
+
+    def ask() -> None:
+        outcome[0] = _ask(url, timeout_s)
+
+    # In a thread, because resolving a name can take the system much longer than any time limit here.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return outcome[0] or None
+
+
+def _ask(url: str, timeout_s: float) -> str:
+    try:
+        with urllib.request.urlopen(f"{url}/v2/", timeout=timeout_s):  # noqa: S310 (always http or https)
+            return ""
+    except urllib.error.HTTPError as error:
+        error.close()  # 401 is the usual answer to an unknown caller: the registry is there.
+        return ""
+    except urllib.error.URLError as error:
+        # A certificate that this Python does not know is an answer: the engine has its own authorities.
+        return "" if isinstance(error.reason, ssl.SSLError) else f"{urlsplit(url).netloc}: {error.reason}"
+    except (OSError, ValueError) as error:
+        return f"{urlsplit(url).netloc}: {error}"
+
+
+def has_detour(info: Mapping[str, Any]) -> bool:
+    """Whether the engine reaches registries on a way of its own (mirror, proxy), from its ``/info``."""
+    mirrors = (info.get("RegistryConfig") or {}).get("Mirrors")
+    return bool(mirrors or info.get("HttpProxy") or info.get("HttpsProxy"))
+
+
+def pull(engine: Engine, base: BaseImage) -> None:
+    """Pull by digest, progress shown. Raises RegistryUnreachableError, or SourceError if it is refused."""
+    from docker.errors import APIError
+
+    name = split_name(base.reference)[1]
+    try:
+        events = engine.client().api.pull(name, tag=base.digest, stream=True, decode=True)
+        _follow(events, f"pulling {base.reference}")
+    except APIError as error:
+        raise pull_error(base, str(error.explanation or error)) from error
+
+
+def pull_error(base: BaseImage, message: str) -> Exception:
+    """What a failed pull means: unreachable (a local base will do), or an answer that says no."""
+    if _UNREACHABLE.search(message) and "manifest unknown" not in message:
+        return RegistryUnreachableError(message)
+    return SourceError(
+        f"{base.pinned} could not be pulled",
+        message,
+        "sign in with `docker login` if the registry asks for it, or set BASE=local to make a base on this machine",
+    )
+
+
+def _follow(events: Iterable[Mapping[str, Any]], label: str) -> None:
+    """Show the layers' progress. Raises APIError for an error that comes in the middle of the stream."""
+    from docker.errors import APIError
+
+    layers: dict[str, tuple[int, int]] = {}
+    with ui.download_progress(label, None) as progress:
+        task = progress.task_ids[0]
+        for event in events:
+            if "error" in event:
+                raise APIError(str(event["error"]), explanation=str(event["error"]))
+            detail = event.get("progressDetail") or {}
+            if event.get("status") == "Downloading" and detail.get("total"):
+                layers[event["id"]] = (detail["current"], detail["total"])
+                done, total = (sum(values) for values in zip(*layers.values()))
+                progress.update(task, completed=done, total=total)

@@ -1,0 +1,170 @@
+"""A minimal Debian or Ubuntu system as a tar archive, by mmdebstrap from the host's own sources.
+
+The host's proxies, credentials and certificates reach the mirrors and stay on the host: in the
+archive there is no source list, no apt setting and no package list.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.base_image import apt_sources
+from gpuenv.core import paths, ui
+from gpuenv.core.errors import HostError
+from gpuenv.host import packages as engine_install
+
+ETC_APT = Path("/etc/apt")
+#: As Debian's own slim images: documentation goes, licenses stay.
+DPKG_OPTIONS = (
+    "force-unsafe-io",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-exclude=/usr/share/lintian/*",
+    "path-include=/usr/share/doc/*/copyright",
+)
+#: What mmdebstrap writes of the host's settings, what apt and dpkg leave behind.
+_TRACES = (
+    "etc/apt/sources.list",
+    "etc/apt/sources.list.d/*",
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/apt/auth.conf.d/*",
+    "var/lib/apt/lists/*",
+    "var/cache/apt/*",
+    "var/cache/debconf/*-old",
+    "var/lib/dpkg/*-old",
+    "var/log/*.log",
+    "var/log/apt",
+    "etc/resolv.conf",
+    "etc/hostname",
+)
+#: Without it apt makes /usr whole with a program that drags in all of Perl (45 MB).
+_MERGED_USR_HOOK = Path("/usr/share/mmdebstrap/hooks/maybe-merged-usr")
+_STOP_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class System:
+    """A release, the Python to lay over it (a tar archive from /), and a scratch folder."""
+
+    codename: str
+    python_minor: str
+    python_tar: Path
+    folder: Path
+
+
+def check_program() -> None:
+    """Have mmdebstrap, installing it if that is allowed. Raises HostError or EngineError."""
+    if shutil.which("mmdebstrap"):
+        return
+    reason = None
+    if os.getuid() != 0:
+        reason = "it is not installed, and only root can install it"
+    elif not engine_install.is_allowed():
+        reason = "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
+    elif not ui.confirm("Making a base image needs mmdebstrap. Install it with apt-get?"):
+        reason = "it is not installed, and installing it was declined"
+    if reason:
+        raise HostError(
+            "a base image cannot be made without mmdebstrap", reason, "run `sudo apt-get install mmdebstrap`"
+        )
+    engine_install.install_packages(["mmdebstrap"], paths.state_dir() / "engine" / "apt.log")
+
+
+def make(system: System, packages: Sequence[str]) -> Path:
+    """Make the system with ``packages`` and the Python; returns the tar archive. Raises HostError."""
+    sources = apt_sources.pick_sources(ETC_APT, system.codename)
+    if not sources:
+        raise HostError(
+            "no base image can be made on this machine",
+            f"{ETC_APT} has no source for the release {system.codename}",
+            "add the distribution's own sources, or set BASE=registry",
+        )
+    mirrors = []
+    for number, text in enumerate(sources):
+        mirror = system.folder / f"sources-{number}"
+        mirror.write_text(text, encoding="utf-8")
+        mirrors.append(mirror)
+    options = system.folder / "apt.conf"
+    options.touch(mode=0o600)  # A proxy's address may carry a password.
+    options.write_text(apt_options(_apt_config(), ETC_APT), encoding="utf-8")
+    archive = system.folder / "system.tar"
+    log = paths.state_dir() / "mmdebstrap.log"
+    _run(mmdebstrap_argv(system, packages, mirrors, options, archive), system.folder, log)
+    return archive
+
+
+def apt_options(apt_config_dump: str, etc_apt: Path) -> str:
+    """The settings of apt while the system is made: the host's way to mirrors and its credentials for them."""
+    credentials = f'Dir::Etc::netrc "{etc_apt}/auth.conf";\nDir::Etc::netrcparts "{etc_apt}/auth.conf.d";\n'
+    lean = 'Acquire::Languages "none";\nAPT::Install-Recommends "false";\n'
+    return apt_sources.transport_options(apt_config_dump) + credentials + lean
+
+
+def mmdebstrap_argv(
+    system: System, packages: Sequence[str], mirrors: Sequence[Path], options: Path, archive: Path
+) -> list[str]:
+    """The command line that makes the system. As root it works directly, else in a user namespace."""
+    interpreter, library = (f"/usr/local/{folder}/python{system.python_minor}" for folder in ("bin", "lib"))
+    hooks = (
+        f"tar-in {shlex.quote(str(system.python_tar))} /",
+        'chroot "$1" ldconfig',
+        # The published images leave this to each container, which as another user cannot keep it.
+        f'chroot "$1" {interpreter} -m compileall -q {library}',
+        "rm -rf " + " ".join(f'"$1"/{trace}' for trace in _TRACES),
+    )
+    return [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--mode=auto",
+        *([f"--hook-dir={_MERGED_USR_HOOK}"] if _MERGED_USR_HOOK.is_dir() else []),
+        f"--aptopt={options}",
+        *(f"--dpkgopt={option}" for option in DPKG_OPTIONS),
+        f"--include={','.join(sorted(set(packages)))}",
+        *(f"--customize-hook={hook}" for hook in hooks),
+        system.codename,
+        str(archive),
+        *map(str, mirrors),
+    ]
+
+
+def _apt_config() -> str:
+    done = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def _run(argv: list[str], folder: Path, log: Path) -> None:
+    """Run mmdebstrap to its end. Raises HostError with the end of its output; on Ctrl-C lets it tidy up first."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv,
+            env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
+    if code != 0:
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        tail = "\n".join(f"    {line}" for line in lines[-8:])
+        raise HostError("mmdebstrap failed", f"the end of its output:\n{tail}", f"see {log}, or set BASE=registry")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,131 @@
+"""Where conda packages come from: the variant's channels, a mirror (`CHANNELS=`), or a folder (`SOURCES_DIR=`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.conda import spec as conda_spec
+from gpuenv.conda.spec import SUBDIRS
+from gpuenv.core.errors import HostError, UsageError
+from gpuenv.net import build_settings as network
+from gpuenv.net import pip_settings as pipconfig
+from gpuenv.variants.model import Variant
+
+_PACKAGES = (".conda", ".tar.bz2")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What conda is asked for. ``specifications`` name their channel only where that is one of ``channels``."""
+
+    channels: tuple[str, ...]
+    specifications: tuple[str, ...]
+
+
+def request(variant: Variant, flavor: str, args: argparse.Namespace | None, scratch: Path) -> Request:
+    """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed.
+
+    Raises UsageError for channels that are none.
+    """
+    wanted = conda_spec.specifications(variant, flavor)
+    local = local_channel(getattr(args, "sources_dir", None), scratch)
+    named = parse_channels(getattr(args, "channels", None))
+    if local is not None or named:
+        # A mirror has another name: who names one says with it that everything is there.
+        return Request((local,) if local else named, tuple(map(conda_spec.without_channel, wanted)))
+    return Request(conda_spec.channels(variant, flavor), wanted)
+
+
+def parse_channels(text: str | None) -> tuple[str, ...]:
+    """The channels of ``CHANNELS=``: names, addresses or folders, the one that wins first. Raises UsageError."""
+    text = (text or "").strip()
+    # One folder may have a blank, or a comma, in its name.
+    channels = (text,) if text and Path(text).expanduser().is_dir() and "/" in text else _split(text)
+    for channel in channels:
+        folder = Path(channel).expanduser()
+        if channel.startswith(("/", "~", ".")) and not folder.is_dir():
+            raise UsageError(
+                f"CHANNELS={channel} is not a folder", "it is missing or a file", "name a folder, a channel or a mirror"
+            )
+    return tuple(_as_url(channel) for channel in channels)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def without_login(channel: str) -> str:
+    """A channel as people and logs may see it."""
+    return network.without_login(re.sub(r"/t/[^/]+/", "/t/<token>/", channel))
+
+
+def _as_url(channel: str) -> str:
+    return Path(channel).expanduser().resolve().as_uri() if channel.startswith(("/", "~", ".")) else channel
+
+
+def local_channel(sources_dir: str | None, scratch: Path) -> str | None:
+    """The address of the channel in a folder: one that is laid out as such, or packages that lie there loose.
+
+    None where the folder has no conda packages at all: then it is meant for CUDA's archives.
+    """
+    folder = Path(sources_dir) if sources_dir else None
+    if folder is None or not folder.is_dir():
+        return None
+    if any((folder / subdir / "repodata.json").is_file() for subdir in SUBDIRS):
+        return folder.resolve().as_uri()
+    packages = [path for path in sorted(folder.iterdir()) if path.name.endswith(_PACKAGES)]
+    if not packages:
+        return None
+    made = scratch / "channel"
+    for path in packages:
+        _copy(path, made / SUBDIRS[0] / path.name)
+    index(made)
+    return made.as_uri()
+
+
+def _copy(path: Path, target: Path) -> None:
+    """A copy that costs nothing where both are on one file system; the user's folder stays as it is."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copy(path, target)
+
+
+def index(channel: Path) -> None:
+    """Write the repodata.json of a channel's folder, from what its packages say of themselves."""
+    try:
+        import asyncio
+
+        from rattler.index import index_fs
+    except ImportError as error:
+        raise HostError(
+            f"{channel} cannot be indexed",
+            "the package py-rattler is not installed (it needs Python 3.10 or newer for the command itself)",
+            "give the folder of a channel with its repodata.json, made by `conda index`",
+        ) from error
+    (channel / "noarch").mkdir(parents=True, exist_ok=True)
+    asyncio.run(index_fs(channel))
+
+
+def network_variables(environ: dict[str, str], bundle: Path | None) -> dict[str, str]:
+    """What conda, mamba, micromamba and rattler read: the CA bundle and the proxy that this machine uses.
+
+    Whatever a condarc says, certificates are verified: these variables win over it.
+    """
+    settings = pipconfig.load_pip_settings()
+    found = {"CONDA_SSL_VERIFY": str(bundle or "true"), "MAMBA_SSL_VERIFY": str(bundle or "<system>")}
+    if bundle is not None:
+        found.update(SSL_CERT_FILE=str(bundle), REQUESTS_CA_BUNDLE=str(bundle), CURL_CA_BUNDLE=str(bundle))
+    if settings.proxy:
+        proxy = settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}"
+        # A variable that is set is more particular to conda than what pip was told.
+        for name in ("http_proxy", "https_proxy"):
+            if not environ.get(name) and not environ.get(name.upper()):
+                found[name] = proxy
+    return found

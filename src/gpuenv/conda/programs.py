@@ -1,0 +1,148 @@
+"""Which program solves and installs conda packages, and with what arguments; conda itself need not be there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.conda import spec as conda_spec
+from gpuenv.conda.channels import Request
+from gpuenv.core import ui
+from gpuenv.core.errors import HostError
+
+#: In the order in which they are taken; rattler is the library that the command brings along.
+NAMES = ("micromamba", "mamba", "conda", "rattler")
+#: conda 4.8 is the first with virtual packages (`__cuda`, `__glibc`); mamba and micromamba had them from the start.
+LOWEST = {"conda": (4, 8)}
+_VERSION = re.compile(r"(\d+)\.(\d+)[\d.]*")
+_OFF = r"^\s*ssl_verify\s*:\s*[\"']?(?:<false>|(?:false|no|off)\b)"
+_NO_VERIFY = re.compile(_OFF, re.MULTILINE | re.IGNORECASE)
+_NO_VERIFY_FINAL = re.compile(_OFF + r"[^\n]*#!final", re.MULTILINE | re.IGNORECASE)
+#: Those that are written in conda, and read its settings as it does.
+_READS_FINAL = ("conda", "mamba")
+_MAMBA_WITHOUT_CONDA = (2, 0)
+
+
+@dataclass(frozen=True)
+class Program:
+    """``path`` is "" for rattler; ``version`` are the first two parts of what it says."""
+
+    name: str
+    path: str = ""
+    version: tuple[int, int] = (0, 0)
+
+    def argv(self, folder: Path, request: Request) -> list[str]:
+        """The command that makes the environment in ``folder``, which is not there yet."""
+        where = [part for channel in request.channels for part in ("--channel", channel)]
+        # Asked of the channels named here and of no other, whatever a condarc adds to them.
+        argv = [self.path, "create", "--yes", "--quiet", "--prefix", str(folder), "--override-channels", *where]
+        # What a condarc adds to every new environment (`create_default_packages`) is not in the lock. micromamba, and
+        # mamba since 2.0, which is the same program, neither have that nor the option.
+        if self.name == "conda" or (self.name == "mamba" and self.version < _MAMBA_WITHOUT_CONDA):
+            argv.append("--no-default-packages")
+        return argv + [conda_spec.without_channel(each) for each in request.specifications]
+
+
+def find(wanted: str | None, environ: Mapping[str, str] = os.environ) -> Program:
+    """The program that was asked for, else the first that is here and new enough.
+
+    Raises HostError when there is none; it says why of each.
+    """
+    reasons = []
+    for name in [wanted] if wanted else NAMES:
+        program, reason = _look(name, environ)
+        if program is not None:
+            return program
+        reasons.append(f"{name}: {reason}")
+    raise HostError(
+        f"there is no {wanted or 'program'} to make a conda environment with",
+        "; ".join(reasons),
+        "install micromamba, or run the command with Python 3.10 or newer (PYTHON=python3.12), which brings its own",
+    )
+
+
+def _look(name: str, environ: Mapping[str, str]) -> tuple[Program | None, str]:
+    """The program, or why not."""
+    if name == "rattler":
+        is_here = importlib.util.find_spec("rattler") is not None
+        why = f"py-rattler needs Python 3.10 or newer, this is {sys.version_info.major}.{sys.version_info.minor}"
+        return (Program(name), "") if is_here else (None, why)
+    # conda's own shell function is not seen from here, but says where its program is.
+    named = environ.get({"conda": "CONDA_EXE", "micromamba": "MAMBA_EXE"}.get(name, ""), "")
+    is_its_name = Path(named).name.startswith(name) and os.access(named, os.X_OK)
+    path = shutil.which(name, path=environ.get("PATH")) or (named if is_its_name else None)
+    if path is None:
+        return None, "not on the PATH"
+    version = ask_version(path)
+    if version is None:
+        return None, f"{path} does not say its version"
+    if version < LOWEST.get(name, (0, 0)):
+        lowest = ".".join(map(str, LOWEST[name]))
+        found = ".".join(map(str, version))
+        ui.warn(f"{path} is {name} {found}, which is too old ({lowest} or newer): `conda update --name base conda`")
+        return None, f"{found} is too old, {lowest} or newer is needed (`conda update --name base conda`)"
+    if name in _READS_FINAL and (final := find_final(environ, Path.home(), path)):
+        return None, f"{final} switches verification off with `#!final`, which no variable overrides"
+    return Program(name, path, version), ""
+
+
+def find_final(environ: Mapping[str, str], home: Path, program: str) -> Path | None:
+    """The condarc that switches verification off for good: conda lets nothing that is read later change it."""
+    return next((path for path in condarc_files(environ, home, program) if _NO_VERIFY_FINAL.search(_read(path))), None)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def ask_version(path: str) -> tuple[int, int] | None:
+    """The first two parts of a program's version; None if it does not tell."""
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = _VERSION.search(done.stdout or done.stderr)
+    return (int(match[1]), int(match[2])) if match and done.returncode == 0 else None
+
+
+def warn_unverified(environ: Mapping[str, str], home: Path, program: str = "") -> None:
+    """Say that a setting which switches verification off is not used; ``program`` is the path of what would read it."""
+    for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY"):
+        if environ.get(name, "").strip("<>").lower() in ("false", "no", "off", "0"):
+            ui.warn(f"{name}={environ[name]} is not used: certificates are verified (name your CA bundle: PIP_CERT=)")
+    for path in condarc_files(environ, home, program):
+        if _NO_VERIFY.search(_read(path)):
+            ui.warn(
+                f"ssl_verify: false in {path} is not used: certificates are verified (name your CA bundle: PIP_CERT=)"
+            )
+
+
+def condarc_files(environ: Mapping[str, str], home: Path, program: str = "") -> Iterable[Path]:
+    """Where conda and its kin read settings from, in conda's own order; not all of them exist.
+
+    The installation's own is found by the ``program`` (``<root>/bin/conda``, ``<root>/condabin/conda``).
+    """
+    roots = [Path("/etc/conda"), Path("/var/lib/conda")]
+    roots += [Path(program).resolve().parents[1]] if program else []
+    roots += [Path(environ["CONDA_ROOT"])] if environ.get("CONDA_ROOT") else []
+    roots += [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "conda", home / ".conda"]
+    named = [environ.get(name) for name in ("CONDA_PREFIX", "MAMBA_ROOT_PREFIX")]
+    late = [Path(folder) for folder in named if folder]
+    own = [home / ".condarc", home / ".mambarc"]
+    given = [Path(environ[name]) for name in ("CONDARC", "MAMBARC") if environ.get(name)]
+    return dict.fromkeys([*_in_roots(roots), *own, *_in_roots(late), *given])
+
+
+def _in_roots(roots: Iterable[Path]) -> Iterable[Path]:
+    for root in roots:
+        yield from (root / ".condarc", root / "condarc", *sorted(root.glob("condarc.d/*.y*ml")))

@@ -1,0 +1,121 @@
+"""What a variant takes from conda (`[conda]` in variant.toml), and the environment.yml made of it.
+
+conda brings Python, pip and the CUDA libraries, nothing else: every package comes by pip from the same hashed
+lock as the image's, because conda has neither the versions nor the hashes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpuenv.core.errors import UsageError
+from gpuenv.lock import tool as toollock
+from gpuenv.variants.conda import Conda
+from gpuenv.variants.locks import load_lock, read_checked, sha256_hex, with_header
+from gpuenv.variants.model import FLAVORS, Variant, load_cuda_lock
+
+#: The systems that the file serves, as conda calls them.
+SUBDIRS = ("linux-64", "win-64")
+#: What builds the packages that exist as source only; pip then replaces each by the locked version.
+TOOLS = ("pip", "setuptools", "wheel")
+
+
+def of(variant: Variant) -> Conda:
+    """The conda side of ``variant``. Raises UsageError for a variant without one."""
+    if variant.conda is None:
+        raise UsageError(
+            f"{variant.name} has no conda environment",
+            f"{variant.folder / 'variant.toml'} has no table [conda]",
+            "use `make venv-env`, or an image: `make gpu-shell`",
+        )
+    return variant.conda
+
+
+def channels(variant: Variant, flavor: str) -> tuple[str, ...]:
+    """The channels of one flavor, the one that wins first."""
+    conda = of(variant)
+    return (*conda.channels, *(conda.gpu_channels if flavor == "gpu" else ()))
+
+
+def specifications(variant: Variant, flavor: str) -> tuple[str, ...]:
+    """What conda is asked for; a package that only one channel has names that (``channel::name=version``)."""
+    return (f"python={variant.python}", *TOOLS, *(of(variant).gpu if flavor == "gpu" else ()))
+
+
+def without_channel(specification: str) -> str:
+    """``"cudnn=7.6.5"`` for ``"defaults::cudnn=7.6.5"``: not every program knows the longer form for `defaults`."""
+    return specification.rpartition("::")[2]
+
+
+def cuda_names(variant: Variant) -> list[str]:
+    """The SONAMEs of the CUDA libraries that the conda packages carry."""
+    left_out = of(variant).not_shipped
+    return [name for name in load_cuda_lock(variant.cuda_lock_path).sonames if name not in left_out]
+
+
+def environment_name(variant: Variant, flavor: str) -> str:
+    """The environment's name in the file: the gpu flavor, which people mean, has the plain one."""
+    return f"gpuenv-{variant.name}" + ("" if flavor == "gpu" else f"-{flavor}")
+
+
+def path(variant: Variant, flavor: str) -> Path:
+    """Where the file of one flavor stands, beside the requirements that it names."""
+    return variant.folder / ("environment.yml" if flavor == "gpu" else f"environment-{flavor}.yml")
+
+
+def paths(variant: Variant) -> tuple[Path, ...]:
+    """The files of both flavors; none for a variant without a conda side."""
+    return tuple(path(variant, flavor) for flavor in FLAVORS) if variant.conda else ()
+
+
+def inputs_digest(variant: Variant, flavor: str, lock_text: str) -> str:
+    """The sha256 (hex) of what the file is made from: its specifications, and the text of the pip lock."""
+    parts = (*channels(variant, flavor), *specifications(variant, flavor), sha256_hex(lock_text))
+    return sha256_hex("\n".join(parts))
+
+
+def render(variant: Variant, flavor: str, lock_text: str) -> str:
+    """The text of the file; ``lock_text`` is that of the requirements that it installs."""
+    file = path(variant, flavor)
+    lines = [f"# conda env create -f {file.parent.parent.name}/{file.parent.name}/{file.name}"]
+    lines += ["# The same with mamba or micromamba instead of conda; on Linux (linux-64) and Windows (win-64).", "#"]
+    lines += _remarks(variant, flavor)
+    lines += [f"name: {environment_name(variant, flavor)}", "channels:"]
+    named = channels(variant, flavor)
+    # Else conda adds its own default channels to those that stand here.
+    lines += [f"  - {channel}" for channel in (*named, *(() if "defaults" in named else ("nodefaults",)))]
+    lines += ["dependencies:"]
+    lines += [f"  - {without_channel(each)}" for each in specifications(variant, flavor)]
+    # Relative to this file, as conda, mamba and micromamba read it.
+    lines += ["  - pip:", "      - --require-hashes", f"      - -r {variant.lock_path(flavor).name}"]
+    body = "".join(f"{line}\n" for line in lines)
+    return with_header(variant.name, body, inputs_digest(variant, flavor, lock_text))
+
+
+def _remarks(variant: Variant, flavor: str) -> list[str]:
+    """What a person has to know before typing that command."""
+    lines = ["# Everything but Python and CUDA comes by pip from the hashed lock that the images are made from."]
+    if flavor == "gpu":
+        lines.append(
+            f"# Without an NVIDIA driver on this machine, set CONDA_OVERRIDE_CUDA={variant.cuda.version} first."
+        )
+    if len(channels(variant, flavor)) > 1:
+        last = channels(variant, flavor)[-1]
+        lines.append(f"# Only `{last}` has this CUDA. With `channel_priority: strict` in a condarc nothing fits:")
+        lines.append("# set CONDA_CHANNEL_PRIORITY=flexible (micromamba: --channel-priority flexible).")
+    return lines
+
+
+def check(variant: Variant) -> None:
+    """Raise DataError unless both files are there, unedited and made from the present inputs."""
+    for flavor in FLAVORS if variant.conda else ():
+        file = path(variant, flavor)
+        made_from, _, _ = read_checked(file)
+        lock = load_lock(variant.lock_path(flavor)).path
+        text = lock.read_text(encoding="utf-8")
+        if made_from != inputs_digest(variant, flavor, text):
+            why = f"[conda] of variant.toml, or {lock.name}, changed after it was made"
+            raise toollock.drifted(file, why, variant.name)
+        # The same inputs, and another text: this program has changed since.
+        if file.read_text(encoding="utf-8") != render(variant, flavor, text):
+            raise toollock.drifted(file, "`make lock` writes it differently now", variant.name)

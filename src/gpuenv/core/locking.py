@@ -1,0 +1,31 @@
+"""One at a time across processes: a lock on a file, released by the kernel even after `kill -9`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpuenv.core import ui
+
+
+@contextmanager
+def held(path: Path, waiting: str) -> Iterator[int]:
+    """Hold the exclusive lock on ``path`` (made if missing; never removed, so that all lock the same file).
+
+    ``waiting`` is what a person is told when another process has it. Yields the descriptor: a program that inherits
+    it holds the lock too, until it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            ui.say(waiting)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,100 @@
+"""Where things are: the project's own folders, and the user's state and cache.
+
+State holds what must survive (locks, the private engine); the cache holds what can be fetched
+again. Both honor the XDG variables, and both fall back to a private folder under ``/var/tmp``
+when the home folder is read-only, as on many cluster nodes.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import cache
+from pathlib import Path
+
+from gpuenv.core import ui
+from gpuenv.core.errors import HostError
+
+
+def project_root() -> Path:
+    """The folder that holds ``envs/`` and ``docker/`` (two levels above the package)."""
+    return Path(__file__).resolve().parents[3]
+
+
+def envs_dir() -> Path:
+    """The folder of variants; ``GPUENV_ENVS_DIR`` names another one (the tests do)."""
+    return Path(os.environ.get("GPUENV_ENVS_DIR") or project_root() / "envs").resolve()
+
+
+def docker_dir() -> Path:
+    """The folder of the Dockerfile and of what is copied into images."""
+    return project_root() / "docker"
+
+
+def activation_dir() -> Path:
+    """The folder of what an environment without a container gets to be activated by."""
+    return Path(__file__).resolve().parents[1] / "prefix" / "activation"
+
+
+def reference_dir() -> Path:
+    """The training programs that run inside a target."""
+    return Path(__file__).resolve().parents[1] / "harness" / "reference"
+
+
+@cache
+def state_dir() -> Path:
+    """The folder for what must survive; made if missing. Raises HostError if there is none."""
+    return _user_dir("GPUENV_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+
+
+@cache
+def cache_dir() -> Path:
+    """The folder for what can be fetched again; made if missing. Raises HostError if there is none."""
+    return _user_dir("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+
+
+def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
+    explicit = os.environ.get(own_variable)
+    if explicit:
+        return _made(Path(explicit), f"{own_variable} names it")
+    xdg = os.environ.get(xdg_variable)
+    preferred = Path(xdg) / "gpuenv" if xdg else Path.home() / below_home / "gpuenv"
+    if _is_usable(preferred):
+        return preferred
+    # The name below is guessable by other users of the machine, so what is found there must be ours.
+    fallback = Path("/var/tmp") / f"gpuenv-{os.getuid()}" / Path(below_home).name  # noqa: S108
+    ui.say(f"{preferred} cannot be written; using {fallback} (set {own_variable} to choose another)")
+    made = _made(fallback, "the home folder is read-only and this is the fallback")
+    for folder in (made.parent, made):
+        _refuse_foreign(folder)
+    return made
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _made(folder: Path, reason: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise HostError(
+            f"the folder {folder} cannot be made",
+            f"{reason}, and the system says: {error.strerror}",
+            "set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to folders that you can write",
+        ) from error
+    return folder.resolve()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    info = folder.lstat()
+    if info.st_uid != os.getuid() or not stat.S_ISDIR(info.st_mode):
+        raise HostError(
+            f"{folder} belongs to somebody else",
+            "another user of this machine made it",
+            "set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to folders of your own",
+        )

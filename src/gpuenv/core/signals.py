@@ -1,0 +1,103 @@
+"""Signals that reach us are meant for the program in the container."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from gpuenv.core import ui
+
+#: Passed on as they are. Not SIGTSTP: stopping us stops only our side.
+PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_ENDING = ("SIGTERM", "SIGHUP")
+#: What `docker stop` gives a container between asking and killing.
+GRACE_S = 10.0
+_INTERRUPTS_BEFORE_KILL = 3
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that asks us to end (SIGTERM, SIGHUP): whoever cleans up after Ctrl-C cleans up after these, too."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Within this, SIGTERM and SIGHUP raise :class:`Ended`, unless our caller ignores them (nohup)."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in _ENDING if is_main]
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class PassOn:
+    """Passes signals on with ``kill(name)``, and sees to it that the container ends when it should.
+
+    The third Ctrl-C kills (one asks, a second is what Jupyter wants); so does the time after SIGTERM or SIGHUP. An
+    interactive shell takes no notice of SIGTERM, but of its terminal's end: there SIGHUP is sent for both.
+    """
+
+    def __init__(self, kill: Callable[[str], None], *, is_terminal: bool, grace_s: float = GRACE_S) -> None:
+        self._kill = kill
+        self._is_terminal = is_terminal
+        self._grace_s = grace_s
+        self._interrupts = 0
+        self._is_started = False
+        self._early: list[str] = []
+
+    def started(self) -> None:
+        """The container runs: what came before is passed on now."""
+        self._is_started = True
+        for name in self._early:
+            self._kill(name)
+
+    def receive(self, number: int, _frame: FrameType | None = None) -> None:
+        """The handler of each signal."""
+        name = signal.Signals(number).name
+        if name == "SIGINT":
+            self._interrupts += 1
+        if name == "SIGALRM":
+            ui.say(f"the container did not end within {self._grace_s:.0f} s; killed")
+            name = "SIGKILL"
+        elif self._interrupts >= _INTERRUPTS_BEFORE_KILL:
+            name = "SIGKILL"
+        elif self._interrupts == _INTERRUPTS_BEFORE_KILL - 1:
+            ui.say("still running; press Ctrl-C once more to kill it")
+        if name in _ENDING:
+            signal.setitimer(signal.ITIMER_REAL, self._grace_s)
+            name = "SIGHUP" if self._is_terminal else name
+        if self._is_started:
+            self._kill(name)
+        else:
+            self._early.append(name)
+
+
+@contextmanager
+def passed_on(receiver: PassOn) -> Iterator[None]:
+    """Within this, ``receiver`` gets the signals; afterwards whoever had them before."""
+    numbers = [getattr(signal, name) for name in (*PASSED_ON, "SIGALRM")]
+    # What our caller ignores stays ignored: `nohup make gpu-shell` means it.
+    before = {
+        number: signal.signal(number, receiver.receive)
+        for number in numbers
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

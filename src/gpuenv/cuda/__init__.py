@@ -1,0 +1,1 @@
+"""CUDA and cuDNN archives: where each comes from, fetching and verifying it, and the libraries taken out of it."""

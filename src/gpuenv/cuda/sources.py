@@ -1,0 +1,160 @@
+"""Where the archives of CUDA come from: a folder of the user, the cache, then each source in its order.
+
+Nothing is used before its whole sha256 was verified, wherever it came from; what is refused is named, and
+the next place asked.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from gpuenv.core import locking as filelock
+from gpuenv.core import ui
+from gpuenv.core.errors import SourceError, UsageError
+from gpuenv.cuda import archives
+from gpuenv.cuda import cache as library_cache
+from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
+from gpuenv.cuda.reachable import unreachable_reason
+from gpuenv.net import download
+from gpuenv.variants.model import Component, CudaLock, Source
+
+__all__ = ["check_folder", "stage_libraries", "unreachable_reason"]
+
+#: Yields a verified archive and the source it belongs to, or None where there is nothing. May raise SourceError.
+Find = Callable[[], "tuple[Path, Source] | None"]
+
+
+def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, ...]:
+    """Fetch, verify and unpack every component; leave its libraries in ``target``, each named by its SONAME.
+
+    ``target`` appears whole or not at all, and replaces what was there; its files are to be read only. Returns
+    the SONAMEs, sorted. Raises SourceError listing every place that was tried for a component, and UsageError
+    when ``sources_dir`` is no folder.
+    """
+    check_folder(sources_dir)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        new = Path(folder) / "new"
+        new.mkdir()
+        if sources_dir is None:
+            staged = library_cache.place(library_cache.kept(lock, partial(_fill, lock, None)), new)
+        else:
+            # The user's folder is asked first, so what was kept from elsewhere is passed over.
+            staged = _fill(lock, sources_dir, new)
+        if target.exists():
+            shutil.rmtree(target)
+        new.rename(target)
+    return staged
+
+
+def _fill(lock: CudaLock, sources_dir: Path | None, libraries: Path) -> tuple[str, ...]:
+    """Put the libraries of every component into the empty folder ``libraries``; returns the SONAMEs, sorted."""
+    staged = (_stage_component(component, libraries, sources_dir) for component in lock.components)
+    return tuple(sorted({soname for sonames in staged for soname in sonames}))
+
+
+def check_folder(sources_dir: Path | None) -> None:
+    """Refuse a SOURCES_DIR that is no folder. Raises UsageError."""
+    if sources_dir is not None and not sources_dir.is_dir():
+        raise UsageError(
+            f"SOURCES_DIR={sources_dir} is not a folder", "it is missing or a file", "name a folder that holds archives"
+        )
+
+
+def _stage_component(component: Component, libraries: Path, sources_dir: Path | None) -> tuple[str, ...]:
+    problems: list[str] = []
+    for place, find in _places(component, sources_dir):
+        staged = _attempt(component, place, find, libraries, problems)
+        if staged is not None:
+            return staged
+    names = " or ".join(dict.fromkeys(file_name(source) for source in component.sources))
+    raise SourceError(
+        f"{component.name} {component.version} could not be had from anywhere",
+        "; ".join(problems),
+        f"put {names} into a folder and run again with SOURCES_DIR=<folder>",
+    )
+
+
+def _attempt(
+    component: Component, place: str, find: Find, libraries: Path, problems: list[str]
+) -> tuple[str, ...] | None:
+    """Stage ``component`` from one place; None when that has nothing, or nothing good (then told, and noted)."""
+    try:
+        found = find()
+        return _take_libraries(component, *found, libraries) if found else None
+    except SourceError as error:
+        problems.append(f"{place}: {error.what} ({error.why})")
+        ui.warn(f"{component.name} from {problems[-1]}")
+        return None
+
+
+def _places(component: Component, sources_dir: Path | None) -> Iterator[tuple[str, Find]]:
+    """Where to look, in order: what to call the place, and how to look there."""
+    if sources_dir is not None:
+        for source in component.sources:
+            yield f"SOURCES_DIR={sources_dir}", partial(_in_folder, sources_dir, source)
+        yield f"SOURCES_DIR={sources_dir}", partial(find_by_digest, sources_dir, component.sources)
+    for source in component.sources:
+        yield "the cache", partial(_in_cache, source)
+    for source in component.sources:
+        yield source.origin, partial(_from_source, source)
+
+
+def _take_libraries(component: Component, archive: Path, source: Source, libraries: Path) -> tuple[str, ...]:
+    with tempfile.TemporaryDirectory(prefix="tree-", dir=libraries.parent) as tree:
+        archives.unpack(source.unpack, archive, Path(tree))
+        return archives.select_libraries(Path(tree), component.sonames, libraries)
+
+
+def _in_folder(folder: Path, source: Source) -> tuple[Path, Source] | None:
+    path = folder / file_name(source)
+    return (verify(path, source), source) if path.is_file() else None
+
+
+def _in_cache(source: Source) -> tuple[Path, Source] | None:
+    path = cached_path(source)
+    if not path.is_file():
+        return None
+    try:
+        return verify(path, source), source
+    except SourceError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _from_source(source: Source) -> tuple[Path, Source]:
+    local = local_path(source)
+    if local is not None:
+        if not local.is_file():
+            raise SourceError(f"{local} is missing", "a file:// source names it", "make it again")
+        return verify(local, source), source
+    path = cached_path(source)
+    waiting = f"another gpuenv is downloading {path.name}; waiting for it"
+    with filelock.held(path.with_name("lock"), waiting):
+        # The one that was waited for may have put it there.
+        return _in_cache(source) or (_download(source, path), source)
+
+
+def _download(source: Source, path: Path) -> Path:
+    """Download to a ``.part`` beside ``path``, which appears only once the sha256 is right."""
+    part = path.with_name(path.name + ".part")
+    label = f"downloading {path.name} from {source.origin}"
+    try:
+        while True:
+            was_begun = download.fetch(source.url, part, label)
+            try:
+                verify(part, source)
+            except SourceError:
+                part.unlink()
+                if was_begun:
+                    # What was there from before may be at fault, not the source: once more, from the beginning.
+                    ui.say(f"{path.name}: the part from before does not fit; starting over")
+                    continue
+                raise
+            return part.rename(path)
+    except download.DownloadError as error:
+        raise SourceError(f"{source.url} did not yield it", str(error), "check the network and its proxy") from error

@@ -1,0 +1,1 @@
+"""``make doctor``: gather facts about this machine, check them, and recommend a command that works here."""

@@ -1,0 +1,113 @@
+"""Conda as far as it gets in the way: its settings, and what the active Python environment mixes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from gpuenv.conda import programs as conda_programs
+from gpuenv.core.errors import HostError
+from gpuenv.doctor.facts import Conda, CondaConfig
+
+#: The folder of an installation, where PATH has no conda (it was not activated).
+_USUAL = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba")
+_PROGRAMS = ("conda", "mamba", "micromamba")
+_KEY = re.compile(r"[\"']?(?P<key>ssl_verify|channels)[\"']?\s*:\s*(?P<value>.*)")
+#: What begins a line of a condarc that conda can read: a key, a list's item, a document, or nothing.
+_LINE = re.compile(r"\S.*:(\s.*)?|-(\s.*)?|---|\.\.\.|[%{}\[\]].*|\s.*|")
+_ITEM = re.compile(r"\s*-\s+(?P<value>.+)")
+#: ``tensorflow_gpu-1.12.0.dist-info`` of pip, ``tensorflow-1.12.0-mkl_py36.json`` of conda.
+_PIP_NAME = re.compile(r"(tensorflow(?:[_-]gpu)?)-(\d[\w.]*)\.(?:dist|egg)-info", re.IGNORECASE)
+_CONDA_NAME = re.compile(r"(tensorflow(?:-gpu)?)-(\d[\w.]*)-[^-]+\.json")
+
+
+def conda(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Conda:
+    """The program, its settings, and the packages named tensorflow in the environment that is active."""
+    home = home or Path(environ.get("HOME") or Path.home())
+    prefix = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
+    configs = [config for path in config_files(environ, home) if (config := _read(path))]
+    named = (name for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY") if environ.get(name))
+    configs += [CondaConfig(name, environ[name]) for name in named]
+    return Conda(
+        program=find_program(environ, home),
+        configs=tuple(configs),
+        active=prefix,
+        packages=dict(find_tensorflow(Path(prefix))) if prefix else {},
+        obstacle=find_obstacle(environ),
+    )
+
+
+def find_obstacle(environ: Mapping[str, str]) -> str | None:
+    """Why no conda environment can be made on this machine, as far as its programs go."""
+    try:
+        conda_programs.find(None, environ)
+    except HostError as error:
+        return f"{error.what} ({error.why})"
+    return None
+
+
+def find_program(environ: Mapping[str, str], home: Path) -> str | None:
+    """The conda on PATH, the one that is active, or one in a usual folder."""
+    named = environ.get("CONDA_EXE")
+    on_path = next((found for name in _PROGRAMS if (found := shutil.which(name, path=environ.get("PATH")))), None)
+    usual = (folder / name / "bin" / "conda" for folder in (home, Path("/opt")) for name in _USUAL)
+    return on_path or named or next((str(path) for path in usual if os.access(path, os.X_OK)), None)
+
+
+def config_files(environ: Mapping[str, str], home: Path) -> list[Path]:
+    """Where conda and its kin read their settings, each once; not all of them exist."""
+    program = environ.get("CONDA_EXE") or ""
+    return list(conda_programs.condarc_files(environ, home, program if os.path.isabs(program) else ""))  # noqa: PTH117
+
+
+def _read(path: Path) -> CondaConfig | None:
+    try:
+        return parse_condarc(path.read_text(encoding="utf-8-sig"), str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError:
+        return CondaConfig(str(path), problem="it is not UTF-8 text")
+    except OSError as error:
+        return CondaConfig(str(path), problem=f"it cannot be read ({error.strerror})")
+
+
+def parse_condarc(text: str, path: str) -> CondaConfig:
+    """The two settings that matter; the rest of the YAML is passed over."""
+    ssl_verify, channels, is_list, problem = None, [], False, None
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = re.sub(r"(^|\s)#.*", "", raw).rstrip()
+        if problem is None and ("\0" in line or raw.startswith("\t") or not _LINE.fullmatch(line)):
+            problem = f"its line {number} is not YAML"
+        key, item = _KEY.fullmatch(line), _ITEM.fullmatch(line)
+        if key and key["key"] == "ssl_verify":
+            ssl_verify = _plain(key["value"])
+        elif key:
+            channels += [_plain(one) for one in key["value"].strip("[] ").split(",") if one.strip()]
+        elif item and is_list:
+            channels.append(_plain(item["value"]))
+        # A list goes on as long as nothing else begins.
+        is_list = bool(key and key["key"] == "channels") or (is_list and (item is not None or not line))
+    return CondaConfig(path, ssl_verify or None, tuple(channels), problem)
+
+
+def _plain(value: str) -> str:
+    return value.strip().strip("\"'")
+
+
+def find_tensorflow(prefix: Path) -> Iterator[tuple[str, str]]:
+    """``(distribution, version)`` of each TensorFlow installed in an environment, by pip or by conda."""
+    folders = [*prefix.glob("lib/python*/site-packages"), prefix / "Lib" / "site-packages"]
+    yield from _matching(_PIP_NAME, (path for folder in folders for path in folder.glob("tensorflow*-info")))
+    # Conda's tensorflow-gpu is a meta package that only selects a build of `tensorflow`: there both belong together.
+    found = dict(_matching(_CONDA_NAME, (prefix / "conda-meta").glob("tensorflow*.json")))
+    yield from ((name, version) for name, version in found.items() if name == "tensorflow" or len(found) == 1)
+
+
+def _matching(pattern: re.Pattern[str], paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    for path in sorted(paths):
+        match = pattern.fullmatch(path.name)
+        if match:
+            yield match[1].lower().replace("_", "-"), match[2]

@@ -1,0 +1,191 @@
+"""Which engine `gpu-shell` would take, and what that engine has: asked as the engine's modules ask. Starts nothing."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gpuenv.base_image import local as local_base
+from gpuenv.base_image import registry
+from gpuenv.core.errors import EngineError
+from gpuenv.doctor.facts import Client, Clients, Engines, Refusal, Running, Toolkit, Wish
+from gpuenv.engine import build_client
+from gpuenv.engine import private as private_engine
+from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.endpoints import Endpoint, UnreachableError, current_docker_endpoints, current_podman_endpoints, ping
+from gpuenv.engine.model import Engine
+from gpuenv.host import packages as engine_install
+from gpuenv.images import image
+from gpuenv.images.context import load_inputs
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import FLAVORS, Variant
+
+#: An engine that answered a ping answers this at once, or is in trouble.
+INFO_TIMEOUT_S = 4.0
+HOOKS = ("nvidia-container-runtime-hook", "nvidia-container-toolkit")
+CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
+_VERSION = re.compile(r"version (\d+(?:\.\d+)*)")
+_CLIENT_TIMEOUT_S = 2.0
+_NOWHERE = "unix:///dev/null/none"
+
+
+def engines(wish: Wish) -> Engines:
+    """What :func:`gpuenv.engine.model.find_engine` would find, without starting or installing anything."""
+    refusals: list[Refusal] = []
+    found = next(answering(refusals), None)
+    if found is not None:
+        return Engines(describe(found, wish), tuple(refusals))
+    return Engines(None, tuple(refusals), private_obstacle(), tuple(engine_install.missing()))
+
+
+def answering(refusals: list[Refusal]) -> Iterator[Engine]:
+    """The engines that answer, in the order of `auto`; why the others do not goes into ``refusals``."""
+    yield from _answering(current_docker_endpoints(), refusals)
+    daemon = private_engine.running()
+    if daemon is not None:
+        text = f"the private engine at {daemon.url}"
+        yield Engine("private", daemon.url, text, daemon.api_version, network=daemon.network)
+    yield from _answering(current_podman_endpoints(), refusals)
+
+
+def _answering(endpoints: Iterable[Endpoint], refusals: list[Refusal]) -> Iterator[Engine]:
+    for endpoint in endpoints:
+        origin = endpoint.origin if endpoint.is_chosen else ""
+        try:
+            pong = ping(endpoint)
+        except UnreachableError as error:
+            group, is_member = look_at_group(endpoint.url) if error.is_denied else (None, False)
+            refusals.append(Refusal(endpoint.url, str(error), error.is_denied, origin, group, is_member))
+            continue
+        kind = "podman" if pong.is_podman else "docker"
+        why = f"{kind.capitalize()} at {endpoint.url} ({endpoint.origin})"
+        yield Engine(kind, endpoint.url, why, pong.api_version, endpoint.tls_dir)
+
+
+def look_at_group(url: str) -> tuple[str | None, bool]:
+    """The group that may open a socket, and whether this user was added to it since logging in."""
+    try:
+        info = Path(url.removeprefix("unix://")).stat()
+        group = grp.getgrgid(info.st_gid)
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except (OSError, KeyError):
+        return None, False
+    # A group of root's own is joined by nobody.
+    if info.st_gid == 0 or info.st_mode & 0o060 != 0o060:
+        return "", False
+    return group.gr_name, user in group.gr_mem
+
+
+def private_obstacle() -> str | None:
+    """Why `gpu-shell` would not start a private engine, or None."""
+    if not engine_install.is_allowed():
+        return "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
+    return private_engine.obstacle()
+
+
+def describe(engine: Engine, wish: Wish) -> Running:
+    """What an engine says of itself, which of our images it has, and what would build for it."""
+    api = Api(engine)
+    try:
+        info = api.call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
+    except (EngineError, RefusedError) as error:
+        return _in_trouble(engine, getattr(error, "why", str(error)))
+    if not isinstance(info, Mapping):
+        return _in_trouble(engine, "what it says of itself is not what an engine says")
+    running = read_info(engine, info)
+    try:
+        running = replace(running, builder=engine.build_prefix()[0][0])
+    except EngineError as error:
+        running = replace(running, builder_problem=error.why)
+    pairs = [(variant, flavor) for variant in wish.variants for flavor in FLAVORS]
+    return replace(
+        running,
+        images=frozenset((one.name, flavor) for one, flavor in pairs if _has_image(engine, one, flavor)),
+        bases=frozenset((one.name, flavor) for one, flavor in pairs if _has_base(engine, one, flavor)),
+    )
+
+
+def _in_trouble(engine: Engine, why: str) -> Running:
+    return Running(engine.kind, engine.url, engine.why, why, api_version=engine.api_version or "")
+
+
+def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
+    """The parts of ``/info`` that decide something."""
+    root = info.get("DockerRootDir") or ""
+    running = Running(
+        kind=engine.kind,
+        url=engine.url,
+        why=engine.why,
+        version=info.get("ServerVersion") or "",
+        api_version=engine.api_version or "",
+        system=info.get("OperatingSystem") or "",
+        storage=info.get("Driver") or "",
+        root=root,
+        memory_bytes=info.get("MemTotal") or None,
+        runtimes=tuple(sorted(info.get("Runtimes") or {})),
+        has_detour=registry.has_detour(info),
+    )
+    is_seen = running.is_here and root and Path(root).is_dir()
+    return replace(running, free_bytes=shutil.disk_usage(root).free) if is_seen else running
+
+
+def _has_image(engine: Engine, variant: Variant, flavor: str) -> bool:
+    lock = variants.load_cuda_lock(variant.cuda_lock_path)
+    return image.find_image(engine, load_inputs(variant, flavor, lock), None) is not None
+
+
+def _has_base(engine: Engine, variant: Variant, flavor: str) -> bool:
+    # Only the gpu flavor needs the image with the compiler (see build_context.Inputs).
+    needs_builder = flavor == "gpu"
+    wanted = [variant.base, variant.builder] if needs_builder else [variant.base]
+    if all(registry.has_pinned(engine, base) for base in wanted):
+        return True
+    return local_base.find_made(engine, variant, need_builder=needs_builder) is not None
+
+
+def clients() -> Clients:
+    """Every client program, run once or twice to learn what it is."""
+    found = (ask_client(path) for path in build_client.client_paths(os.environ.get("PATH", os.defpath)))
+    return Clients(tuple(client for client in found if client is not None), shutil.which("podman"))
+
+
+def ask_client(path: str) -> Client | None:
+    """A `docker` program's version; None for another program of that name."""
+    said = _output([path, "--version"]) or ""
+    if build_client.parse_major(said) is None:
+        return None
+    match = _VERSION.search(said)
+    version = tuple(int(part) for part in match[1].split(".")) if match else ()
+    return Client(path, version, _output([path, "buildx", "version"]) is not None)
+
+
+def _output(argv: list[str]) -> str | None:
+    # Its plugins are asked of the client alone: with an engine that hangs it would wait for that first.
+    environ = {key: value for key, value in os.environ.items() if key not in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY")}
+    environ["DOCKER_HOST"] = _NOWHERE
+    try:
+        done = subprocess.run(
+            argv, env=environ, capture_output=True, text=True, errors="replace", timeout=_CLIENT_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def toolkit(cdi_folders: Iterable[Path] = CDI_FOLDERS) -> Toolkit:
+    """NVIDIA's container toolkit, as an engine of this machine would find it."""
+    search_path = engine_install.search_path()
+    files = (path for folder in cdi_folders for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".json"))
+    return Toolkit(
+        hook=next((found for name in HOOKS if (found := shutil.which(name, path=search_path))), None),
+        ctk=shutil.which("nvidia-ctk", path=search_path),
+        cdi=tuple(str(path) for path in files if "nvidia.com/" in path.read_text(encoding="utf-8", errors="replace")),
+    )

@@ -1,0 +1,174 @@
+"""What this machine is: processor, kernel, C library, disk, variables, clock. Reads only, and starts nothing.
+
+Imports what only POSIX systems have where it is needed: Windows gets an answer, too.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from gpuenv.core import paths
+from gpuenv.core.errors import HostError
+from gpuenv.doctor.facts import Clock, Environment, Machine, Place, Pythons, Shadow, Storage, Wish
+from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
+from gpuenv.host import processor as host
+from gpuenv.host import systems
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import FLAVORS, Variant
+
+MEMINFO = Path("/proc/meminfo")
+#: Only there while systemd runs (sd_booted(3)); its programs alone may be installed anywhere.
+SYSTEMD_RUNS = Path("/run/systemd/system")
+INIT_SCRIPT = Path("/etc/init.d/docker")
+#: Variables that decide which GPUs and which libraries programs see.
+_BEGINNINGS = ("NVIDIA_", "CUDA_")
+_NAMES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "TF_FORCE_GPU_ALLOW_GROWTH", "DOCKER_HOST", "DOCKER_CONTEXT")
+#: Libraries of which exactly one may be found: the driver's, CUDA's, the compiler's.
+_SHADOWING = ("libcud*.so*", "libcublas*.so*", "libnvidia-ml.so*", "libstdc++.so*")
+
+
+def machine(cpuinfo: Path = host.CPUINFO, meminfo: Path = MEMINFO) -> Machine:
+    """Processor, kernel, C library, memory."""
+    flags = host.parse_flags(cpuinfo.read_text(errors="replace")) if cpuinfo.is_file() else None
+    return Machine(
+        system=systems.detect(),
+        architecture=platform.machine(),
+        kernel=platform.release(),
+        libc=" ".join(platform.libc_ver()).strip(),
+        flags=frozenset(flags) if flags is not None else None,
+        memory_bytes=available_memory(meminfo, cgroup_folders()),
+        is_root=getattr(os, "getuid", lambda: None)() == 0,
+        init=find_init(),
+    )
+
+
+def available_memory(meminfo: Path, cgroups: Iterable[Path]) -> int | None:
+    """The available memory of this machine, or what a container or a cluster's job leaves of it, in bytes."""
+    free = parse_memory(meminfo.read_text()) if meminfo.is_file() else None
+    if free is None:
+        return None
+    return max(0, min([free, *(room for folder in cgroups if (room := _cgroup_room(folder)) is not None)]))
+
+
+def cgroup_folders(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[Path]:
+    """The groups that this process is in, as far as they can be seen: the limit of each holds (cgroups(7), v2)."""
+    try:
+        line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return []
+    folder = root / line.removeprefix("0::").strip("/")
+    return [one for one in (folder, *folder.parents) if one == root or root in one.parents]
+
+
+def _cgroup_room(folder: Path) -> int | None:
+    try:
+        limit, used = ((folder / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        # What it keeps of files is given up when memory is needed.
+        cached = re.search(r"^inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(limit) - int(used) + int(cached[1] if cached else 0) if limit.isdigit() else None
+
+
+def parse_memory(meminfo: str) -> int | None:
+    """The available memory in the text of /proc/meminfo, in bytes."""
+    fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
+    value = fields.get("MemAvailable", "").split()
+    return int(value[0]) * 1024 if value else None
+
+
+def find_init(systemd: Path = SYSTEMD_RUNS, script: Path = INIT_SCRIPT) -> str:
+    """What would start Docker here; "" where nothing would."""
+    if systemd.is_dir():
+        return SYSTEMD
+    if script.exists():
+        return OPENRC if shutil.which("rc-service") else SYSV
+    return ""
+
+
+def storage() -> Storage:
+    """What is free where environments are made."""
+    from gpuenv.engine import private_daemon
+
+    return Storage(
+        _place("the cache of gpuenv", paths.cache_dir()), _place("a private engine", private_daemon.folders().data)
+    )
+
+
+def _place(purpose: str, path: Path) -> Place:
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    return Place(purpose, str(path), shutil.disk_usage(there).free)
+
+
+def environment(environ: Mapping[str, str] = os.environ) -> Environment:
+    """The variables that matter, and what LD_LIBRARY_PATH puts before the right libraries."""
+    kept = {name: value for name, value in environ.items() if name.startswith(_BEGINNINGS) or name in _NAMES}
+    folders = [folder for folder in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+    return Environment(kept, tuple(_shadows(folders)))
+
+
+def _shadows(folders: Iterable[str]) -> Iterable[Shadow]:
+    for folder in dict.fromkeys(folders):
+        found = sorted({path.name for pattern in _SHADOWING for path in Path(folder).glob(pattern)})
+        if found:
+            yield Shadow(folder, tuple(found))
+
+
+def local_pythons(wish: Wish) -> Pythons:
+    """The interpreters that the fallbacks use, asked as the fallbacks ask, and what was made with them already."""
+    from gpuenv.host import pythons
+
+    found = {
+        variant.python_minor: pythons.find_python(variant.python_minor, variant.python) for variant in wish.variants
+    }
+    return Pythons(
+        found=found,
+        made=frozenset(made for variant in wish.variants for made in _list_made(variant)),
+        cuda=frozenset(variant.name for variant in wish.variants if _has_cuda(variant)),
+        base_obstacles={variant.name: base_obstacle(variant) for variant in wish.variants},
+    )
+
+
+def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
+    from gpuenv.prefix import conda_env
+    from gpuenv.prefix import folder as prefixes
+    from gpuenv.prefix import virtual_env as venv_env
+
+    plans = {"venv": venv_env.plan, "conda": conda_env.plan}
+    for kind, plan in plans.items():
+        for flavor in FLAVORS if kind == "venv" or variant.conda is not None else ():
+            prefix = plan(variant, flavor, None)[0]
+            if prefixes.is_complete(prefix):
+                yield variant.name, flavor, kind
+
+
+def _has_cuda(variant: Variant) -> bool:
+    from gpuenv.cuda import installed as host_cuda
+
+    return bool(host_cuda.find(variant, variants.load_cuda_lock(variant.cuda_lock_path)))
+
+
+def base_obstacle(variant: Variant) -> str | None:
+    """Why no base image can be made here where the registry does not answer; None if one can, given apt's mirrors."""
+    from gpuenv.base_image import local as local_base
+    from gpuenv.host import packages as engine_install
+
+    try:
+        local_base.plan(variant)
+    except HostError as error:
+        return error.why
+    may_install = os.getuid() == 0 and engine_install.is_allowed()
+    return None if shutil.which("mmdebstrap") or may_install else "mmdebstrap is not installed"
+
+
+def clock() -> Clock:
+    """The time, and the newest date among the files that came with the project: it cannot be earlier than that."""
+    root = paths.project_root()
+    files = (path for folder in ("src", "envs", "docker") for path in (root / folder).rglob("*.*"))
+    return Clock(time.time(), max((path.stat().st_mtime for path in files if path.is_file()), default=0.0))

@@ -1,0 +1,165 @@
+"""How this machine reaches what a build fetches: its settings, and every address that a build would ask."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gpuenv.base_image import apt_sources, registry, root_system
+from gpuenv.conda import rattler as conda_rattler
+from gpuenv.conda import spec as conda_spec
+from gpuenv.core.errors import GpuenvError
+from gpuenv.cuda.files import cached_path, local_path
+from gpuenv.doctor.facts import Answer, Network, Wish
+from gpuenv.host import packages as engine_install
+from gpuenv.net import build_settings as network
+from gpuenv.net import certificates
+from gpuenv.net.pip_settings import PipSettings, load_pip_settings
+from gpuenv.net.questions import Question, ask_all, redact
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import FLAVORS, CudaLock, Source
+
+#: Where a channel is that is called by its name only.
+_CHANNEL = "https://conda.anaconda.org/{}/linux-64/repodata.json"
+
+
+@dataclass(frozen=True)
+class _Local:
+    """What is read here before anything is asked."""
+
+    pip: PipSettings
+    pip_problem: str | None
+    bundle: str | None
+    bundle_origin: str
+    bundle_problem: str | None
+    #: What downloads are verified by, which do not read pip's settings.
+    verify: str | bool = True
+    missing_bundles: tuple[tuple[str, str], ...] = ()
+    bundle_remedy: str = ""
+
+
+def network_facts(wish: Wish) -> Network:
+    """Settings and answers."""
+    local = _read_settings()
+    locks = {variant.name: variants.load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
+    answers = ask_all(list(questions(wish, local, locks.values())))
+    return Network(
+        answers=(*answers.values(), *folder_index(local.pip.index_url)),
+        proxies=tuple((name, redact(os.environ[name])) for name in network.proxy_names(os.environ)),
+        bundle=local.bundle,
+        bundle_origin=local.bundle_origin,
+        bundle_problem=local.bundle_problem,
+        bundle_remedy=local.bundle_remedy,
+        missing_bundles=local.missing_bundles,
+        pip_problem=local.pip_problem,
+        archive_obstacles={name: archive_obstacle(lock, answers) for name, lock in locks.items()},
+    )
+
+
+def _read_settings() -> _Local:
+    settings, pip_problem = PipSettings(), None
+    try:
+        settings = load_pip_settings()
+    except GpuenvError as error:
+        pip_problem = f"{error.what}: {error.why}"
+    try:
+        path, origin = network.find_ca_bundle(settings, os.environ)
+        if path is not None:
+            network.read_certificates(path)
+        # Downloads ask here, and stop at a bundle that is named and missing even where pip has another one.
+        verify = certificates.verify_setting()
+    except GpuenvError as error:
+        # What answers is asked by what the system trusts: that, too, is worth knowing.
+        system = certificates.find_bundle({})
+        problem = f"{error.what}: {error.why}"
+        return _Local(settings, pip_problem, None, "", problem, str(system) if system else True, (), error.next_step)
+    named = ((name, os.environ.get(name, "")) for name in certificates.VARIABLES)
+    missing = tuple((name, file) for name, file in named if file and not Path(file).is_file())
+    return _Local(settings, pip_problem, str(path) if path else None, origin, None, verify, missing)
+
+
+def questions(wish: Wish, local: _Local, locks: Iterable[CudaLock]) -> Iterator[Question]:
+    """Every address that a build on this machine would ask, each once."""
+    named = local.pip.index_url
+    # A build does not see a folder of this machine, and takes the public index.
+    index = named if named and urlsplit(named).scheme != "file" else default_index()
+    proxy = (("http", local.pip.proxy), ("https", local.pip.proxy)) if local.pip.proxy else ()
+    if index and urlsplit(index).scheme in ("http", "https"):
+        yield Question(
+            "index", redact(urlsplit(index).netloc), f"{index.rstrip('/')}/pip/", local.bundle or local.verify, proxy
+        )
+    registries = {registry.split_name(base.reference)[0] for one in wish.variants for base in (one.base, one.builder)}
+    for url in sorted(registries):
+        yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", local.verify)
+    sources = {source for lock in locks for part in lock.components for source in part.sources}
+    for source in sorted(sources, key=lambda one: one.url):
+        if not is_here(source):
+            yield Question("archive", source.url, source.url, local.verify, has_to_be_there=True)
+    for name in channel_names(wish):
+        yield Question("channel", name, channel_url(name), local.bundle or local.verify, proxy, has_to_be_there=True)
+    mirror = apt_mirror()
+    if mirror:
+        yield Question("apt", urlsplit(mirror).netloc, mirror, local.verify)
+
+
+def folder_index(index: str | None) -> Iterator[Answer]:
+    """The answer of an index that is a folder of this machine, which only programs of this machine use."""
+    parts = urlsplit(index or "")
+    if parts.scheme == "file":
+        yield Answer("index-folder", parts.path, None if Path(parts.path).is_dir() else "there is no such folder")
+
+
+def channel_names(wish: Wish) -> list[str]:
+    """The conda channels of all variants, each once."""
+    found = (conda_spec.channels(one, flavor) for one in wish.variants if one.conda for flavor in FLAVORS)
+    return sorted({name for names in found for name in names})
+
+
+def channel_url(name: str) -> str:
+    """What a channel must have."""
+    if "://" in name:
+        return f"{name.rstrip('/')}/linux-64/repodata.json"
+    return _CHANNEL.format(conda_rattler.public_name(name))
+
+
+def default_index() -> str | None:
+    """What pip uses if nobody tells it otherwise, asked of the pip of this environment; None without one."""
+    try:
+        index = importlib.import_module("pip._internal.models.index")
+        return str(index.PyPI.simple_url)
+    except (ImportError, AttributeError):
+        return None
+
+
+def is_here(source: Source) -> bool:
+    """Whether an archive needs no network."""
+    return (local_path(source) or cached_path(source)).is_file()
+
+
+def apt_mirror() -> str | None:
+    """The first mirror in this machine's own Debian or Ubuntu sources, which a local base and an engine come from."""
+    try:
+        release = engine_install.parse_os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    codename = apt_sources.suite_of(release)
+    texts = apt_sources.pick_sources(root_system.ETC_APT, codename) if codename else []
+    match = re.search(r"https?://\S+", "\n".join(texts))
+    return f"{match[0].rstrip('/')}/dists/{codename}/InRelease" if match else None
+
+
+def archive_obstacle(lock: CudaLock, answers: dict[str, Answer]) -> str | None:
+    """Why the first component that cannot be had cannot; None if all are here or answered."""
+    for part in lock.components:
+        if any(is_here(source) for source in part.sources):
+            continue
+        problems = [answers[source.url].problem for source in part.sources]
+        if all(problems):
+            reasons = ", ".join(f"{source.origin}: {problem}" for source, problem in zip(part.sources, problems))
+            return f"no source of {part.name} {part.version} can be reached ({reasons})"
+    return None

@@ -1,0 +1,115 @@
+"""The ways to an environment on this machine, what stands in each, and the one to recommend. Pure.
+
+A way is a variant, a flavor and an engine, as `gpu-shell` would take them; the facts are its own modules' answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gpuenv.doctor import obstacles
+from gpuenv.doctor.checks.variants import judge_variants
+from gpuenv.doctor.facts import Engines, Facts, Gpus, Network, Wish
+from gpuenv.harness.targets.model import TITLES
+from gpuenv.host import gpu
+from gpuenv.variants.model import FLAVORS, Variant
+
+PRIVATE = "private"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to an environment; it can be taken if ``obstacles`` is empty. ``gpus`` are the cards it can use."""
+
+    variant: Variant
+    flavor: str
+    engine: str
+    obstacles: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    gpus: tuple[int, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing that is known stands in it."""
+        return not self.obstacles
+
+
+def list_routes(facts: Facts) -> list[Route]:
+    """Every way, the best first: containers before environments of this machine, GPU before CPU, the default before
+    the rest.
+    """
+    wish = facts.get(Wish)
+    if wish is None:
+        return []
+    others = [variant for variant in reversed(wish.variants) if variant != wish.default]
+    engine = engine_of(facts)
+    # A virtual environment before conda, as `gpu-shell` chooses.
+    kinds = [engine, *TITLES] if engine else [*TITLES]
+    return [_route(facts, one, flavor, kind) for kind in kinds for flavor in FLAVORS for one in (wish.default, *others)]
+
+
+def wanted(routes: Sequence[Route], wish: Wish) -> list[Route]:
+    """The ways to what was asked for; all of them if nothing was."""
+    return [route for route in routes if wish.asked is None or route.variant == wish.asked]
+
+
+def find_best(routes: Sequence[Route], wish: Wish) -> Route | None:
+    """The first way that can be taken."""
+    return next((route for route in wanted(routes, wish) if route.is_open), None)
+
+
+def engine_of(facts: Facts) -> str | None:
+    """The kind of engine that `gpu-shell` would take: one that answers, a private one, or none."""
+    engines = facts.get(Engines)
+    if engines is None:
+        return None
+    if engines.running is not None:
+        return engines.running.kind
+    return PRIVATE if engines.private_obstacle is None else None
+
+
+def _route(facts: Facts, variant: Variant, flavor: str, engine: str) -> Route:
+    is_prefix = engine in TITLES
+    in_the_way = [*obstacles.of_machine(facts)]
+    gpus: tuple[int, ...] = ()
+    if flavor == "gpu":
+        gpus, reasons = _serving(facts, variant)
+        in_the_way += [*obstacles.of_driver(facts, is_container=not is_prefix), *reasons]
+    if is_prefix:
+        in_the_way += obstacles.of_prefix(facts, variant, flavor, engine)
+    else:
+        in_the_way += obstacles.of_toolkit(facts) if flavor == "gpu" else ()
+        in_the_way += [*obstacles.of_engine(facts), *obstacles.of_image(facts, variant, flavor)]
+    return Route(variant, flavor, engine, tuple(dict.fromkeys(in_the_way)), tuple(_doubts(facts, engine)), gpus)
+
+
+def _serving(facts: Facts, variant: Variant) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The cards that serve a variant, and why none does."""
+    found = facts.get(Gpus)
+    for serving in judge_variants(Wish((variant,), variant), found) if found else []:
+        return serving.cards, () if serving.is_served else serving.reasons
+    return (), ()
+
+
+def _doubts(facts: Facts, engine: str) -> Iterator[str]:
+    yield from (f"{one.about} could not be found out" for one in facts.unanswered.values())
+    network = facts.get(Network)
+    if engine == "conda" and (network is None or not any(one.kind == "channel" for one in network.answers)):
+        yield "conda's channels were not asked"
+
+
+def render_command(route: Route, facts: Facts) -> str:
+    """What to type: only what `gpu-shell` would not choose by itself."""
+    gpus = facts.get(Gpus)
+    parts = ["make gpu-shell"]
+    if not route.variant.is_default:
+        parts.append(f"VARIANT={route.variant.name}")
+    if route.engine in TITLES:
+        # Said although nothing else would be taken now: another engine may be there tomorrow.
+        parts.append(f"ENGINE={route.engine}")
+    if gpus is None or route.flavor != gpu.default_flavor(gpus.host):
+        parts.append(f"FLAVOR={route.flavor}")
+    if gpus is not None and route.flavor == "gpu" and 0 < len(route.gpus) < len(gpus.cards):
+        parts.append(f"GPUS={','.join(map(str, route.gpus))}")
+    return " ".join(parts)

@@ -1,0 +1,172 @@
+"""The report of `make doctor`: a list for people, JSON for programs. Pure, but for what a terminal is."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from gpuenv.doctor import routes as doctor_routes
+from gpuenv.doctor.checks.variants import judge_variants
+from gpuenv.doctor.facts import Facts, Gpus, Wish
+from gpuenv.doctor.findings import OK, SEVERITIES, Finding
+from gpuenv.doctor.routes import Route
+from gpuenv.harness.targets.model import TITLES
+from gpuenv.variants.compat import Serving
+
+#: What a severity is called in the list, and its color on a terminal.
+WORDS = {
+    "ok": ("ok", "green"),
+    "unknown": ("unknown", "magenta"),
+    "warning": ("warning", "yellow"),
+    "error": ("ERROR", "red"),
+}
+INDENT = 25
+#: On a terminal of fewer columns the message stands below what it is about.
+NARROW = 60
+
+
+def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route]) -> None:
+    """Print the list and the recommendation on standard output."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A host's messages hold characters that not every terminal has.
+        sys.stdout.reconfigure(errors="replace")
+    # None where it was closed before this process began.
+    if sys.stdout is not None and sys.stdout.isatty():
+        _show_on_terminal(findings)
+    else:
+        print("\n".join(render_findings(findings)))
+    print("\n".join(map(printable, render_end(findings, facts, routes))), flush=True)
+
+
+def printable(text: str) -> str:
+    """Without characters that would command a terminal: what a machine says need not be what it should."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def render_findings(findings: Iterable[Finding]) -> Iterator[str]:
+    """One line each, and one more for what to do."""
+    for finding in findings:
+        yield f"{WORDS[finding.severity][0]:<8} {finding.check:<15} {printable(finding.message)}"
+        if finding.remedy is not None:
+            yield f"{'':<{INDENT}}do: {printable(finding.remedy)}"
+
+
+def _show_on_terminal(findings: Iterable[Finding]) -> None:
+    """The same in color, with messages wrapped. A remedy stays one line, however long: it is there to be copied."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    is_narrow = console.width < NARROW
+    indent = 4 if is_narrow else INDENT
+    for finding in findings:
+        word, color = WORDS[finding.severity]
+        head = Text.assemble((f"{word:<8}", color), f" {finding.check:<15} ")
+        body = Text(printable(finding.message))
+        if is_narrow:
+            console.print(head)
+            console.print(Padding(body, (0, 0, 0, indent)))
+        else:
+            lines = body.wrap(console, console.width - indent, overflow="fold")
+            console.print(head + lines[0], soft_wrap=True)
+            for line in lines[1:]:
+                console.print(Text(" " * indent) + line, soft_wrap=True)
+        if finding.remedy is not None:
+            console.print(Text(f"{'':<{indent}}do: {printable(finding.remedy)}", style="bold"), soft_wrap=True)
+
+
+def render_end(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
+    """The counts, and the one recommendation."""
+    counts = Counter(finding.severity for finding in findings)
+    yield ""
+    yield ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts[severity] or severity == OK)
+    best = _best(facts, routes)
+    if best is None:
+        yield "recommendation: none, see what is wrong above"
+        return
+    yield f"recommendation: {doctor_routes.render_command(best, facts)}"
+    yield f"  {describe(best, facts, routes)}"
+    if best.doubts:
+        yield f"  in doubt, because {'; '.join(best.doubts)}"
+
+
+def _best(facts: Facts, routes: Sequence[Route]) -> Route | None:
+    wish = facts.get(Wish)
+    return doctor_routes.find_best(routes, wish) if wish else None
+
+
+def describe(best: Route, facts: Facts, routes: Sequence[Route]) -> str:
+    """What the recommended way is, and why none of the better ones."""
+    text = f"{best.variant.name}-{best.flavor} {how(best)}"
+    gpus = facts.get(Gpus)
+    has_driver = gpus is not None and gpus.host.driver is not None
+    same = [route for route in routes[: routes.index(best)] if route.variant == best.variant]
+    # Nobody without a GPU wants to hear that one would be better.
+    better = [route for route in same if has_driver or route.flavor == best.flavor]
+    return f"{text}; better would be {name(better[0])}, but {better[0].obstacles[0]}" if better else text
+
+
+def how(route: Route) -> str:
+    """Where the environment lives, for people."""
+    if route.engine in TITLES:
+        return f"in a {TITLES[route.engine]}, without a container"
+    return (
+        "through a private engine" if route.engine == doctor_routes.PRIVATE else f"through {route.engine.capitalize()}"
+    )
+
+
+def name(route: Route) -> str:
+    """A way in a few words."""
+    return f"{route.variant.name}-{route.flavor} ({route.engine})"
+
+
+def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
+    """Everything for programs."""
+    wish = facts.get(Wish)
+    gpus = facts.get(Gpus)
+    servings = {one.variant.name: one for one in judge_variants(wish, gpus)} if wish and gpus else {}
+    return {
+        "findings": [vars(finding) for finding in findings],
+        "variants": [
+            _variant_json(one.name, servings.get(one.name), [route for route in routes if route.variant == one])
+            for one in (wish.variants if wish else ())
+        ],
+        "recommendation": _recommendation_json(facts, routes),
+    }
+
+
+def _variant_json(name: str, serving: Serving | None, routes: Sequence[Route]) -> dict[str, Any]:
+    """``served``: by the GPUs where there is a driver, else on the CPU."""
+    is_served = serving.is_served if serving is not None else any(route.is_open for route in routes)
+    return {
+        "name": name,
+        "served": is_served,
+        "reasons": list(serving.reasons) if serving is not None else [],
+        "gpus": list(serving.cards) if serving is not None else [],
+        "ways": [_way_json(route) for route in routes],
+    }
+
+
+def _way_json(route: Route) -> dict[str, Any]:
+    shown = {"flavor": route.flavor, "engine": route.engine, "possible": route.is_open}
+    return {**shown, "obstacles": list(route.obstacles), "doubts": list(route.doubts)}
+
+
+def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
+    best = _best(facts, routes)
+    if best is None:
+        # The same keys as below.
+        return {"possible": False, **dict.fromkeys(("variant", "flavor", "engine", "command", "why")), "doubts": []}
+    return {
+        "possible": True,
+        "variant": best.variant.name,
+        "flavor": best.flavor,
+        "engine": best.engine,
+        "command": doctor_routes.render_command(best, facts),
+        "why": describe(best, facts, routes),
+        "doubts": list(best.doubts),
+    }

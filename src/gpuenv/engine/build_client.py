@@ -1,0 +1,122 @@
+"""Which program builds images for an engine. The SDK cannot drive BuildKit, so the engine's client does.
+
+A Docker client builds with BuildKit when it has the buildx plugin, or when it is older than 23 and
+brings BuildKit itself. Several clients on one machine are common, and not every one is fit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.core import paths
+from gpuenv.core.errors import EngineError
+
+#: Where clients are besides PATH: distributions, hand-made installations, Docker Desktop.
+USUAL_CLIENTS = (
+    "/usr/bin/docker",
+    "/usr/local/bin/docker",
+    "/Applications/Docker.app/Contents/Resources/bin/docker",
+    "/opt/docker-desktop/bin/docker",
+)
+#: From this version on the client builds with BuildKit only through the buildx plugin.
+FIRST_WITHOUT_BUILDKIT = 23
+_VERSION = re.compile(r"Docker version (\d+)\.")
+
+
+@dataclass(frozen=True)
+class Client:
+    """What a `docker` program says of itself: its major version, and whether the buildx plugin works."""
+
+    path: str
+    major: int | None
+    has_buildx: bool
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it cannot build with BuildKit, or None if it can."""
+        if self.major is None:
+            return f"{self.path} is not Docker's client"
+        if not self.has_buildx and self.major >= FIRST_WITHOUT_BUILDKIT:
+            return f"{self.path} (version {self.major}) has no buildx plugin"
+        return None
+
+
+def parse_major(output: str) -> int | None:
+    """The major version in the output of ``docker --version``; None if it is another program's."""
+    match = _VERSION.match(output)
+    return int(match[1]) if match else None
+
+
+def client_paths(search_path: str, usual: tuple[str, ...] = USUAL_CLIENTS) -> list[str]:
+    """Every `docker` that can be executed, in order, each real file once."""
+    candidates = [str(Path(folder) / "docker") for folder in search_path.split(os.pathsep) if folder]
+    found: dict[Path, str] = {}
+    for candidate in (*candidates, *usual):
+        if os.access(candidate, os.X_OK) and Path(candidate).is_file():
+            found.setdefault(Path(candidate).resolve(), candidate)
+    return list(found.values())
+
+
+def find_client(environment: Mapping[str, str], usual: tuple[str, ...] = USUAL_CLIENTS) -> str:
+    """The first client that builds with BuildKit and talks to the engine. Raises EngineError if there is none."""
+    refusals = []
+    for path in client_paths(environment.get("PATH", os.defpath), usual):
+        client = ask_client(path, environment)
+        refusal = client.refusal or _speaking_refusal(path, environment)
+        if refusal is None:
+            return path
+        refusals.append(refusal)
+    raise EngineError(
+        "no Docker client here can build with BuildKit",
+        "; ".join(refusals) or "there is no `docker` program",
+        "install the buildx plugin (package docker-buildx or docker-buildx-plugin), or Debian 12's docker.io",
+    )
+
+
+def ask_client(path: str, environment: Mapping[str, str]) -> Client:
+    """Run a `docker` program to learn what it is."""
+    major = parse_major(_output([path, "--version"], environment) or "")
+    has_buildx = major is not None and _output([path, "buildx", "version"], environment) is not None
+    return Client(path, major, has_buildx)
+
+
+def _speaking_refusal(path: str, environment: Mapping[str, str]) -> str | None:
+    """An old client and a new daemon (or the other way round) may have no common version of their protocol."""
+    if _output([path, "version", "--format", "{{.Server.Version}}"], environment) is None:
+        return f"{path} does not get an answer from the engine (no common protocol version)"
+    return None
+
+
+def _output(argv: list[str], environment: Mapping[str, str]) -> str | None:
+    try:
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def docker_environment(environ: Mapping[str, str], url: str, tls_dir: Path | None) -> dict[str, str]:
+    """The environment in which a Docker client uses this engine, and no other, with BuildKit."""
+    kept = {name: value for name, value in environ.items() if name not in _OTHER_ENGINE}
+    # With DOCKER_HOST set, buildx's "default" is the engine itself; a builder in a container of its
+    # own, which users may have chosen, would see no local image and keep what it builds to itself.
+    kept.update(DOCKER_HOST=url, DOCKER_BUILDKIT="1", BUILDX_BUILDER="default")
+    # buildx keeps its own records in the home folder, which may be read-only.
+    kept.setdefault("BUILDX_CONFIG", str(paths.state_dir() / "buildx"))
+    if tls_dir is not None:
+        kept.update(DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tls_dir))
+    return kept
+
+
+_OTHER_ENGINE = ("DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
+
+def podman_prefix(url: str, runtime_dir: str | None, *, is_root: bool) -> list[str]:
+    """``podman build`` for the service at ``url``: directly where the store is this user's own."""
+    own = "unix:///run/podman/podman.sock" if is_root else f"unix://{runtime_dir}/podman/podman.sock"
+    return ["podman", "build"] if url == own else ["podman", "--url", url, "build"]

@@ -1,0 +1,39 @@
+"""``gpuenv engine`` and ``gpuenv engine-stop``."""
+
+from __future__ import annotations
+
+import argparse
+
+from gpuenv.core import ui
+from gpuenv.core.errors import EngineError
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find or start an engine and say which it is, or stop the private one."""
+    if args.command == "engine-stop":
+        return _stop()
+    return _show(args.engine)
+
+
+def _show(request: str | None) -> int:
+    """People read standard error; standard output is one line for ``eval "$(gpuenv engine)"``."""
+    from gpuenv.engine.model import describe_better, find_engine
+
+    engine = find_engine(request)
+    if engine is None:
+        raise EngineError("no container engine is used", "none answers and none can be started", describe_better())
+    client = engine.client()
+    info = client.info()
+    ui.say(f"engine: {engine.why}")
+    ui.say(f"version: {info.get('ServerVersion')} ({engine.kind}, storage driver {info.get('Driver')})")
+    ui.say(f"data: {info.get('DockerRootDir')}")
+    print(f"export DOCKER_HOST={engine.url}", flush=True)
+    return 0
+
+
+def _stop() -> int:
+    from gpuenv.engine import private as private_engine
+
+    did_run = private_engine.stop()
+    ui.say("the private engine is stopped" if did_run else "the private engine does not run")
+    return 0

@@ -1,0 +1,252 @@
+"""Containers of this project: what they may do, how they are made, and that none is left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from gpuenv.core import processes, ui
+from gpuenv.core.errors import EngineError
+from gpuenv.engine import reaper
+from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.refusals import MissingInitError, explain_refusal, is_missing_init
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+    from gpuenv.engine.model import Engine
+
+T = TypeVar("T")
+
+#: What root may do with files outside, root may do inside; nothing else, and nobody else anything.
+ROOT_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
+#: The user that the image itself names.
+IMAGE_USER = "1000:1000"
+HOME = "/home/user"
+#: What a read-only container gets for its temporary files.
+TMP = {"/tmp": "mode=1777,exec"}  # noqa: S108 - inside the container
+_SELINUX = Path("/sys/fs/selinux/enforce")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of the host (absolute ``source``) or a named volume, at ``target``."""
+
+    source: str
+    target: str
+    is_volume: bool = False
+    read_only: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As the engine wants it. A volume that is not there yet is made, with the project's label."""
+        kind = "volume" if self.is_volume else "bind"
+        value: dict[str, Any] = {
+            "Type": kind,
+            "Source": self.source,
+            "Target": self.target,
+            "ReadOnly": self.read_only,
+        }
+        if self.is_volume:
+            value["VolumeOptions"] = {"Labels": {"gpuenv.project": "gpuenv"}}
+        return value
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A container to be made. ``user`` is ``uid:gid`` inside, ``groups`` further group numbers."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    user: str
+    network: str
+    groups: tuple[int, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    device_requests: Sequence[Mapping[str, Any]] = ()
+    working_dir: str | None = None
+    port: int | None = None
+    tty: bool = False
+    stdin: bool = False
+    read_only: bool = False
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    auto_remove: bool = False
+    keep_log: bool = True
+
+
+def new_name(purpose: str) -> str:
+    """A name that no other container has; chosen here, so that whoever cleans up knows it beforehand."""
+    return f"gpuenv-{purpose}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def own_labels() -> dict[str, str]:
+    """The labels by which :mod:`gpuenv.engine.reaper` tells whose container it is."""
+    pid = os.getpid()
+    owner = f"{pid}:{processes.start_time(pid)}"
+    return {"gpuenv.project": "gpuenv", "gpuenv.owner": owner, "gpuenv.host": reaper.host_id()}
+
+
+def volumes(uid: int) -> tuple[Mount, ...]:
+    """What outlives the containers of ``uid``: Keras' data sets, and CUDA's compiled kernels."""
+    return (
+        Mount(f"gpuenv-keras-{uid}", f"{HOME}/.keras", is_volume=True),
+        Mount(f"gpuenv-nv-{uid}", f"{HOME}/.nv", is_volume=True),
+    )
+
+
+def user_inside(engine: Engine) -> str:
+    """The ``uid:gid`` to run as, so that files written to a mounted folder belong to the caller.
+
+    A rootless engine runs in a user namespace of its owner, in which 0 *is* the owner outside, and any other
+    number is one of the owner's subordinate ids: running as uid:gid there would write files that the caller
+    cannot even remove. Only an engine whose socket does not belong to root can be rootless, so only such a one
+    is asked (a request less on the warm path).
+    """
+    caller = f"{os.getuid()}:{os.getgid()}"
+    parts = urlsplit(engine.url)
+    try:
+        if parts.scheme != "unix" or Path(parts.path).stat().st_uid == 0:
+            return caller
+        information = Api(engine).call("GET", "/info")
+    except OSError:
+        return caller
+    return "0:0" if is_rootless(information) else caller
+
+
+def is_rootless(information: Mapping[str, Any]) -> bool:
+    """Whether the answer to ``/info`` is a rootless engine's (Docker and Podman put it in the same place)."""
+    return any("name=rootless" in option for option in information.get("SecurityOptions") or ())
+
+
+def shared_groups(*files: Path) -> tuple[int, ...]:
+    """Supplementary groups of the caller that own one of ``files``; only those are of use inside."""
+    own = set(os.getgroups()) - {0, os.getgid()}
+    owners = {path.stat().st_gid for path in files if path.exists()}
+    return tuple(sorted(own & owners))
+
+
+def create_body(spec: Spec, *, has_init: bool, has_selinux: bool) -> dict[str, Any]:
+    """The request that makes ``spec``: no privileges, no capability (root: see above), a real init as process 1."""
+    is_root = spec.user.split(":")[0] == "0"
+    # Relabeling somebody's home folder for SELinux would be worse than leaving this one container unlabeled.
+    security = ["no-new-privileges", *(["label=disable"] if has_selinux else [])]
+    host: dict[str, Any] = {
+        "AutoRemove": spec.auto_remove,
+        "Init": has_init,
+        "CapDrop": ["ALL"],
+        "CapAdd": list(ROOT_CAPABILITIES) if is_root else [],
+        "SecurityOpt": security,
+        "GroupAdd": [str(group) for group in spec.groups],
+        "NetworkMode": spec.network,
+        "Mounts": [mount.as_json() for mount in spec.mounts],
+        "DeviceRequests": [dict(request) for request in spec.device_requests],
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": {**(TMP if spec.read_only else {}), **spec.tmpfs},
+        "LogConfig": {} if spec.keep_log else {"Type": "none"},
+    }
+    body: dict[str, Any] = {
+        "Image": spec.image,
+        "Cmd": list(spec.command),
+        "Entrypoint": [],
+        "User": spec.user,
+        "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+        "Labels": dict(spec.labels),
+        "Tty": spec.tty,
+        "OpenStdin": spec.stdin,
+        "StdinOnce": spec.stdin,
+        "AttachStdin": spec.stdin,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "HostConfig": host,
+    }
+    if spec.working_dir:
+        body["WorkingDir"] = spec.working_dir
+    if spec.port and spec.network != "host":
+        body["ExposedPorts"] = {f"{spec.port}/tcp": {}}
+        # Not to the whole network: a notebook is a shell for whoever reaches it.
+        host["PortBindings"] = {f"{spec.port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(spec.port)}]}
+    return body
+
+
+def create(api: Api, spec: Spec, *, has_init: bool = True) -> str:
+    """Make the container and return its id. Raises EngineError."""
+    try:
+        body = create_body(spec, has_init=has_init, has_selinux=_SELINUX.exists())
+        return str(api.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
+    except RefusedError as error:
+        raise explain_refusal(spec.image, spec.port, error.message) from error
+
+
+def start(api: Api, spec: Spec, prepare: Callable[[str], T]) -> tuple[str, T]:
+    """Make and start the container; its id, and what ``prepare`` made of the id just before the start.
+
+    An engine without an init program gets one more chance without. Raises EngineError.
+    """
+    try:
+        return _start(api, spec, prepare, has_init=True)
+    except MissingInitError:
+        api.remove(spec.name)
+        ui.warn("this engine has no init program (docker-init): signals may not reach every program in the container")
+        return _start(api, spec, prepare, has_init=False)
+
+
+def _start(api: Api, spec: Spec, prepare: Callable[[str], T], *, has_init: bool) -> tuple[str, T]:
+    container_id = create(api, spec, has_init=has_init)
+    prepared = prepare(container_id)
+    try:
+        api.call("POST", f"/containers/{container_id}/start")
+    except RefusedError as error:
+        if has_init and is_missing_init(error.message):
+            raise MissingInitError(error.message) from error
+        raise explain_refusal(spec.image, spec.port, error.message) from error
+    return container_id, prepared
+
+
+@contextmanager
+def running(  # noqa: PLR0913 - a keyword for each thing that a test may want to be different
+    engine: Engine,
+    *,
+    image: str,
+    command: Sequence[str] = ("sleep", "infinity"),
+    purpose: str = "test",
+    user: str | None = None,
+    network: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    mounts: Sequence[Mount] = (),
+    device_requests: Sequence[Mapping[str, Any]] = (),
+    working_dir: str | None = None,
+    read_only: bool = False,
+    tmpfs: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Iterator[Container]:
+    """A started container (the SDK's), removed at the end whatever happens, `kill -9` of this process included."""
+    spec = Spec(
+        name=new_name(purpose),
+        image=image,
+        command=tuple(command),
+        user=user or user_inside(engine),
+        network=network or engine.network,
+        environment=environment or {},
+        labels={**own_labels(), **(labels or {})},
+        mounts=tuple(mounts),
+        device_requests=device_requests,
+        working_dir=working_dir,
+        read_only=read_only,
+        tmpfs=tmpfs or {},
+    )
+    api = Api(engine)
+    with reaper.watching(engine, spec.name) as watch:
+        try:
+            container_id, _ = start(api, spec, lambda _: None)
+            yield engine.client().containers.get(container_id)
+        finally:
+            # If this fails, the watcher tries on.
+            with suppress(EngineError, RefusedError):
+                if api.remove(spec.name):
+                    watch.done()

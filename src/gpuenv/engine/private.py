@@ -1,0 +1,222 @@
+"""A Docker daemon of our own, beside any other: own data, own socket, started and stopped by us."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from gpuenv.core import locking as filelock
+from gpuenv.core import mounts, paths, processes, ui
+from gpuenv.core.errors import EngineError
+from gpuenv.engine import private_network
+from gpuenv.engine.private_daemon import (
+    Daemon,
+    Folders,
+    answering,
+    dockerd_argv,
+    find_daemon,
+    folders,
+    forget_stale_numbers,
+    read_record,
+    write_record,
+)
+from gpuenv.host import packages as engine_install
+
+#: A daemon with much data on a slow disk; most are ready within 3 s.
+START_TIMEOUT_S = 90
+#: The daemon itself gives its containers 15 s to end.
+STOP_TIMEOUT_S = 60
+LOG_TAIL_LINES = 8
+
+
+def obstacle() -> str | None:
+    """Why a private engine cannot be started on this machine, or None."""
+    if os.getuid() != 0:
+        return "a private engine needs root"
+    return engine_install.obstacle()
+
+
+def describe_start() -> str:
+    """What :func:`install` and :func:`start` would do, for a question or an announcement."""
+    missing = engine_install.missing()
+    first = f"Install {', '.join(missing)} with apt-get and start" if missing else "Start"
+    return f"{first} a private Docker daemon (data in {folders().data})"
+
+
+def install() -> bool:
+    """Install what is missing; returns whether anything was. Raises EngineError if that is not possible."""
+    reason = obstacle()
+    if reason is not None:
+        raise EngineError("a private engine cannot be started", reason, "install Docker or Podman, or set ENGINE=venv")
+    if not engine_install.missing():
+        return False
+    if not engine_install.is_allowed():
+        raise EngineError(
+            f"a private engine needs {', '.join(engine_install.missing())}",
+            "GPUENV_INSTALL_ENGINE=0 forbids installing",
+            "install it by hand, or allow it with GPUENV_INSTALL_ENGINE=1",
+        )
+    folder = paths.state_dir() / "engine"
+    # apt waits for its own lock when it installs, but fails at once when another one fetches the lists.
+    with filelock.held(folder / "apt.lock", "another gpuenv is installing the engine; waiting for it"):
+        missing = engine_install.missing()
+        if missing:
+            engine_install.install(missing, folder / "apt.log")
+    return True
+
+
+def running() -> Daemon | None:
+    """The private daemon if it runs and answers."""
+    daemon = find_daemon(folders())
+    return answering(daemon) if daemon is not None else None
+
+
+def start() -> Daemon:
+    """Start the private daemon unless it runs already; two at once start one. Raises EngineError."""
+    place = folders()
+    with filelock.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
+        daemon = find_daemon(place)
+        answer = answering(daemon) if daemon is not None else None
+        if answer is not None:
+            return answer
+        if daemon is not None:
+            ui.warn("the private engine does not answer; it is started anew")
+            end(daemon)
+        ui.say(f"starting a private Docker daemon (data in {place.data}; `make engine-stop` ends it)")
+        return _start(place)
+
+
+def stop() -> bool:
+    """Stop the private daemon and whatever runs in it; returns whether it ran. Raises EngineError."""
+    place = folders()
+    with filelock.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
+        daemon = find_daemon(place)
+        if daemon is not None:
+            end(daemon)
+        elif processes.find_naming(place.run):
+            # It was killed, and its containers live on: only a daemon can end them properly.
+            end(_start(place))
+        _tidy(place)
+        return daemon is not None
+
+
+def _start(place: Folders) -> Daemon:
+    """Start it where none runs. What a killed one left in ``/run`` stays: by it dockerd finds old containers."""
+    recorded = read_record(place)
+    bridge = private_network.bridge_name(place.run)
+    private_network.remove(bridge, recorded.subnet if recorded else "")
+    obstacle = private_network.make_bridge(bridge)
+    daemon = _launch(place, None if obstacle else bridge)
+    if not obstacle:
+        subnet = _subnet(daemon)
+        obstacle = private_network.let_out(bridge, subnet)
+        daemon = replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
+        write_record(place, daemon)
+    if obstacle:
+        ui.say(f"containers get no network of their own here and use this machine's ({obstacle})")
+    return daemon
+
+
+def _tidy(place: Folders) -> None:
+    """Remove what a daemon that is gone leaves: rules, bridge, mount, socket, record."""
+    recorded = read_record(place)
+    private_network.remove(private_network.bridge_name(place.run), recorded.subnet if recorded else "")
+    # dockerd mounts its data on itself, and does not undo that when an earlier one was killed.
+    mounts.unmount_below(place.data)
+    shutil.rmtree(place.run, ignore_errors=True)
+    place.record.unlink(missing_ok=True)
+
+
+def _subnet(daemon: Daemon) -> str:
+    """The subnet that the daemon chose for its bridge: one that nothing on this machine uses."""
+    from gpuenv.engine.api import Api
+    from gpuenv.engine.model import Engine
+
+    network = Api(Engine("private", daemon.url, "", daemon.api_version)).call("GET", "/networks/bridge")
+    return str(network["IPAM"]["Config"][0]["Subnet"])
+
+
+def end(daemon: Daemon) -> None:
+    """SIGTERM, then SIGKILL. Only for a process that was known again. Raises EngineError if it stays."""
+    for number, timeout_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, 10)):
+        try:
+            os.kill(daemon.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if not processes.is_same(daemon.pid, daemon.began):
+                return
+            time.sleep(0.05)
+    raise EngineError(
+        f"the private engine (process {daemon.pid}) does not end", "it hangs in the kernel", "look at `dmesg`"
+    )
+
+
+def _launch(place: Folders, bridge: str | None) -> Daemon:
+    """Start dockerd, record it, wait for its answer. Raises EngineError with the end of its log."""
+    process = _spawn(place, bridge)
+    daemon = Daemon(process.pid, processes.start_time(process.pid) or 0, place.url)
+    write_record(place, daemon)
+    try:
+        daemon = _wait_until_ready(place, daemon, process)
+    except BaseException:
+        # Also on Ctrl-C: nobody would wait for that daemon any more.
+        if process.poll() is None:
+            process.terminate()
+            process.wait(STOP_TIMEOUT_S)
+        _tidy(place)
+        raise
+    # It outlives this process on purpose; Python would warn about a child that nobody waited for.
+    process.returncode = 0
+    write_record(place, daemon)
+    return daemon
+
+
+def _spawn(place: Folders, bridge: str | None) -> subprocess.Popen[bytes]:
+    place.data.mkdir(parents=True, exist_ok=True)
+    place.run.mkdir(mode=0o700, exist_ok=True)
+    forget_stale_numbers(place)
+    (place.run / "daemon.json").write_text("{}\n", encoding="utf-8")
+    # Not every root has the administrators' folders on PATH, and dockerd itself runs containerd and iptables.
+    environment = {**os.environ, "PATH": engine_install.search_path()}
+    program = shutil.which("dockerd", path=environment["PATH"])
+    if program is None:
+        raise EngineError(
+            "a private engine cannot be started", "there is no `dockerd`", "install the package docker.io"
+        )
+    with place.log.open("wb") as log:
+        return subprocess.Popen(
+            dockerd_argv(place, bridge),
+            executable=program,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def _wait_until_ready(place: Folders, daemon: Daemon, process: subprocess.Popen[bytes]) -> Daemon:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        ready = answering(daemon)
+        if ready is not None:
+            return ready
+        time.sleep(0.1)
+    log = place.log.read_text(encoding="utf-8", errors="replace")
+    how = "ended" if process.poll() is not None else f"did not answer within {START_TIMEOUT_S} s"
+    raise start_error(how, log, place.log)
+
+
+def start_error(how: str, log: str, path: Path) -> EngineError:
+    """The error for a daemon that did not start, with the end of its log."""
+    tail = "\n".join(f"    {line}" for line in log.splitlines()[-LOG_TAIL_LINES:])
+    what = f"the private Docker daemon {how}"
+    return EngineError(what, f"the end of its log:\n{tail}", f"see {path}, or set ENGINE=venv")

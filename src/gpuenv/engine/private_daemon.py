@@ -1,0 +1,139 @@
+"""The record of the private daemon, its folders and its command line; knowing it again.
+
+What runs is recorded with process number and start time, so that a record left by `kill -9` or a
+reboot never leads to a foreign process being taken for the daemon.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from gpuenv.core import atomic, paths, processes
+from gpuenv.engine.endpoints import Endpoint, UnreachableError, ping
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the private engine keeps its things."""
+
+    data: Path
+    run: Path
+    log: Path
+    record: Path
+    lock: Path
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.run}/docker.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where dockerd writes its process number."""
+        return self.run / "docker.pid"
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A private daemon. ``began`` is the start time in ticks, see :mod:`gpuenv.core.processes`.
+
+    ``network``: ``"bridge"`` or ``"host"``, as in :class:`gpuenv.engine.model.Engine`; ``subnet``: of the
+    bridge, empty where there is none.
+    """
+
+    pid: int
+    began: int
+    url: str
+    network: str = "host"
+    subnet: str = ""
+    api_version: str = ""
+
+
+def folders() -> Folders:
+    """The private engine's folders for the current state folder.
+
+    The socket is in ``/run``, because the path of a Unix socket may have at most 107 bytes.
+    """
+    state = paths.state_dir() / "engine"
+    name = hashlib.sha256(str(state).encode()).hexdigest()[:12]
+    return Folders(
+        data=state / "data",
+        run=Path("/run") / f"gpuenv-{name}",
+        log=state / "dockerd.log",
+        record=state / "daemon.json",
+        lock=state / "lock",
+    )
+
+
+def dockerd_argv(place: Folders, bridge: str | None) -> list[str]:
+    """The daemon's command line; nothing of the machine's own daemon.json reaches it."""
+    argv = ["dockerd", "--host", place.url, "--data-root", str(place.data)]
+    argv += ["--exec-root", str(place.run / "exec"), "--pidfile", str(place.pid_file)]
+    # The storage driver is left to the daemon: it knows where overlay2 works (not on an overlay).
+    argv += ["--config-file", str(place.run / "daemon.json")]
+    # Why it may neither use docker0 nor write firewall rules: see `private_network.py`.
+    return [*argv, "--iptables=false", "--ip6tables=false", f"--bridge={bridge or 'none'}"]
+
+
+def is_running(daemon: Daemon, place: Folders) -> bool:
+    """Whether the recorded process is still the daemon that was recorded, not a later one with its number."""
+    return processes.is_same(daemon.pid, daemon.began) and place.url in processes.command_line(daemon.pid)
+
+
+def answering(daemon: Daemon) -> Daemon | None:
+    """The daemon, with the version it speaks, if it answers."""
+    try:
+        pong = ping(Endpoint(daemon.url, "the private engine"))
+    except UnreachableError:
+        return None
+    return replace(daemon, api_version=pong.api_version)
+
+
+def write_record(place: Folders, daemon: Daemon) -> None:
+    """Write down what runs."""
+    atomic.write_text(place.record, json.dumps(asdict(daemon)) + "\n")
+
+
+def find_daemon(place: Folders) -> Daemon | None:
+    """The daemon that runs in these folders, whether it answers or not.
+
+    dockerd's own file serves where the record does not: it was killed before the record was written,
+    or another version of this program wrote it.
+    """
+    recorded = read_record(place)
+    if recorded is not None and is_running(recorded, place):
+        return recorded
+    try:
+        pid = int(place.pid_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found = Daemon(pid, processes.start_time(pid) or 0, place.url, subnet=recorded.subnet if recorded else "")
+    return found if is_running(found, place) else None
+
+
+def forget_stale_numbers(place: Folders) -> None:
+    """Remove the files in which dockerd would take a foreign process, or a dead one, for its own from before.
+
+    It only asks whether a process with that number exists.
+    """
+    alive = processes.find_naming(place.run)
+    for path in (place.pid_file, place.run / "exec" / "containerd" / "containerd.pid"):
+        try:
+            is_stale = int(path.read_text(encoding="utf-8")) not in alive
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            is_stale = True
+        if is_stale:
+            path.unlink(missing_ok=True)
+
+
+def read_record(place: Folders) -> Daemon | None:
+    """What was written down last; None if nothing was, or by another version of this program."""
+    try:
+        return Daemon(**json.loads(place.record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None

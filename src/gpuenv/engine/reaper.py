@@ -1,0 +1,110 @@
+"""That no container survives the process that made it, `kill -9` included.
+
+A small program of its own (`reaper_main.py`) waits at the other end of a pipe. When this process ends in order it is
+told so; when the pipe just closes, it removes the container and gives the terminal back its settings.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpuenv.engine.model import Engine
+
+_MAIN = Path(__file__).with_name("reaper_main.py")
+
+
+class Watch:
+    """One watcher: :meth:`done` tells it that its container is gone."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def done(self) -> None:
+        """The container is gone: nothing is left to do but a look for those of others that were left behind."""
+        with suppress(BrokenPipeError):
+            os.write(self._pipe, b"done")
+
+    def close(self) -> None:
+        """Let go of the watcher; without :meth:`done` before, it removes the container now."""
+        # Through the object: closing the bare descriptor would let the object close it again, and by then
+        # the number may be somebody else's.
+        assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
+        self._process.stdin.close()
+        # It goes on alone, and init takes it over: nobody waits for it.
+        self._process.returncode = 0
+
+    @property
+    def _pipe(self) -> int:
+        assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
+        return self._process.stdin.fileno()
+
+
+@contextmanager
+def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator[Watch]:
+    """Have the container called ``name`` (not made yet) removed if this process dies.
+
+    ``terminal``: the descriptor of a terminal whose present settings are then restored.
+    """
+    # A number of its own: 0, 1 and 2 are other things there.
+    copy = None if terminal is None else fcntl.fcntl(terminal, fcntl.F_DUPFD_CLOEXEC, 3)
+    order: dict[str, Any] = {
+        "url": engine.url,
+        "kind": engine.kind,
+        "api_version": engine.api_version,
+        "tls_dir": str(engine.tls_dir) if engine.tls_dir else None,
+        "name": name,
+        "host": host_id(),
+        "terminal": copy,
+        "settings": None if copy is None else _settings(copy),
+    }
+    watch = Watch(_spawn(order, () if copy is None else (copy,)))
+    if copy is not None:
+        os.close(copy)
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+def _spawn(order: dict[str, Any], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    # A process of its own, not a fork: the harness runs threads, and a fork of those may hang. It costs next to
+    # nothing here, because it imports nothing before it has something to do (-S: no site packages either).
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_MAIN), json.dumps(order)],
+        stdin=subprocess.PIPE,
+        # Not ours: whoever reads our output to its end must not wait for the watcher.
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        # Out of reach of Ctrl-C, and of a kill of the whole process group.
+        start_new_session=True,
+        pass_fds=descriptors,
+        bufsize=0,
+    )
+
+
+@cache
+def host_id() -> str:
+    """Where the process numbers in an owner's label mean something: this boot, this PID namespace, this user.
+
+    An engine may be shared with other machines and with containers, and other users' processes may be hidden.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/{os.getuid()}"
+
+
+def _settings(terminal: int) -> list[Any]:
+    """A terminal's settings as JSON holds them; the control characters are bytes, or numbers already."""
+    *flags, characters = termios.tcgetattr(terminal)
+    return [*flags, [item[0] if isinstance(item, bytes) else item for item in characters]]

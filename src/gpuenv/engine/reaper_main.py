@@ -1,0 +1,107 @@
+"""The program behind `reaper.py`: waits until its parent ends, then removes what that left behind.
+
+Run as a file, with isolated Python; until there is something to do it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from gpuenv.engine.api import Api
+
+#: A container whose making was under way when the parent died appears a little later.
+_PATIENCE_S = 10.0
+_PAUSE_S = 0.2
+
+
+def main(order_text: str) -> None:
+    """Wait for the parent's end (end of file on standard input), then clean up."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    is_done = sys.stdin.buffer.read() == b"done"
+
+    import json
+
+    order = json.loads(order_text)
+    if not is_done and order["terminal"] is not None:
+        _restore(order["terminal"], order["settings"])
+    api = _api(order)
+    if not is_done:
+        remove_patiently(api, order["name"], time.monotonic() + _PATIENCE_S)
+    sweep(api, order["host"])
+
+
+def _api(order: Mapping[str, Any]) -> Api:
+    import pathlib
+
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+    from gpuenv.engine.api import Api
+    from gpuenv.engine.model import Engine
+
+    tls_dir = pathlib.Path(order["tls_dir"]) if order["tls_dir"] else None
+    return Api(Engine(order["kind"], order["url"], "", order["api_version"], tls_dir))
+
+
+def remove_patiently(api: Api, name: str, deadline: float) -> bool:
+    """Remove a container that may not be there yet; whether it was removed before ``deadline`` (monotonic)."""
+    from gpuenv.core.errors import EngineError
+    from gpuenv.engine.api import RefusedError
+
+    while True:
+        try:
+            if api.remove(name):
+                return True
+        except (RefusedError, EngineError):
+            pass
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_S)
+
+
+def sweep(api: Api, host: str) -> list[str]:
+    """Remove the containers of this machine and user whose owners are dead; their names."""
+    import json
+
+    from gpuenv.core.errors import EngineError
+    from gpuenv.engine.api import RefusedError
+
+    swept = []
+    try:
+        filters = json.dumps({"label": [f"gpuenv.host={host}"]})
+        found = api.call("GET", "/containers/json", query={"all": 1, "filters": filters})
+        for container in found or []:
+            if is_orphan(container.get("Labels") or {}):
+                api.remove(container["Id"])
+                swept.append(container["Names"][0].lstrip("/"))
+    except (RefusedError, EngineError):
+        # The next one sweeps again.
+        pass
+    return swept
+
+
+def is_orphan(labels: Mapping[str, str]) -> bool:
+    """Whether the process named in a container's label ``gpuenv.owner`` (``pid:start time``) is gone."""
+    from gpuenv.core import processes
+
+    pid, _, began = labels.get("gpuenv.owner", "").partition(":")
+    return pid.isdigit() and began.isdigit() and not processes.is_same(int(pid), int(began))
+
+
+def _restore(terminal: int, settings: list[Any]) -> None:
+    import contextlib
+    import termios
+
+    # The terminal may be gone, too.
+    with contextlib.suppress(termios.error, OSError):
+        termios.tcsetattr(terminal, termios.TCSANOW, settings)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,64 @@
+"""What an engine says when it will not run a container, in words that help."""
+
+from __future__ import annotations
+
+from gpuenv.core.errors import EngineError
+
+
+class MissingInitError(Exception):
+    """The engine lacks the small init program (docker-init, catatonit) that it was asked to use."""
+
+
+#: What NVIDIA's container toolkit says, and what mends it.
+GPU_REMEDIES = (
+    (
+        "driver/library version mismatch",
+        "restart the machine: its driver was upgraded, and the old kernel module still runs",
+    ),
+    ("unsatisfied condition", "install a newer NVIDIA driver, or use a VARIANT with an older CUDA"),
+    ("load library failed: libnvidia-ml", "install NVIDIA's driver: the toolkit is there, the driver is not"),
+)
+
+
+def _gpu_remedy(message: str) -> str:
+    found = [remedy for said, remedy in GPU_REMEDIES if said in message]
+    return "; ".join([*(found or _known_remedy(message)), "set GPUS=none to use the CPU"])
+
+
+def _known_remedy(message: str) -> list[str]:
+    """What the catalog of `make explain` says of it: nothing, or the cause and what to do."""
+    from gpuenv.explain import command as explain
+
+    return (explain.cause_of(message) or "").splitlines()
+
+
+def is_missing_init(message: str) -> bool:
+    """Whether an engine's refusal to start means that its init program is not installed."""
+    names = ("docker-init", "catatonit", "container-init", "init binary")
+    return any(name in message for name in names) and ("not found" in message or "no such file" in message.lower())
+
+
+def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
+    """An engine's refusal in words, for the causes that are known."""
+    what = f"the engine cannot run {image}"
+    if "could not select device driver" in message or "unresolvable CDI devices" in message:
+        return EngineError(
+            f"{what} with a GPU",
+            f"it does not know NVIDIA's container toolkit ({message})",
+            "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker`, restart Docker; "
+            "or set GPUS=none",
+        )
+    if "nvidia-container-cli" in message or "nvidia-container-runtime" in message:
+        return EngineError(f"{what} with a GPU", f"NVIDIA's container toolkit refuses: {message}", _gpu_remedy(message))
+    if "port is already allocated" in message or "address already in use" in message:
+        return EngineError(f"port {port} is taken", message, "set PORT to another one")
+    if "bind source path does not exist" in message or "mount source path" in message:
+        return EngineError(
+            f"{what}: the engine cannot see a folder of this machine",
+            f"{message}; it runs elsewhere, or may not read that folder (NFS without root access)",
+            "set WORK to a folder on a disk of this machine",
+        )
+    known = " ".join(_known_remedy(message))
+    return EngineError(
+        what, message, known or "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is"
+    )

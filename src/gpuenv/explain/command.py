@@ -1,0 +1,116 @@
+"""`make explain LOG=file`: the root cause of a failure from its log, the lines that prove it, and what to do.
+
+It looks up the catalog and never guesses: what is not there is called unknown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gpuenv.explain import answer as explain_text
+from gpuenv.explain.answer import Context
+from gpuenv.explain.catalog import load_catalog
+from gpuenv.explain.entry import Entry
+from gpuenv.explain.excerpt import Line
+from gpuenv.explain.match import Match, Matcher, Ordered, order
+from gpuenv.explain.signs import Signs
+from gpuenv.explain.suspects import Suspects
+from gpuenv.explain.text import clean, open_pieces
+from gpuenv.host import systems
+
+KNOWN = 0
+UNKNOWN = 3
+#: A failure of our own is explained by the end of what was printed (bytes).
+TAIL_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a log gave: the matches in order, or else the lines that look most like an error."""
+
+    found: Ordered | None
+    suspects: list[Line]
+    signs: Signs
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain one log; 0 if a cause is known, 3 if not."""
+    entries = load_catalog()
+    with open_pieces(args.argument or args.log) as pieces:
+        reading = read(pieces, entries)
+    context = make_context(reading.signs)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A log holds characters that not every terminal has.
+        sys.stdout.reconfigure(errors="replace")
+    if args.json:
+        print(json.dumps(render_json(reading, context), ensure_ascii=False, indent=2))
+    elif reading.found:
+        print(explain_text.render_known(reading.found, context))
+    else:
+        print(explain_text.render_unknown(reading.suspects, context))
+    return KNOWN if reading.found else UNKNOWN
+
+
+def read(pieces: Iterable[bytes], entries: Iterable[Entry]) -> Reading:
+    """Take a whole log in, piece by piece."""
+    matcher, suspects, signs = Matcher(entries), Suspects(), Signs()
+    for piece in pieces:
+        unit = matcher.feed(piece)
+        signs.feed(piece)
+        if not matcher.matches:
+            suspects.feed(unit)
+    found = order(matcher.matches)
+    return Reading(found, [] if found else suspects.lines, signs)
+
+
+def make_context(signs: Signs) -> Context:
+    """For whom the answer is: a log from Windows is about Windows, wherever it is read."""
+    return Context(explain_text.choose_language(), signs.system or systems.detect(), signs.target)
+
+
+def render_json(reading: Reading, context: Context) -> dict[str, object]:
+    """The answer for programs; docs/catalogue.md describes it."""
+    found = reading.found
+    matches = found.all if found else ()
+    return {"known": bool(matches), "causes": [_describe(match, context) for match in matches]}
+
+
+def _describe(match: Match, context: Context) -> dict[str, object]:
+    return {
+        "id": match.entry.id,
+        "row": match.entry.row,
+        "stage": match.entry.stage,
+        "cause": explain_text.cause(match, context),
+        "remedy": [step.on_one_line for step in explain_text.steps(match, context)],
+        "evidence": [line.shown for line in match.evidence],
+    }
+
+
+def cause_of(text: str) -> str | None:
+    """The root cause that some output shows and what to try first, on two lines at most; None if it is not known.
+
+    For failures of our own: whatever goes wrong here must not hide what failed there.
+    """
+    try:
+        found = read([clean(text.encode("utf-8", "replace")[-TAIL_BYTES:] + b"\n")], load_catalog()).found
+        if found is None:
+            return None
+        context = Context(explain_text.choose_language(), systems.detect(), None)
+        step = next((one for one in explain_text.steps(found.root, context) if one.command), None)
+        return explain_text.cause(found.root, context) + (f"\n{step.on_one_line}" if step else "")
+    except Exception:  # noqa: BLE001 - see above
+        return None
+
+
+def note(output: str) -> str:
+    """Lines to be put under the three of a failed check: what else its output shows. Empty if nothing is known.
+
+    Not called its cause: a check may fail for a reason of its own.
+    """
+    known = cause_of(output)
+    return "  shows: " + known.replace("\n", "\n         ") + "\n" if known else ""

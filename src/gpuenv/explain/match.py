@@ -1,0 +1,210 @@
+"""Which entries of the catalog a log matches, and which of them is the root cause. Pure.
+
+A log may be huge and hold nothing of interest, so the words of each piece are looked up first: only rules whose words
+all occur are looked at, then only lines that hold their fragments.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpuenv.explain.entry import MOST_LINES, STAGES, Entry, Rule
+from gpuenv.explain.excerpt import Line
+from gpuenv.explain.unit import TO_WORDS, Unit
+
+#: From this stage on failures do not come from a GPU that is missing.
+_WITHOUT_GPU = STAGES.index("packages")
+
+
+@dataclass(frozen=True)
+class Match:
+    """An entry that the log matches, with the first lines that show it and the values for its texts."""
+
+    entry: Entry
+    values: Mapping[str, str]
+    evidence: tuple[Line, ...]
+
+    @property
+    def line(self) -> int:
+        """The number of the first line that shows it."""
+        return self.evidence[0].number
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """Matches, the root cause first: what is independent of it, what may follow from it, what certainly does."""
+
+    root: Match
+    others: tuple[Match, ...]
+    later: tuple[Match, ...]
+    consequences: tuple[Match, ...]
+
+    @property
+    def all(self) -> tuple[Match, ...]:
+        """Every match, in that order."""
+        return (self.root, *self.others, *self.later, *self.consequences)
+
+
+class _Probe:
+    """A rule, prepared for a quick no."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.fragments = [fragment.encode() for fragment in rule.fragments]
+        # The first and the last word of a fragment may be part of a longer one in the log.
+        spaced = [b"x" + fragment.translate(TO_WORDS) + b"x" for fragment in self.fragments]
+        self.words = frozenset(word for text in spaced for word in text.split()[1:-1])
+
+    def find(self, unit: Unit) -> tuple[Mapping[str, str], tuple[Line, ...]] | None:
+        """The values and the evidence of the first window that matches."""
+        if not self.words <= unit.words or not all(fragment in unit.data for fragment in self.fragments):
+            return None
+        for run in _runs(self._windows(unit), self.rule.within):
+            # All of them at once first: what a log repeats on every line would else be looked at in each window.
+            if len(run) > 1 and not self._may_match(unit.lines[run[0] : run[-1] + self.rule.within]):
+                continue
+            for start in run:
+                lines = unit.lines[start : start + self.rule.within]
+                found = match_rule(self.rule, lines)
+                if found is not None:
+                    values, places = found
+                    return values, tuple(Line(unit.first + start + place, lines[place], at) for place, at in places)
+        return None
+
+    def _may_match(self, lines: Sequence[str]) -> bool:
+        return self.rule.regex is None or self.rule.regex.search("\n".join(lines)) is not None
+
+    def _windows(self, unit: Unit) -> Iterator[int]:
+        """Where the windows begin in which every fragment stands."""
+        within = self.rule.within
+        places = [unit.holding(fragment) for fragment in self.fragments]
+        last = max(0, len(unit.lines) - within)
+        rarest = min(places, key=len)
+        begin = 0
+        for place in rarest:
+            for start in range(max(begin, place - within + 1), min(place, last) + 1):
+                if all(_has_between(others, start, start + within) for others in places):
+                    yield start
+            begin = max(begin, min(place, last) + 1)
+
+
+def _runs(starts: Iterable[int], within: int) -> Iterator[list[int]]:
+    """Windows that reach into one another, together."""
+    run: list[int] = []
+    for start in starts:
+        if run and start >= run[-1] + within:
+            yield run
+            run = []
+        run.append(start)
+    if run:
+        yield run
+
+
+def _has_between(numbers: Sequence[int], first: int, end: int) -> bool:
+    index = bisect_left(numbers, first)
+    return index < len(numbers) and numbers[index] < end
+
+
+def match_rule(rule: Rule, lines: Sequence[str]) -> tuple[dict[str, str], list[tuple[int, int]]] | None:
+    """What one window gives: the captured values, and where it shows (positions of lines, and in them)."""
+    text = "\n".join(lines)
+    if not all(fragment in text for fragment in rule.fragments) or any(other in text for other in rule.without):
+        return None
+    values: dict[str, str] = {}
+    found = rule.regex.search(text) if rule.regex else None
+    if rule.regex and found is None:
+        return None
+    spots = [_near(text, fragment, found) for fragment in rule.fragments]
+    if found:
+        values = {name: value for name, value in found.groupdict().items() if value is not None}
+        # Of what the expression spans, its begin and its end say most.
+        spots += [found.start(), max(found.start(), found.end() - 1)]
+    places: dict[int, int] = {}
+    for spot in sorted(spots):
+        places.setdefault(text.count("\n", 0, spot), spot - (text.rfind("\n", 0, spot) + 1))
+    return values, sorted(places.items())
+
+
+def _near(text: str, fragment: str, found: re.Match[str] | None) -> int:
+    """Where a fragment stands: in what the expression found, if it does."""
+    inside = text.find(fragment, found.start(), found.end()) if found else -1
+    return inside if inside >= 0 else text.index(fragment)
+
+
+class Matcher:
+    """Takes the pieces of a log one after the other and keeps the first match of each entry."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._open = [(entry, [_Probe(rule) for rule in entry.rules]) for entry in entries]
+        self._tail = b""
+        self._first = 1
+        self.matches: list[Match] = []
+
+    def feed(self, piece: bytes) -> Unit:
+        """Look at whole lines, together with the end of what came before."""
+        unit = Unit(self._tail + piece, self._first)
+        still_open = []
+        for entry, probes in self._open:
+            match = _find_first(entry, probes, unit)
+            if match is None:
+                still_open.append((entry, probes))
+            else:
+                self.matches.append(match)
+        self._open = still_open
+        self._keep_tail(unit)
+        return unit
+
+    def _keep_tail(self, unit: Unit) -> None:
+        start = len(unit.data)
+        for _ in range(MOST_LINES):
+            start = unit.data.rfind(b"\n", 0, max(0, start))
+            if start < 0:
+                break
+        self._tail = unit.data[start + 1 :]
+        self._first = unit.first + unit.data.count(b"\n", 0, start + 1)
+
+
+def _find_first(entry: Entry, probes: Sequence[_Probe], unit: Unit) -> Match | None:
+    found = [one for one in (probe.find(unit) for probe in probes) if one is not None]
+    if not found:
+        return None
+    values, evidence = min(found, key=lambda one: one[1][0].number)
+    return Match(entry, complete(entry, values), evidence)
+
+
+def complete(entry: Entry, captured: Mapping[str, str]) -> dict[str, str]:
+    """The values of an entry's texts: captured, then derived from them."""
+    derived = {name: one.map.get(captured.get(one.of, ""), one.default) for name, one in entry.derive.items()}
+    unknown = {name: "?" for rule in entry.rules for name in rule.groups}
+    return {**unknown, **captured, **derived}
+
+
+def order(matches: Iterable[Match]) -> Ordered | None:
+    """The root cause first: what follows from nothing that matches too, of the earliest stage, met first in the log.
+
+    A notice stands back behind what ended the program at its own stage, or at one that needs no GPU.
+    """
+    matches = list(matches)
+    if not matches:
+        return None
+    names = {match.entry.id for match in matches}
+
+    def follows(match: Match) -> bool:
+        return not names.isdisjoint(match.entry.consequence_of)
+
+    endings = {one.entry.rank for one in matches if not one.entry.is_notice and not follows(one)}
+
+    def stands_back(match: Match) -> bool:
+        return match.entry.is_notice and any(rank == match.entry.rank or rank >= _WITHOUT_GPU for rank in endings)
+
+    def place(match: Match) -> tuple[bool, bool, int, int]:
+        return follows(match), stands_back(match), match.entry.rank, match.line
+
+    root, *rest = sorted(matches, key=place)
+    free = [one for one in rest if not follows(one)]
+    others = tuple(one for one in free if one.entry.rank <= root.entry.rank or stands_back(one))
+    later = tuple(one for one in free if one not in others)
+    return Ordered(root, others, later, tuple(one for one in rest if follows(one)))

@@ -1,0 +1,227 @@
+"""``make test-env``: the unit tests, then every check on every environment that this machine can make."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from gpuenv.core import paths, signals, ui
+from gpuenv.core.errors import CheckError, UsageError
+from gpuenv.engine.model import Engine, find_engine
+from gpuenv.harness.report import files as report_files
+from gpuenv.harness.report import live
+from gpuenv.harness.report import model as report
+from gpuenv.harness.report import table as report_table
+from gpuenv.harness.report.model import Outcome, Report
+from gpuenv.harness.targets import hosts
+from gpuenv.harness.targets import listing as targets
+from gpuenv.harness.targets.container import remove_leftovers
+from gpuenv.harness.targets.model import Plan, Target, save_plan
+from gpuenv.host import gpu
+from gpuenv.host.processor import check_host
+
+#: pytest's exit code when everything passed.
+PYTEST_PASSED = 0
+#: Each has a process here that waits most of the time.
+HOSTS_AT_ONCE = 8
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test everything that ``args`` ask for; 0 only if nothing failed and something was tested."""
+    jobs = parse_jobs(args.jobs)
+    refuse_gpu_without_driver(args)
+    if needs_engine(args) or not args.hosts:
+        check_host()
+    run_unit_tests()
+    engine = find_engine(args.engine) if needs_engine(args) else None
+    plan = make_plan(args, engine)
+    refuse_gpu_without_target(plan)
+    if args.jobs is None:
+        jobs = default_jobs(plan)
+    plan = dataclasses.replace(plan, jobs=jobs_here(plan, jobs))
+    reports = report_files.clear(paths.project_root() / "reports")
+    log = reports / "pytest.log" if live.is_wanted() else None
+    began, code = time.time(), None
+    with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
+        results = Path(folder) / "results.jsonl"
+        save_plan(plan, Path(folder) / "plan.json")
+        names = ", ".join(target.title for target in plan.testable)
+        ui.say(f"testing {names}" if names else "no target can be tested")
+        argv = pytest_argv(Path(folder) / "plan.json", results, reports / "junit.xml", jobs)
+        try:
+            code = run_pytest(argv, engine, plan, results, log)
+        finally:
+            if engine is not None:
+                remove_leftovers(engine, plan.run)
+            found = report_files.collect(plan, results, began, code)
+            show(found, reports, log)
+    return verdict(code, found.outcomes)
+
+
+def parse_jobs(text: str | None) -> int:
+    """How many targets at a time (1 if not given). Raises UsageError."""
+    if text is None:
+        return 1
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"JOBS={text} is no number of jobs", "a whole number from 1 on is expected", "try JOBS=2")
+    return int(text)
+
+
+def default_jobs(plan: Plan) -> int:
+    """One target at a time on this machine; other machines at the same time, up to eight."""
+    return max(1, min(HOSTS_AT_ONCE, sum(target.kind == "host" for target in plan.testable)))
+
+
+def jobs_here(plan: Plan, jobs: int) -> int:
+    """How many of ``jobs`` use this machine's cores: other machines have their own."""
+    return max(1, min(jobs, sum(target.kind != "host" for target in plan.testable)))
+
+
+def needs_engine(args: argparse.Namespace) -> bool:
+    """Whether images are tested: not with TARGET=venv or conda, nor with PREFIX; with HOSTS only if TARGET says so."""
+    if args.prefix:
+        from gpuenv.prefix import choice as prefix_choice
+
+        prefix_choice.refuse_container(args)
+        return False
+    return args.target == "image" or (args.target is None and not args.hosts)
+
+
+def run_unit_tests() -> None:
+    """The command's own tests, in seconds: what follows is worth nothing if the tool itself is broken."""
+    folder = paths.project_root() / "tests" / "unit"
+    ui.say("unit tests")
+    command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
+    if subprocess.run(command, cwd=paths.project_root(), check=False).returncode != 0:
+        raise CheckError(
+            "the unit tests fail, so no environment was tested",
+            "this checkout of the project is not in order",
+            f"{sys.executable} -m pytest tests/unit",
+        )
+
+
+def make_plan(args: argparse.Namespace, engine: Engine | None) -> Plan:
+    """What is tested: images where there is an engine, else environments of this machine; or the hosts of HOSTS."""
+    host = gpu.host_gpus()
+    found = hosts.list_targets(args) if args.hosts else ()
+    if engine is not None:
+        found += mark_simulated(targets.list_images(args, engine), host)
+    elif args.target is not None or not args.hosts:
+        found += mark_simulated(targets.list_prefixes(args), host)
+    return Plan(
+        run=secrets.token_hex(8),
+        targets=found,
+        engine=dataclasses.asdict(engine) if engine is not None else None,
+        host_driver=host.driver,
+        require_gpu=None if args.require_gpu is None else args.require_gpu == "1",
+    )
+
+
+def mark_simulated(images: tuple[Target, ...], host: gpu.HostGpus) -> tuple[Target, ...]:
+    """What will get the devices of a simulated driver says so, wherever a person reads of it."""
+    if not host.is_simulated:
+        return images
+    return tuple(dataclasses.replace(one, has_simulated_driver=one.flavor == "gpu") for one in images)
+
+
+def refuse_gpu_without_driver(args: argparse.Namespace) -> None:
+    """REQUIRE_GPU=1 on a machine without a driver fails before anything is built for it. Raises CheckError."""
+    if args.require_gpu == "1" and not args.hosts and gpu.host_gpus().driver is None:
+        raise CheckError(
+            "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host",
+            "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
+            "install NVIDIA's driver, or run without REQUIRE_GPU=1: the gpu group is then counted as not tested",
+        )
+
+
+def refuse_gpu_without_target(plan: Plan) -> None:
+    """REQUIRE_GPU=1 asks for a proof that only a gpu target can give. Raises CheckError."""
+    if plan.require_gpu and not any(target.flavor == "gpu" for target in plan.targets):
+        raise CheckError(
+            "REQUIRE_GPU=1, but no gpu target is tested",
+            f"the targets are {', '.join(target.title for target in plan.targets) or 'none'}",
+            "add FLAVOR=gpu, or leave REQUIRE_GPU out",
+        )
+
+
+def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[str]:
+    """The command that runs the checks; with several jobs, each target stays in one process."""
+    folder = paths.project_root() / "tests" / "env"
+    argv = [sys.executable, "-m", "pytest", str(folder), "-p", "no:cacheprovider", "--tb=short", "-q"]
+    argv += ["--plan", str(plan_path), "--results", str(results)]
+    # A folder of this run's own: pytest would tidy up those of other runs, of which it may not remove all.
+    argv += [f"--basetemp={results.parent / 'pytest'}"]
+    argv += [f"--junit-xml={junit}", "-o", "junit_family=xunit1", "-o", "junit_suite_name=gpuenv"]
+    if jobs > 1:
+        argv += ["-n", str(jobs)]
+    return argv
+
+
+def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path, log: Path | None) -> int:
+    """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else None
+        process = subprocess.Popen(
+            argv, cwd=paths.project_root(), env=pytest_environment(engine),
+            stdout=output, stderr=subprocess.STDOUT if output else None,
+        )  # fmt: skip
+        # Whatever ends the watching ends the run: nothing goes on unseen.
+        stack.callback(process.kill)
+        try:
+            return live.watch(process, plan, results) if log else process.wait()
+        except KeyboardInterrupt as error:
+            # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.
+            if isinstance(error, signals.Ended):
+                process.send_signal(signal.SIGINT)
+            ui.say("stopping; containers of this run are being removed")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+            raise
+
+
+def pytest_environment(engine: Engine | None) -> dict[str, str]:
+    """This process' environment, pointed at the engine for the client that testinfra starts."""
+    environment = dict(os.environ)
+    if engine is None:
+        return environment
+    prefix, more = engine.build_prefix()
+    environment.update({name: value for name, value in more.items() if name.startswith(("DOCKER_", "CONTAINER_"))})
+    if os.path.sep in prefix[0]:
+        environment["PATH"] = f"{Path(prefix[0]).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
+    return environment
+
+
+def show(found: Report, folder: Path, log: Path | None) -> None:
+    """The table, what failed first on each target, the report's files, and the one last line.
+
+    Under a live table nobody saw what pytest said (``log``): then the failures are printed too.
+    """
+    console = ui.console()
+    console.print(report_table.render_table(found.plan, found.outcomes))
+    if log is not None:
+        console.print(report_table.render_failures(found.plan, found.outcomes), end="", soft_wrap=True)
+        report_files.say_ending(found, log)
+    first = report_table.render_first_failures(found.plan, found.outcomes)
+    if first:
+        console.print(first, soft_wrap=True)
+    if found.never_ran:
+        ui.say(f"stopped before the end: {found.never_ran} checks never ran")
+    report_files.save(found, folder)
+    ui.say(report.render_last_line(found.counts))
+
+
+def verdict(pytest_code: int | None, outcomes: tuple[Outcome, ...]) -> int:
+    """The exit code. A run in which nothing was tested is a failure, and so is one that pytest could not finish."""
+    tested = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
+    if pytest_code == PYTEST_PASSED and tested and all(outcome.outcome == "passed" for outcome in tested):
+        return 0
+    return CheckError.exit_code

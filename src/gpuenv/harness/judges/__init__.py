@@ -1,0 +1,1 @@
+"""Pure functions that judge what programs found inside a target: identity, linkage, GPU, isolation, training."""

@@ -1,0 +1,108 @@
+"""What a target has to be: versions, installed set, files, imports. Pure; each raises CheckError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gpuenv.core.errors import CheckError
+from gpuenv.variants.model import Variant
+
+REBUILD = "make clean, then build it again: make images"
+
+#: Lines that a plain `import tensorflow, keras` may print, and why each is harmless.
+ALLOWED_LINES = (
+    # Keras names its backend at every import.
+    re.compile(r"Using TensorFlow backend\."),
+)
+
+
+def canonical(name: str) -> str:
+    """The name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def judge_version(what: str, found: str | None, expected: str) -> None:
+    """One version equals the variant's."""
+    if found != expected:
+        raise CheckError(f"{what} is {found}, the variant says {expected}", f"another {what} was installed", REBUILD)
+
+
+def judge_installed(found: Iterable[tuple[str, str]], locked: Mapping[str, str]) -> None:
+    """The installed set is the lock's: nothing more, nothing less, no other version, nothing twice."""
+    pairs = [(canonical(name), version) for name, version in found]
+    have = dict(pairs)
+    want = {canonical(name): version for name, version in locked.items()}
+    wrong = [f"{name} is missing" for name in sorted(want.keys() - have.keys())]
+    wrong += [f"{name} {have[name]} is not in the lock" for name in sorted(have.keys() - want.keys())]
+    shared = sorted(have.keys() & want.keys())
+    wrong += [f"{name} is {have[name]}, locked {want[name]}" for name in shared if have[name] != want[name]]
+    wrong += sorted(
+        {f"{name} is there more than once" for name, _ in pairs if sum(one == name for one, _ in pairs) > 1}
+    )
+    if wrong:
+        raise CheckError(
+            f"the installed set is not the lock's: {'; '.join(wrong[:10])}{' ...' if len(wrong) > 10 else ''}",
+            "something was installed into, or removed from, the environment after it was made",
+            REBUILD,
+        )
+
+
+def judge_records(problems: Mapping[str, list[str]], files: int) -> None:
+    """Every file is the one that its distribution came with."""
+    if problems:
+        named = "; ".join(f"{name}: {found[0]}" for name, found in sorted(problems.items())[:5])
+        raise CheckError(
+            f"{sum(map(len, problems.values()))} installed files are not what their RECORD says ({named})",
+            "a file was edited, lost, or overwritten by another distribution",
+            REBUILD,
+        )
+    if files == 0:
+        raise CheckError("no installed file has a RECORD", "this is not an environment that pip made", REBUILD)
+
+
+def judge_labels(labels: Mapping[str, str], variant: Variant, flavor: str, lock_digest: str, cuda: str) -> None:
+    """The image's labels say what the lock says."""
+    expected = {
+        "gpuenv.project": "gpuenv",
+        "gpuenv.variant": variant.name,
+        "gpuenv.flavor": flavor,
+        "gpuenv.lock": lock_digest,
+        "gpuenv.python": variant.python,
+        "gpuenv.tensorflow": variant.tensorflow.version,
+        "gpuenv.keras": variant.keras,
+        "gpuenv.cuda": cuda,
+    }
+    wrong = [
+        f"{name} is {labels.get(name)!r}, not {want!r}" for name, want in expected.items() if labels.get(name) != want
+    ]
+    if wrong:
+        raise CheckError(
+            f"labels that lie: {'; '.join(wrong)}", "the image was built from another lock, or relabeled", REBUILD
+        )
+
+
+def judge_import(name: str, found: Mapping[str, Any] | None) -> None:
+    """One distribution of the lock imports."""
+    if found is None:
+        raise CheckError(f"{name} is not installed", "the lock names it and the target does not have it", REBUILD)
+    if found["error"]:
+        lines = found["error"].strip().splitlines()
+        raise CheckError(
+            f"`import {', '.join(found['modules'])}` ({name}) fails",
+            lines[-1],
+            f"try it: make gpu-shell CMD='python -c \"import {found['modules'][0]}\"'",
+        )
+
+
+def judge_quiet(stderr: str, stdout_lines: list[str]) -> None:
+    """`import tensorflow, keras` prints nothing that is not on the short list of allowed lines."""
+    noise = [line for line in [*stdout_lines, *stderr.splitlines()] if line.strip()]
+    noise = [line for line in noise if not any(allowed.fullmatch(line.strip()) for allowed in ALLOWED_LINES)]
+    if noise:
+        raise CheckError(
+            f"`import tensorflow, keras` prints {len(noise)} lines that are not allowed: {noise[0].strip()[:200]}",
+            "a package newer than this TensorFlow expects (numpy 1.17 and later print FutureWarnings with 1.12)",
+            "make gpu-shell CMD='python -c \"import tensorflow, keras\"'",
+        )

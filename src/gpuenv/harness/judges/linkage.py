@@ -1,0 +1,163 @@
+"""What the libraries of a target have to be; pure, each raises CheckError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.identity import REBUILD
+
+#: Where the stand-in is: the last folder that the loader looks into, after everything in its cache.
+STAND_IN = "/usr/lib/libcuda.so.1"
+_NOT_FOUND = re.compile(r"(\S+\.so\S*): cannot open shared object file")
+
+
+def judge_resolved(libraries: Iterable[Mapping[str, Any]], not_shipped: Sequence[str] = ()) -> None:
+    """The loader finds every library that TensorFlow's libraries name, in a version that serves.
+
+    ``not_shipped``: SONAMEs that an optional plug-in, but neither of the main libraries, may miss.
+    """
+    libraries = tuple(libraries)
+    if not libraries:
+        raise CheckError("no library of TensorFlow was found", "TensorFlow is not installed", REBUILD)
+    missing = sorted({soname for library in libraries for soname in _missing(library, not_shipped)})
+    if missing:
+        raise CheckError(
+            f"the loader does not find {', '.join(missing)}",
+            "a CUDA library is missing, has another SONAME, or belongs to another CUDA version than TensorFlow",
+            REBUILD,
+        )
+    complaints = [line for library in libraries for line in library["complaints"] if not _NOT_FOUND.search(line)]
+    if complaints:
+        raise CheckError(
+            f"the loader complains: {complaints[0]}",
+            "a library is older than TensorFlow needs (glibc, libstdc++)",
+            REBUILD,
+        )
+
+
+def _missing(library: Mapping[str, Any], not_shipped: Sequence[str]) -> set[str]:
+    """The SONAMEs that one library needs and the loader does not find."""
+    # Asked to list, the loader stops at the first one that it does not find, and says so.
+    stopped_at = [match[1] for line in library["complaints"] if (match := _NOT_FOUND.search(line))]
+    missing = {*library["unresolved"], *stopped_at}
+    # Only of the main libraries it is recorded what they need; a plug-in may go without.
+    return missing if library["needed"] else missing - set(not_shipped)
+
+
+def judge_symbols(libraries: Iterable[Mapping[str, Any]]) -> None:
+    """Every symbol that TensorFlow binds is exported, with its version node."""
+    missing = [symbol for library in libraries for symbol in library["missing_symbols"]]
+    if missing:
+        name, version, soname = missing[0]
+        raise CheckError(
+            f"{len(missing)} symbols that TensorFlow binds are not there, the first is {name}@{version} of {soname}",
+            "the library found is of another version than the one that TensorFlow was linked with",
+            REBUILD,
+        )
+
+
+def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Iterable[str]) -> None:
+    """Every library that is loaded by name loads, and is the one that it is called."""
+    for soname in sonames:
+        found = loaded[soname]
+        if found["error"]:
+            raise CheckError(f"{soname} does not load", found["error"], REBUILD)
+        if found.get("soname") != soname:
+            raise CheckError(
+                f"{found['path']} was loaded as {soname}, but its SONAME is {found.get('soname')!r}",
+                "a library was renamed or linked to another version's name",
+                REBUILD,
+            )
+
+
+def cuda_number(version: str) -> int:
+    """What cudaRuntimeGetVersion tells for ``"10.0"``: 10000."""
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return major * 1000 + minor * 10
+
+
+def cudnn_number(version: str) -> int:
+    """What cudnnGetVersion tells for ``"7.6.5"``: 7605 (version 7 and 8)."""
+    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    return major * 1000 + minor * 100 + patch
+
+
+def judge_cuda_version(found: int | None, expected: str) -> None:
+    """The CUDA runtime tells the variant's version."""
+    if found != cuda_number(expected):
+        raise CheckError(
+            f"the CUDA runtime says {found}, the variant says {expected} ({cuda_number(expected)})",
+            "libraries of another CUDA version",
+            REBUILD,
+        )
+
+
+def judge_cudnn_version(found: int | None, expected: str, floor: str) -> None:
+    """CuDNN is the variant's, and not below the version that TensorFlow was compiled against."""
+    if found is None or found < cudnn_number(floor):
+        raise CheckError(
+            f"cuDNN says {found}; TensorFlow was compiled against {floor} ({cudnn_number(floor)})",
+            "a cuDNN below the floor is refused: every convolution would fail on a GPU",
+            REBUILD,
+        )
+    if found != cudnn_number(expected):
+        raise CheckError(f"cuDNN says {found}, the variant says {expected}", "another cuDNN was installed", REBUILD)
+
+
+def judge_driver_files(files: Iterable[str], flavor: str, *, in_cache: bool) -> None:
+    """No file of the driver is in the image, but for the stand-in in its place."""
+    allowed = {STAND_IN} if flavor == "gpu" else set()
+    foreign = [path for path in files if path not in allowed]
+    if foreign:
+        raise CheckError(
+            f"a library of the driver is part of the image: {', '.join(foreign[:5])}",
+            "it hides the host's driver, and fails with any other version of the kernel module",
+            REBUILD,
+        )
+    if in_cache:
+        raise CheckError(
+            "the loader's cache names libcuda.so.1",
+            "ldconfig ran after the stand-in was put into its place, so the stand-in may win over a real driver",
+            REBUILD,
+        )
+
+
+def judge_driver_wins(path: str | None, expected: str) -> None:
+    """With a real driver library mounted, that one is loaded and not the stand-in."""
+    if path != expected:
+        raise CheckError(
+            f"with a driver at {expected} the loader takes {path}",
+            "the libcuda stand-in is found before the real driver",
+            REBUILD,
+        )
+
+
+def judge_loader_settings(library_path: str | None, preload: str | None) -> None:
+    """The image finds its libraries without LD_LIBRARY_PATH or LD_PRELOAD."""
+    for name, value in (("LD_LIBRARY_PATH", library_path), ("LD_PRELOAD", preload)):
+        if value:
+            raise CheckError(
+                f"{name} is set to {value!r}",
+                "it changes which libraries every program finds; a stub of libcuda there hides the driver",
+                f"unset {name}, or make clean and make images",
+            )
+
+
+def judge_gpu_code(found: Mapping[str, list[str]], capability: tuple[str, str]) -> None:
+    """The wheel has code for the lowest promised compute capability, and something for the highest."""
+    low, high = (tuple(map(int, bound.split("."))) for bound in capability)
+    machine = [tuple(map(int, one.split("."))) for one in found["sass"]]
+    portable = [tuple(map(int, one.split("."))) for one in found["ptx"]]
+    # Machine code serves later cards of the same major version; PTX serves every later card.
+    serves_low = any(one[0] == low[0] and one <= low for one in machine) or any(one <= low for one in portable)
+    serves_high = any(one[0] == high[0] and one <= high for one in machine) or any(one <= high for one in portable)
+    if not (serves_low and serves_high):
+        raise CheckError(
+            f"TensorFlow has code for {', '.join(found['sass']) or 'no GPU'}, PTX {', '.join(found['ptx']) or 'none'}; "
+            f"the variant promises {capability[0]} to {capability[1]}",
+            "another TensorFlow wheel (a cpu wheel has no GPU code at all)",
+            REBUILD,
+        )

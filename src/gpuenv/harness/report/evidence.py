@@ -1,0 +1,182 @@
+"""What a target showed in a run, read from its programs' findings: versions, devices, and what its nets learned.
+
+Pure. A finding that is missing or cannot be read leaves a gap with a reason, never a made-up value: reports show both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Callable, TypeVar
+
+T = TypeVar("T")
+
+#: The three programs that train the two-layer net, and what they are called in a report.
+PACKAGES = {"xor_keras": "Keras", "xor_tfkeras": "tf.keras", "xor_graph": "TensorFlow graph"}
+REFERENCE = "xor_numpy"
+NOT_RUN = "training was not run on this target"
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """A trained perceptron: it gives 1 where ``w1 * x + w2 * y + bias > 0``. ``best`` is of 4 rows, at any time."""
+
+    weights: tuple[float, float]
+    bias: float
+    table: tuple[int, ...]
+    epochs: int
+    best: int
+
+    def value(self, x: float, y: float) -> float:
+        """The sum that is compared with 0."""
+        return self.weights[0] * x + self.weights[1] * y + self.bias
+
+
+@dataclass(frozen=True)
+class Net:
+    """A trained two-layer net (2-8-1, tanh and sigmoid): the loss before each step, and the weights at the end.
+
+    ``weights`` are ``(w1 (2, hidden), b1 (hidden,), w2 (hidden, 1), b2 (1,))``, as in reference/xor_numpy.py.
+    """
+
+    losses: tuple[float, ...]
+    output: tuple[float, ...]
+    table: tuple[int, ...]
+    weights: tuple[Any, ...]
+    device: str
+
+    def value(self, x: float, y: float) -> float:
+        """The net's output, 0 to 1, for one point."""
+        first, biases, second, (bias,) = self.weights
+        total = bias
+        for one, other, offset, (weight,) in zip(first[0], first[1], biases, second):
+            total += weight * math.tanh(one * x + other * y + offset)
+        # The sigmoid in a form that cannot overflow.
+        return 0.5 * (1.0 + math.tanh(total / 2.0))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of one target. ``gaps`` says for a part of the training why there is no result."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    perceptrons: Mapping[str, Perceptron] = field(default_factory=dict)
+    nets: Mapping[str, Net] = field(default_factory=dict)
+    #: For each start, how far the worst of the four outputs is from its target.
+    seeds: Mapping[str, float] = field(default_factory=dict)
+    gaps: Mapping[str, str] = field(default_factory=dict)
+
+    def gap(self, part: str) -> str:
+        """Why there is no result of ``part``, for a person."""
+        return self.gaps.get(part, NOT_RUN)
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """``("CPU",)`` or ``("GPU",)``: what TensorFlow had when it trained; empty if it did not."""
+        return tuple(sorted({self.nets[name].device for name in PACKAGES if name in self.nets}))
+
+
+def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
+    """Read the findings of one target, as :func:`gpuenv.harness.targets.handover.load_findings` gives them."""
+    training = findings.get("training") or {}
+    gaps: dict[str, str] = {}
+    nets = {name: _part(training, name, _parse_net, gaps) for name in (REFERENCE, *PACKAGES)}
+    return Evidence(
+        versions=_versions(findings.get("facts") or {}, findings.get("frameworks") or {}),
+        devices=_devices(findings.get("driver_inside") or {}),
+        perceptrons=_part(training, "perceptron", _parse_perceptrons, gaps) or {},
+        nets={name: net for name, net in nets.items() if net is not None},
+        seeds=_part(training, "seeds", _parse_seeds, gaps) or {},
+        gaps=gaps,
+    )
+
+
+def _part(training: Mapping[str, Any], name: str, parse: Callable[[Any], T], gaps: dict[str, str]) -> T | None:
+    part = training.get(name)
+    if part is None:
+        return None
+    if part.get("error"):
+        gaps[name] = f"the program {name} failed: {part['error'].strip().splitlines()[-1]}"
+        return None
+    try:
+        return parse(part["result"])
+    except (ArithmeticError, KeyError, IndexError, TypeError, ValueError) as error:
+        gaps[name] = f"the result of the program {name} cannot be read: {type(error).__name__}: {error}"
+        return None
+
+
+def _parse_perceptrons(result: Mapping[str, Any]) -> dict[str, Perceptron]:
+    return {
+        gate: Perceptron(
+            (float(one["weights"][0]), float(one["weights"][1])),
+            float(one["bias"]),
+            tuple(map(int, one["table"])),
+            int(one["epochs"]),
+            int(one["best"]),
+        )
+        for gate, one in result.items()
+    }
+
+
+def _parse_net(result: Mapping[str, Any]) -> Net:
+    net = Net(
+        tuple(map(float, result["losses"])),
+        tuple(map(float, result["output"])),
+        tuple(map(int, result["table"])),
+        tuple(result["weights"]),
+        str(result["device"]),
+    )
+    if not net.losses or len(net.output) != 4:
+        raise ValueError("no losses, or not four outputs")
+    net.value(0.0, 0.0)  # weights of another shape are found here and not by a picture
+    return net
+
+
+def _parse_seeds(result: Mapping[str, Any]) -> dict[str, float]:
+    return {str(seed): float(result[seed]) for seed in sorted(result, key=int)}
+
+
+def _versions(facts: Mapping[str, Any], frameworks: Mapping[str, Any]) -> dict[str, str]:
+    found = (("Python", facts, "python"), ("TensorFlow", frameworks, "tensorflow"), ("Keras", frameworks, "keras"))
+    return {title: str(source[name]) for title, source, name in found if source.get(name)}
+
+
+def _devices(driver: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{one.get('name')} ({one.get('capability')})" for one in driver.get("devices") or ())
+
+
+def worst_difference(losses: Sequence[float], reference: Sequence[float]) -> float:
+    """The largest distance between two loss curves; not a number if they cannot be compared."""
+    if len(losses) != len(reference) or not losses:
+        return math.nan
+    differences = [abs(one - other) for one, other in zip(losses, reference)]
+    return math.nan if any(map(math.isnan, differences)) else max(differences)
+
+
+def summarize(evidence: Evidence) -> dict[str, Any]:
+    """The evidence for report.json: everything but the curves, of which first, last and distance are kept."""
+    reference = evidence.nets.get(REFERENCE)
+    return {
+        "versions": dict(evidence.versions),
+        "devices": list(evidence.devices),
+        "trained_on": list(evidence.trained_on),
+        "perceptron": {gate: asdict(one) for gate, one in evidence.perceptrons.items()},
+        "xor": {name: _summarize_net(net, reference) for name, net in evidence.nets.items()},
+        "seeds": dict(evidence.seeds),
+        "gaps": dict(evidence.gaps),
+    }
+
+
+def _summarize_net(net: Net, reference: Net | None) -> dict[str, Any]:
+    return {
+        "device": net.device,
+        "steps": len(net.losses),
+        "first_loss": net.losses[0],
+        "final_loss": net.losses[-1],
+        "worst_difference_from_numpy": worst_difference(net.losses, reference.losses) if reference else None,
+        "output": list(net.output),
+        "table": list(net.table),
+        "weights": list(net.weights),
+    }

@@ -1,0 +1,72 @@
+"""The files in ``reports/``: from the run's own folder, before that goes, to what is left for people and programs."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from pathlib import Path
+from typing import Callable
+
+from gpuenv.core import ui
+from gpuenv.harness.report import json_file as report_json
+from gpuenv.harness.report import model as report
+from gpuenv.harness.report import page as report_html
+from gpuenv.harness.report.evidence import parse_evidence
+from gpuenv.harness.report.model import FINISHED, Report
+from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.model import Plan
+
+PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
+#: Lines of pytest's output that are shown when it did not run to its end.
+LAST_LINES = 30
+
+
+def clear(folder: Path) -> Path:
+    """The folder, without the files of an earlier run: a run that is killed leaves none that look like its own."""
+    folder.mkdir(exist_ok=True)
+    for name in (PAGE, DATA, JUNIT, LOG):
+        (folder / name).unlink(missing_ok=True)
+    return folder
+
+
+def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> Report:
+    """All that is known of a run that has ended, however it ended."""
+    outcomes = report.parse_results(results.read_text("utf-8")) if results.exists() else ()
+    try:
+        findings = handover.load_findings(results)
+        expected = handover.load_expected(results) or {}
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        ui.warn(f"what the programs found cannot be read, so the reports lack it: {error}")
+        findings, expected = {}, {}
+    evidence = {identity: parse_evidence(found) for identity, found in findings.items()}
+    return Report(plan, outcomes, evidence, began, time.time(), exit_code, expected)
+
+
+def save(found: Report, folder: Path) -> None:
+    """Write report.json and report.html. What keeps one from being written is said and hides no verdict."""
+    for path, write in ((folder / DATA, report_json.save_report), (folder / PAGE, report_html.save_page)):
+        if _try(write, found, path) and path.name == PAGE:
+            ui.say(f"the whole report: {path}")
+
+
+def _try(write: Callable[[Report, Path], None], found: Report, path: Path) -> bool:
+    try:
+        write(found, path)
+    except Exception as error:  # noqa: BLE001 - a full disk, or a result that nobody foresaw
+        if ui.debug_enabled():
+            traceback.print_exc()
+        path.unlink(missing_ok=True)  # half a report looks like one
+        ui.warn(f"{path.name} was not written: {type(error).__name__}: {error}")
+        return False
+    return True
+
+
+def say_ending(found: Report, log: Path) -> None:
+    """Where pytest's output is; and the end of it, where pytest itself could not go on."""
+    if found.exit_code is not None and found.exit_code not in FINISHED:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines[-LAST_LINES:]:
+            ui.say(line)
+    if found.status != "passed":
+        ui.say(f"the output of every failing command: {log}")

@@ -1,0 +1,177 @@
+"""What a run of the harness found: outcomes, counts, failures in their parts, the last line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gpuenv.harness.report.evidence import Evidence
+from gpuenv.harness.targets.handover import Expected
+from gpuenv.harness.targets.model import Plan, Target
+
+#: How the reason of every skip begins.
+NOT_TESTED = "not tested: "
+GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolation", "notebook")
+#: pytest's exit codes when it ran to its end: all passed, some failed, there was nothing to run.
+NOTHING_TO_RUN = 5
+FINISHED = (0, 1, NOTHING_TO_RUN)
+
+
+def not_tested(reason: str) -> str:
+    """The reason of a skip, as the last line counts it."""
+    return f"{NOT_TESTED}{reason}"
+
+
+def find_group(check: str) -> str:
+    """``"training"`` for ``"training/xor/keras"``."""
+    return check.split("/", 1)[0]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One finished check. ``outcome`` is passed, failed or skipped; ``why`` is the failure's text or the reason."""
+
+    check: str
+    target: str
+    group: str
+    outcome: str
+    what: str
+    why: str
+    nodeid: str
+    finished: float
+    seconds: float
+
+    @property
+    def reason(self) -> str:
+        """Why it was not tested."""
+        return self.why.removeprefix(NOT_TESTED) if self.outcome == "skipped" else ""
+
+
+def parse_results(text: str) -> tuple[Outcome, ...]:
+    """The outcomes from their JSON lines; a last line that was cut off is left out."""
+    lines = text.split("\n")[:-1]
+    return tuple(Outcome(**json.loads(line)) for line in lines)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many checks passed, failed and were not tested, and why not."""
+
+    passed: int
+    failed: int
+    reasons: tuple[tuple[str, int], ...]
+
+    @property
+    def not_tested(self) -> int:
+        """How many were not tested."""
+        return sum(number for _, number in self.reasons)
+
+
+def count(outcomes: Iterable[Outcome]) -> Counts:
+    """Count outcomes."""
+    outcomes = tuple(outcomes)
+    kinds = Counter(outcome.outcome for outcome in outcomes)
+    reasons = Counter(outcome.reason for outcome in outcomes if outcome.outcome == "skipped")
+    return Counts(kinds["passed"], kinds["failed"], tuple(sorted(reasons.items())))
+
+
+def render_last_line(counts: Counts) -> str:
+    """``N passed, M failed, K not tested (reason: n; ...)``."""
+    line = f"{counts.passed} passed, {counts.failed} failed, {counts.not_tested} not tested"
+    if counts.reasons:
+        line += f" ({'; '.join(f'{reason}: {number}' for reason, number in counts.reasons)})"
+    return line
+
+
+def render_cell(outcomes: Sequence[Outcome]) -> str:
+    """One cell of the table: ``"12 passed"``, with what failed first."""
+    counts = count(outcomes)
+    parts = ((counts.failed, "failed"), (counts.passed, "passed"), (counts.not_tested, "not tested"))
+    return ", ".join(f"{number} {word}" for number, word in parts if number) or "-"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The text of a failed check in its parts: the three lines, then all the rest. A part may be empty."""
+
+    what: str
+    cause: str
+    next_step: str
+    output: str
+
+
+_THREE_LINES = re.compile(r"(?P<what>.+)\n  cause: (?P<cause>.*)\n  next:  (?P<next>.*)\n?(?P<output>(?:.*\n?)*)")
+
+
+def parse_failure(outcome: Outcome) -> Failure:
+    """The parts of a failure; what says nothing of a cause (an error that nobody foresaw) is all output."""
+    found = _THREE_LINES.match(outcome.why)
+    if found:
+        return Failure(found["what"], found["cause"], found["next"], found["output"].strip())
+    errors = [line[1:].strip() for line in outcome.why.splitlines() if line.startswith("E ")]
+    what = outcome.what or (errors or outcome.why.strip().splitlines() or ["it says nothing"])[-1]
+    return Failure(what, "", "", outcome.why.strip())
+
+
+def find_first_failures(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+    """For each target with a failure, the first one."""
+    first: dict[str, Outcome] = {}
+    for outcome in sorted(outcomes, key=lambda one: one.finished):
+        if outcome.outcome == "failed":
+            first.setdefault(outcome.target, outcome)
+    return first
+
+
+def measure_elapsed(outcomes: Iterable[Outcome], now: float | None = None) -> float:
+    """Seconds from the start of the first of these checks to the end of the last, or to ``now``; 0 for none."""
+    outcomes = tuple(outcomes)
+    if not outcomes:
+        return 0.0
+    began = min(outcome.finished - outcome.seconds for outcome in outcomes)
+    return (max(outcome.finished for outcome in outcomes) if now is None else now) - began
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run of the harness, with all that its reports show.
+
+    ``evidence`` has an entry for each target that a program ran in; ``began`` and ``ended`` are seconds since 1970;
+    ``exit_code`` is pytest's, None if it did not end by itself (Ctrl-C); ``expected`` how many checks each group of
+    each target has, where pytest came so far as to count them.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    evidence: Mapping[str, Evidence]
+    began: float
+    ended: float
+    exit_code: int | None
+    expected: Expected = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counts:
+        """How the checks ended."""
+        return count(self.outcomes)
+
+    @property
+    def status(self) -> str:
+        """The run in a word or two: only ``"passed"`` is good."""
+        if self.exit_code is None:
+            return "interrupted"
+        if self.counts.failed:
+            return "failed"
+        if self.exit_code not in (0, NOTHING_TO_RUN):
+            return "not finished"
+        return "passed" if self.counts.passed else "nothing tested"
+
+    @property
+    def never_ran(self) -> int:
+        """How many checks the run did not come to, because it was stopped."""
+        return max(0, sum(sum(groups.values()) for groups in self.expected.values()) - len(self.outcomes))
+
+    def of(self, target: Target) -> Evidence:
+        """What is known of one target."""
+        return self.evidence.get(target.identity, Evidence())

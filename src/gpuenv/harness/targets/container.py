@@ -1,0 +1,110 @@
+"""The container around an image target: no network, a read-only root, the caller's user id."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuenv.core import paths
+from gpuenv.core.errors import EngineError
+from gpuenv.engine import container as containers
+from gpuenv.engine.container import Mount
+from gpuenv.engine.model import Engine
+from gpuenv.harness.targets import remote as target_host
+from gpuenv.harness.targets.model import REFERENCE_IN_IMAGE, TITLES, Connection, Plan, Target
+from gpuenv.host import gpu
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+#: Every container of one run carries this label, so that none outlives the run.
+RUN_LABEL = "gpuenv.harness"
+
+
+def container_user(engine: Engine) -> str:
+    """The ``uid:gid`` inside: the caller's, or the image's own for root, so that "not root" is tested."""
+    return containers.IMAGE_USER if os.getuid() == 0 else containers.user_inside(engine)
+
+
+def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> dict[str, Any]:
+    """What the container of one target is, as arguments of :func:`gpuenv.engine.container.running`."""
+    uid, gid = user.split(":")
+    has_gpu = target.flavor == "gpu" and plan.host_driver is not None and plan.require_gpu is not False
+    return {
+        "image": target.image,
+        "purpose": "check",
+        "user": user,
+        "network": "none",
+        "read_only": True,
+        # The home folder is writable in a shell too; nothing else is, except /tmp and /work.
+        "tmpfs": {containers.HOME: f"mode=700,uid={uid},gid={gid},exec"},
+        "mounts": (
+            Mount(str(paths.reference_dir()), REFERENCE_IN_IMAGE, read_only=True),
+            Mount(str(work_dir), "/work"),
+        ),
+        "device_requests": gpu.device_requests("all", gpu.host_gpus()) if has_gpu else (),
+        "labels": {RUN_LABEL: plan.run},
+    }
+
+
+def load_engine(plan: Plan) -> Engine:
+    """The engine that the plan names, in a process that did not look for it."""
+    assert plan.engine is not None, "an image target needs an engine"  # noqa: S101 - the plan is our own file
+    fields = dict(plan.engine)
+    fields["tls_dir"] = Path(fields["tls_dir"]) if fields.get("tls_dir") else None
+    return Engine(**fields)
+
+
+@contextmanager
+def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterator[Connection]:
+    """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end."""
+    import testinfra
+
+    if target.kind in TITLES:
+        yield Connection(target, testinfra.get_host("local://"), str(paths.reference_dir()), cores=plan.cores)
+        return
+    if target.kind == "host":
+        with target_host.connect(target) as connection:
+            yield connection
+        return
+    engine = load_engine(plan)
+    user = container_user(engine)
+    with tempfile.TemporaryDirectory(prefix="gpuenv-work-") as folder:
+        if os.getuid() == 0:
+            os.chown(folder, *map(int, user.split(":")))
+        options = container_options(target, plan, Path(folder), user)
+        options["mounts"] = (*options["mounts"], *mounts)
+        with ExitStack() as stack:
+            container, refused = _start(stack, engine, options)
+            scheme = "podman" if engine.kind == "podman" else "docker"
+            host = testinfra.get_host(f"{scheme}://{container.id}")
+            yield Connection(
+                target, host, REFERENCE_IN_IMAGE,
+                user=user, work_dir=Path(folder), refused=refused, cores=plan.cores,
+            )  # fmt: skip
+
+
+def _start(stack: ExitStack, engine: Engine, options: dict[str, Any]) -> tuple[Container, EngineError | None]:
+    """The container; without its devices, and the reason, where the engine refuses them: only group gpu is about them.
+
+    Raises EngineError for any other refusal.
+    """
+    try:
+        return stack.enter_context(containers.running(engine, **options)), None
+    except EngineError as error:
+        if not options["device_requests"]:
+            raise
+        bare = {**options, "device_requests": ()}
+        return stack.enter_context(containers.running(engine, **bare)), error
+
+
+def remove_leftovers(engine: Engine, run: str) -> int:
+    """Remove the containers of one run that are still there (after Ctrl-C); how many there were."""
+    found = engine.client().containers.list(all=True, filters={"label": f"{RUN_LABEL}={run}"})
+    for container in found:
+        container.remove(force=True)
+    return len(found)

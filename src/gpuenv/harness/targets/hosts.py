@@ -1,0 +1,141 @@
+"""Which environments on other machines a run has (``HOSTS=``), through any connection that testinfra knows."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from gpuenv.core import ui
+from gpuenv.core.errors import GpuenvError, UsageError
+from gpuenv.harness.targets.addresses import Address, parse_hosts
+from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
+from gpuenv.harness.targets.remote import open_host
+from gpuenv.host import gpu
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+#: Hosts that are asked at the same time whether they are there.
+PROBES = 16
+#: A host whose shell has not answered by then (a hanging file server, say) is given up.
+PROBE_LIMIT_S = 60
+#: How the reason begins when nothing on a host answers; else its Python is what does not start.
+UNREACHED = "it cannot be reached"
+_REACHED, _SIMULATED = "gpuenv-reached", "gpuenv-simulated-cuda"
+#: A simulated CUDA (tests/simulated) names itself inside each of its libraries, which are small.
+_LOOK_FOR_SIMULATED = (
+    "grep -qs gpuenv_simulated_library /dev/null $(find /usr/local/cuda-*/lib64 -type f -size -100k 2>/dev/null)"
+    f" && echo {_SIMULATED}"
+)
+
+
+def list_targets(args: argparse.Namespace) -> tuple[Target, ...]:
+    """A target for each host of ``args.hosts``, all asked at once. Raises UsageError.
+
+    One that does not answer is a required target that is missing: a failure of that host alone.
+    """
+    variant = variants.find_variant(args.variant)
+    flavor = wanted_flavor(args)
+    addresses = parse_hosts(args.hosts)
+    # Two groups of an inventory may share a host.
+    entries = list(dict.fromkeys(one for address in addresses for one in expand(address)))
+    ui.say(f"asking {len(entries)} host{'s' * (len(entries) != 1)}")
+    with ThreadPoolExecutor(PROBES) as pool:
+        return with_own_identities(list(pool.map(lambda address: probe(address, variant, flavor), entries)))
+
+
+def wanted_flavor(args: argparse.Namespace) -> str | None:
+    """The flavor that every host must have; None: what its driver says. Raises UsageError.
+
+    With REQUIRE_GPU=1 a host without a driver must not turn into a cpu target, which would pass without a GPU.
+    """
+    if args.flavor:
+        return variants.check_flavor(args.flavor)
+    return "gpu" if getattr(args, "require_gpu", None) == "1" else None
+
+
+def with_own_identities(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Two environments of one host, or two pods of one name, are told apart by a number."""
+    taken = {target.identity for target in targets}
+    seen: set[str] = set()
+    result = []
+    for target in targets:
+        identity, number = target.identity, 1
+        while identity in seen or (number > 1 and identity in taken):
+            number += 1
+            identity = f"{target.identity}-{number}"
+        seen.add(identity)
+        result.append(dataclasses.replace(target, identity=identity))
+    return tuple(result)
+
+
+def expand(address: Address) -> list[Address]:
+    """The hosts behind one entry: those of an inventory (``ansible://group?ansible_inventory=...``), else itself.
+
+    Raises UsageError: how many targets an inventory has is not known without it.
+    """
+    from testinfra.backend import get_backend_class, parse_hostspec
+
+    name, settings = parse_hostspec(address.uri)
+    if settings["connection"] not in ("ansible", "salt"):
+        return [address]
+    try:
+        names = get_backend_class(settings["connection"]).get_hosts(name, **settings)
+    except Exception as error:
+        raise _no_hosts(address, last_line(str(error)) or type(error).__name__) from error
+    if not names:
+        raise _no_hosts(address, "no host of the inventory has this name, and no group")
+    query = urlsplit(address.uri).query
+    head = f"{settings['connection']}://"
+    return [dataclasses.replace(address, uri=f"{head}{one}" + (f"?{query}" if query else "")) for one in names]
+
+
+def _no_hosts(address: Address, why: str) -> UsageError:
+    label = label_of(address.uri)
+    kind = label.partition(":")[0]
+    return UsageError(f"HOSTS: {label} names no hosts", why, f"check the inventory; {kind} has to be installed here")
+
+
+def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
+    """The target behind ``address``: reached or not, with its driver. A host with one is ``gpu``, as everywhere."""
+    blank = _blank(address, variant, flavor or "cpu")
+    try:
+        output = Connection(blank, open_host(address.uri, PROBE_LIMIT_S), "").run(_question(blank.python))
+    except GpuenvError as error:
+        return _lost(blank, f"{UNREACHED}: {error.why}")
+    except Exception as error:  # noqa: BLE001 - a backend may raise anything; it is that host's failure alone
+        return _lost(blank, f"{UNREACHED}: {last_line(str(error)) or type(error).__name__}")
+    if output.code != 0:
+        return _lost(blank, _why_not(output))
+    driver = gpu.parse_driver_version(output.stdout)
+    found = _blank(address, variant, flavor or ("gpu" if driver else "cpu"))
+    return dataclasses.replace(
+        found,
+        cuda="simulated" if found.cuda == "genuine" and _SIMULATED in output.stdout else found.cuda,
+        driver=driver,
+        has_simulated_driver=driver is not None and "SIMULATED" in output.stdout,
+    )
+
+
+def _question(python: str) -> str:
+    """What a host is asked first: whether it is there, what it has, and last of all whether its Python starts."""
+    driver = "cat /proc/driver/nvidia/version 2>/dev/null"
+    return f"echo {_REACHED}; {driver}; {_LOOK_FOR_SIMULATED}; {shlex.quote(python)} -c pass"
+
+
+def _why_not(output: Output) -> str:
+    what = "its Python does not start" if _REACHED in output.stdout else UNREACHED
+    return f"{what}: {last_line(output.stderr) or f'exit code {output.code}'}"
+
+
+def _blank(address: Address, variant: Variant, flavor: str) -> Target:
+    identity = f"{variant.name}-{flavor}-on-{label_of(address.uri)}"
+    cuda = "genuine" if flavor == "gpu" else "none"
+    return Target(identity, "host", variant.name, flavor, cuda, prefix=address.prefix, host=address.uri)
+
+
+def _lost(blank: Target, why: str) -> Target:
+    return dataclasses.replace(blank, missing=why, is_required=True)

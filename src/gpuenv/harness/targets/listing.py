@@ -1,0 +1,75 @@
+"""Which targets a run of the harness has: images through an engine, or environments of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from gpuenv.core import ui
+from gpuenv.core.errors import GpuenvError, UsageError
+from gpuenv.engine.model import Engine
+from gpuenv.harness.targets.model import TITLES, Target
+from gpuenv.images import plan as images
+from gpuenv.images.plan import Planned
+from gpuenv.prefix import choice as prefix_choice
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+
+def list_images(args: argparse.Namespace, engine: Engine) -> tuple[Target, ...]:
+    """Every image that was asked for, built if it can be; what cannot be built says why."""
+    return tuple(_make_image(args, engine, planned) for planned in images.plan(args, engine))
+
+
+def _make_image(args: argparse.Namespace, engine: Engine, planned: Planned) -> Target:
+    name, flavor = planned.variant.name, planned.flavor
+    cuda = planned.cuda_lock.label if flavor == "gpu" else "none"
+    blank = Target(image_identity(name, flavor, cuda), "image", name, flavor, cuda)
+    if planned.reason_not is not None:
+        # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
+        return lacking(blank, planned.reason_not, is_required=args.flavor is not None)
+    try:
+        built = images.ensure(engine, planned, args)
+    except GpuenvError as error:
+        ui.say(f"{blank.title}: {error}")
+        return lacking(blank, f"{error.what}: {error.why}", is_required=True)
+    return dataclasses.replace(blank, image=built.id)
+
+
+def image_identity(variant: str, flavor: str, cuda: str) -> str:
+    """The target's part of a check's id, such as ``"cuda10.0-gpu-simulated"``."""
+    return f"{variant}-{flavor}" + ("-simulated" if cuda == "simulated" else "")
+
+
+def lacking(target: Target, reason: str, *, is_required: bool) -> Target:
+    """``target`` as one that could not be made."""
+    return dataclasses.replace(target, missing=reason, is_required=is_required)
+
+
+def list_prefixes(args: argparse.Namespace) -> tuple[Target, ...]:
+    """An environment of this machine for each variant that was asked for, in the flavor for this machine."""
+    if prefix_choice.find_mark(args) is not None:
+        return (_make_prefix(args, prefix_choice.find_variant(args)),)
+    chosen = [variants.find_variant(args.variant)] if args.variant else variants.load_all()
+    if getattr(args, "prefix", None) and len(chosen) > 1:
+        raise UsageError("PREFIX= names one folder", "there are several variants", "add VARIANT=")
+    return tuple(_make_prefix(args, variant) for variant in chosen)
+
+
+def _make_prefix(args: argparse.Namespace, variant: Variant) -> Target:
+    kind = args.target if args.target in TITLES else prefix_choice.choose_kind(args, variant)
+    flavor = prefix_choice.choose_flavor(args, kind, variant)
+    blank = Target(prefix_identity(variant.name, flavor, kind, "none"), kind, variant.name, flavor)
+    try:
+        made = prefix_choice.make(kind, flavor, args, variant)
+    except GpuenvError as error:
+        ui.say(f"{blank.title}: {error}")
+        return lacking(blank, f"{error.what}: {error.why}", is_required=True)
+    identity = prefix_identity(variant.name, flavor, kind, made.cuda)
+    return dataclasses.replace(blank, identity=identity, cuda=made.cuda, prefix=str(made.folder))
+
+
+def prefix_identity(variant: str, flavor: str, kind: str, cuda: str) -> str:
+    """The target's part of a check's id, such as ``"cuda10.0-venv"`` (cpu) or ``"cuda10.0-gpu-conda"``."""
+    name = variant if flavor == "cpu" else image_identity(variant, flavor, cuda)
+    return f"{name}-{kind}"

@@ -1,0 +1,192 @@
+"""The connection to an environment on another machine: commands run there, and the reference programs travel there."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import dataclasses
+import functools
+import io
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gpuenv.core import paths
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
+
+if TYPE_CHECKING:
+    from testinfra.backend.base import BaseBackend, CommandResult
+    from testinfra.backend.ssh import SshBackend
+    from testinfra.host import Host
+
+#: A host that stops answering is given up after a minute.
+SSH_OPTIONS = "-o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+#: Nothing is asked on a terminal. With a password this would forbid that, too.
+SSH_NO_QUESTIONS = "-o BatchMode=yes"
+#: A socket's name takes 58 characters (the one that ssh makes first), the folder's own 20.
+SOCKET_FOLDER_CHARACTERS = 24
+#: No program of the harness takes as long, not even on a slow and busy machine: something hangs.
+COMMAND_LIMIT_S = 3600
+#: Makes a folder on the host; needs nothing but the target's own Python.
+_MAKE_FOLDER = "import tempfile; print(tempfile.mkdtemp(prefix='gpuenv-'))"
+#: Unpacks in that folder what was put together there. One line: the user's shell on the host may be csh.
+_UNPACK = (
+    "import base64,io,os,sys,tarfile; os.chdir(sys.argv[1]);"
+    "tarfile.open(fileobj=io.BytesIO(base64.b64decode(open('archive').read()))).extractall(); os.remove('archive')"
+)
+#: Small servers (dropbear) take commands of up to 9000 characters.
+CHUNK_CHARACTERS = 6000
+
+
+def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
+    """testinfra's host, whose commands may take ``limit_s``. With ssh, those of one process share a connection."""
+    import testinfra
+    from testinfra.backend import parse_hostspec
+    from testinfra.backend.ssh import SshBackend
+
+    host = testinfra.get_host(uri)
+    if urlsplit(uri).scheme == "chroot":
+        # testinfra takes what stands before the path for the path.
+        host = testinfra.get_host(urlsplit(uri).path, **parse_hostspec(uri)[1])
+    host = _behind_inventory(host)
+    if isinstance(host.backend, SshBackend):
+        _prepare_ssh(host.backend)
+    _limit_time(host.backend, limit_s)
+    return host
+
+
+def _behind_inventory(host: Host) -> Host:
+    """The connection that an Ansible inventory stands for; ``host`` itself where only Ansible knows how to make it."""
+    backend: Any = host.backend
+    if backend.NAME != "ansible" or backend.force_ansible:
+        return host
+    files = {"ssh_config": backend.ssh_config, "ssh_identity_file": backend.ssh_identity_file}
+    return backend.ansible_runner.get_host(backend.host, **files) or host
+
+
+def _prepare_ssh(backend: SshBackend) -> None:
+    """Our options behind the user's, which win. testinfra hands out the same backend again for the same address."""
+    given = backend.ssh_extra_args or ""
+    if SSH_OPTIONS not in given:
+        more = "" if backend.host.password else SSH_NO_QUESTIONS
+        backend.ssh_extra_args = " ".join(filter(None, (given, SSH_OPTIONS, more)))
+    # testinfra formats its command line with `%`; ssh makes one name for each host of %C.
+    backend.controlpath = backend.controlpath or f"{control_folder()}/%%C"
+
+
+def _limit_time(backend: BaseBackend, limit_s: float) -> None:
+    """Put :func:`run_local` into the place of testinfra's, which waits for ever."""
+
+    def run(command: str, *args: str) -> CommandResult:
+        line = backend.quote(command, *args).encode()
+        return backend.result(*run_local(line, limit_s))
+
+    vars(backend)["run_local"] = run
+
+
+def run_local(line: bytes, limit_s: float) -> tuple[int, bytes, bytes, bytes]:
+    """Run the client (ssh, kubectl, ...) that makes a connection: exit code, line, both streams. Raises TimeoutError.
+
+    In a session of its own it has no terminal on which to ask, and Ctrl-C leaves the connection for the cleaning up.
+    """
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    process = subprocess.Popen(["/bin/sh", "-c", line], stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
+    try:
+        stdout, stderr = process.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"no answer within {limit_s:g} s") from None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return process.returncode, line, stdout, stderr
+
+
+@functools.cache
+def control_folder() -> str:
+    """A folder of this process for ssh's sockets; short, because their paths may have 104 bytes at most."""
+    place = tempfile.gettempdir()
+    if len(place) > SOCKET_FOLDER_CHARACTERS:
+        place = "/tmp"  # noqa: S108 - mkdtemp makes a folder of our own there
+    folder = tempfile.mkdtemp(prefix="gpuenv-ssh-", dir=place)
+    atexit.register(close_connections, folder)
+    return folder
+
+
+def close_connections(folder: str) -> None:
+    """End the connections whose sockets are in ``folder``, and remove it."""
+    for socket in Path(folder).iterdir():
+        # ssh wants a name for a host here, and does not use it.
+        end = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "host"]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(end, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def connect(target: Target) -> Iterator[Connection]:
+    """A connection to ``target`` with the reference programs in a folder there, which is removed at the end."""
+    connection = Connection(target, open_host(target.host), "")
+    connection.reference = make_folder(connection)
+    try:
+        send_programs(connection)
+        yield connection
+    finally:
+        # The host may be gone by now; then there is nothing to be done, and the checks have said so.
+        with suppress(CheckError):
+            connection.run(f"rm -rf -- {shlex.quote(connection.reference)}")
+
+
+def make_folder(connection: Connection) -> str:
+    """A new folder on the host, for the reference programs. Raises CheckError."""
+    output = connection.run(f"{shlex.quote(connection.target.python)} -c {shlex.quote(_MAKE_FOLDER)}")
+    folder = last_line(output.stdout)
+    if output.code != 0 or not folder.startswith("/") or "/gpuenv-" not in folder:
+        raise _does_not_take(connection, output)
+    return folder
+
+
+def send_programs(connection: Connection) -> None:
+    """Put the reference programs into their folder on the host. Raises CheckError."""
+    before, place = len(connection.trail), shlex.quote(connection.reference)
+    text = base64.b64encode(pack_programs()).decode("ascii")
+    chunks = [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
+    commands = [f"printf %s {chunk} >> {place}/archive" for chunk in chunks]
+    commands.append(f"{shlex.quote(connection.target.python)} -c {shlex.quote(_UNPACK)} {place}")
+    for command in commands:
+        output = connection.run(command)
+        # What was sent says nothing to a person who reads a failure.
+        del connection.trail[before:]
+        if output.code != 0:
+            connection.trail.append(dataclasses.replace(output, command="(sending the reference programs)"))
+            raise _does_not_take(connection, output)
+
+
+def _does_not_take(connection: Connection, output: Output) -> CheckError:
+    target = connection.target
+    return CheckError(
+        f"{target.title} does not take the reference programs (exit code {output.code})",
+        last_line(output.stderr) or "no message",
+        f"is {target.python} there, and room in /tmp? An environment is named so: "
+        f"HOSTS='{label_of(target.host)}?prefix=/opt/gpuenv'",
+    )
+
+
+def pack_programs() -> bytes:
+    """The reference programs as a compressed archive (about 20 kB: it travels in a few commands)."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for path in sorted(paths.reference_dir().glob("*.py")):
+            tar.add(path, path.name)
+    return stream.getvalue()

@@ -1,0 +1,116 @@
+"""Installing the distribution's own engine (and mmdebstrap) on Debian and Ubuntu, as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from gpuenv.core import ui
+from gpuenv.core.errors import EngineError
+
+#: Program and the package that brings it, the same in Debian and Ubuntu.
+PROGRAMS = (("dockerd", "docker.io"), ("iptables", "iptables"), ("ip", "iproute2"))
+#: Newer releases put the client and its build plugin into packages of their own; older ones do not know these.
+CLIENT_PACKAGES = ("docker-cli", "docker-buildx")
+#: Downloading and unpacking 250 MB on a slow machine.
+APT_TIMEOUT_S = 1200
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def is_allowed() -> bool:
+    """Whether packages of the distribution may be installed: ``GPUENV_INSTALL_ENGINE=0`` forbids it."""
+    return os.environ.get("GPUENV_INSTALL_ENGINE", "1") != "0"
+
+
+def search_path() -> str:
+    """PATH, and behind it the folders of administrators' programs, which it may lack."""
+    return os.environ.get("PATH", os.defpath) + os.pathsep + SYSTEM_PATH
+
+
+def obstacle() -> str | None:
+    """Why the engine can neither be found nor installed here, or None."""
+    if not missing():
+        return None
+    if shutil.which("apt-get") is None or not is_debian(Path("/etc/os-release").read_text(encoding="utf-8")):
+        return "an engine can be installed by itself on Debian and Ubuntu only"
+    return None
+
+
+def is_debian(os_release: str) -> bool:
+    """Whether a system with this ``/etc/os-release`` is Debian, Ubuntu or derived from them."""
+    fields = parse_os_release(os_release)
+    names = {fields.get("ID", ""), *fields.get("ID_LIKE", "").split()}
+    return bool(names & {"debian", "ubuntu"})
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """The fields of ``/etc/os-release`` (os-release(5): shell-like assignments, quotes optional)."""
+    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
+
+
+def missing() -> list[str]:
+    """The packages of the engine whose program is not on PATH (nor where administrators' programs are)."""
+    return [package for program, package in PROGRAMS if shutil.which(program, path=search_path()) is None]
+
+
+def install(packages: Sequence[str], log: Path) -> None:
+    """``apt-get install`` the packages, and the client's where the release has such. Raises EngineError."""
+    wanted = list(packages)
+    if "docker.io" in wanted:
+        _update(log)
+        wanted += [package for package in CLIENT_PACKAGES if _is_known(package)]
+    install_packages(wanted, log)
+
+
+def install_packages(packages: Sequence[str], log: Path) -> None:
+    """Install with apt-get, output into ``log``; updates the lists first where they lack one. Raises EngineError."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if not all(_is_known(package) for package in packages):
+        _update(log)
+    ui.say(f"installing {', '.join(packages)} with apt-get (log: {log})")
+    _apt(["install", "--yes", "--no-install-recommends", *packages], log)
+
+
+@cache
+def _update(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ui.say(f"fetching the lists of packages with apt-get (log: {log})")
+    _apt(["update"], log)
+
+
+def _is_known(package: str) -> bool:
+    done = subprocess.run(["apt-cache", "show", package], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _apt(arguments: list[str], log: Path) -> None:
+    # An interrupted earlier run may leave apt's lock held by something that is about to end: wait for it.
+    argv = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold", *arguments]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        with log.open("ab") as output:
+            code = subprocess.run(
+                argv,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=APT_TIMEOUT_S,
+                check=False,
+            ).returncode
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(
+            f"apt-get {arguments[0]} took longer than {APT_TIMEOUT_S} s", "a mirror that stalls", f"see {log}"
+        ) from error
+    if code != 0:
+        tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
+        raise EngineError(
+            f"apt-get {arguments[0]} failed (exit code {code})",
+            f"the end of its output:\n{tail}",
+            f"see {log}; install {' '.join(arguments[3:]) or 'the packages'} by hand, or set ENGINE=venv",
+        )

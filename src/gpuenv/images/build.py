@@ -1,0 +1,134 @@
+"""Building one image.
+
+It gets its name only after it was built whole and its labels were read back, so whatever interrupts a
+build leaves the image that was there before, or none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.base_image.base import Base, ensure_base
+from gpuenv.core import paths, scratch, ui
+from gpuenv.core.errors import BuildError
+from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.model import Engine
+from gpuenv.host import processor as host
+from gpuenv.images import context as build_context
+from gpuenv.images import image
+from gpuenv.images import log as build_log
+from gpuenv.images import run as build_run
+from gpuenv.images.context import Inputs, content_key
+from gpuenv.net import build_settings as network
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the client is told: build arguments, labels, names of proxy variables, ids of secrets."""
+
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+    proxies: Sequence[str]
+    secrets: Sequence[str]
+
+
+def build(
+    engine: Engine, inputs: Inputs, base_choice: str | None, sources_dir: Path | None
+) -> tuple[str, dict[str, str], float]:
+    """Build and name an image; returns its id, its labels and the seconds it took. The caller holds its lock.
+
+    Raises HostError (processor, disk), SourceError (CUDA, base), BuildError, EngineError.
+    """
+    host.check_host()
+    host.check_disk(engine, inputs.variant, inputs.flavor)
+    began = time.monotonic()
+    base = ensure_base(engine, inputs.variant, base_choice, need_builder=inputs.needs_builder)
+    context = build_context.assemble(inputs, sources_dir)
+    ui.say(f"building {inputs.tag} on {base.image}")
+    scratch.sweep()
+    with scratch.folder("build") as folder:
+        image_id, labels = _run(engine, inputs, base, context, folder)
+    _give_name(engine, inputs.tag, image_id, labels)
+    seconds = time.monotonic() - began
+    ui.say(f"built {inputs.tag} in {seconds:.0f} s")
+    return image_id, labels, seconds
+
+
+def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path) -> tuple[str, dict[str, str]]:
+    """Run the engine's client; returns id and labels of an image without a name. Raises BuildError, EngineError."""
+    host_network = network.load_network()
+    secrets = network.write_secrets(host_network, folder / "secrets")
+    settings = make_settings(inputs, base, host_network.proxies, sorted(secrets))
+    prefix, environment = engine.build_prefix()
+    log = paths.state_dir() / "logs" / f"{inputs.file_name}.log"
+    argv = build_argv(prefix, settings, context)
+    status, last = build_run.run_client(argv, environment, folder, log)
+    if status == 0:
+        return (folder / "iid").read_text().strip(), dict(settings.labels)
+    api = Api(engine)
+    if not api.is_alive():
+        raise api.gone(f"while {inputs.tag} was built")
+    cause = build_log.find_cause(last, host_network)
+    raise BuildError(f"{inputs.tag} could not be built", cause.why, f"{cause.next_step} (the whole log: {log})")
+
+
+def make_settings(inputs: Inputs, base: Base, proxies: Sequence[str], secrets: Sequence[str]) -> Settings:
+    """What of inputs and base the client is told."""
+    arguments = {
+        "BASE_IMAGE": base.image,
+        "BUILDER_IMAGE": base.builder,
+        "FLAVOR": inputs.flavor,
+        "CUDA_VERSION": inputs.variant.cuda.version,
+    }
+    labels = {
+        **inputs.labels,
+        "gpuenv.base": base.kind,
+        "gpuenv.base_identity": base.identity,
+        "gpuenv.key": content_key(inputs, base.kind, base.identity),
+    }
+    return Settings(arguments, labels, proxies, secrets)
+
+
+def build_argv(prefix: Sequence[str], settings: Settings, context: Path) -> list[str]:
+    """The client's command line. Its own files stand in its working folder, so that no path needs quoting.
+
+    Always the host's network: an index or a proxy may listen on this machine's loopback address, names may be
+    resolved there (systemd-resolved, VPNs), and a private engine may have no bridge at all. Nothing listens
+    during a build and what it fetches is verified, so a network of its own would protect nothing.
+    """
+    argv = [*prefix, "--network", "host", "--iidfile", "iid", "--target", "image"]
+    if Path(prefix[0]).name != "podman":
+        argv += ["--progress", "plain"]
+    for name in settings.secrets:
+        argv += ["--secret", f"id={name},src=secrets/{name}"]
+    # Without a value: the client takes it from its environment, and no password shows in a list of processes.
+    for name in settings.proxies:
+        argv += ["--build-arg", name]
+    for option, values in (("--build-arg", settings.arguments), ("--label", settings.labels)):
+        for name, value in values.items():
+            argv += [option, f"{name}={value}"]
+    return [*argv, "--file", str(context / "Dockerfile"), str(context)]
+
+
+def _give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str]) -> None:
+    """Read an image's labels back, give it its name, and remove the one that had it before."""
+    details = image.inspect(engine, image_id)
+    if details is None or not labels.items() <= image.labels_in(details).items():
+        raise BuildError(f"{tag} was built, but is not what was asked for", f"{image_id} has other labels", "try again")
+    before = image.inspect(engine, tag)
+    repository, name = tag.split(":")
+    api = Api(engine)
+    try:
+        api.call("POST", f"/images/{image_id}/tag", query={"repo": repository, "tag": name})
+    except RefusedError as error:
+        raise BuildError(f"{tag} was built, but the engine refuses the name", error.message, "try again") from error
+    if before is None or before["Id"] == details["Id"]:
+        return
+    try:
+        api.call("DELETE", f"/images/{before['Id']}")
+    except RefusedError as error:
+        # A container uses it, or it has another name that somebody gave it.
+        ui.say(f"the former {tag} stays: {error.message}")

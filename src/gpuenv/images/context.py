@@ -1,0 +1,142 @@
+"""What a build reads: the files of its context, and what of them and of its settings decides the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.core import paths
+from gpuenv.variants import locks
+from gpuenv.variants.model import CudaLock, Variant
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that decides an image but its base. ``files``: the context, by path below it."""
+
+    tag: str
+    variant: Variant
+    flavor: str
+    files: Mapping[str, bytes]
+    labels: Mapping[str, str]
+    #: None for the cpu flavor, which has no CUDA.
+    cuda_lock: CudaLock | None
+
+    @property
+    def needs_builder(self) -> bool:
+        """Whether the image with the compiler is needed: for the libcuda stand-in, and for libgomp."""
+        return self.cuda_lock is not None
+
+    @property
+    def file_name(self) -> str:
+        """What files and folders of this image are called."""
+        return self.tag.replace(":", "-")
+
+
+def tag_of(variant: Variant, flavor: str, cuda_label: str) -> str:
+    """``gpuenv:cuda10.0-gpu``; a simulated CUDA is never hidden behind the name of the genuine one."""
+    is_simulated = flavor == "gpu" and cuda_label == "simulated"
+    return f"gpuenv:{variant.name}-{flavor}" + ("-simulated" if is_simulated else "")
+
+
+def load_inputs(variant: Variant, flavor: str, cuda_lock: CudaLock) -> Inputs:
+    """Read the inputs of an image. Raises DataError for an unusable lock."""
+    lock = locks.load_lock(variant.lock_path(flavor))
+    parts = locks.split_for_build(lock, variant, flavor)
+    files = {f"locks/{name}": text.encode() for name, text in parts.items()}
+    folder = paths.docker_dir()
+    names = ["Dockerfile", "install.py"]
+    if flavor == "gpu":
+        names += sorted(f"libcuda/{path.name}" for path in (folder / "libcuda").glob("*.[ch]"))
+    files.update({name: (folder / name).read_bytes() for name in names})
+    return Inputs(
+        tag=tag_of(variant, flavor, cuda_lock.label),
+        variant=variant,
+        flavor=flavor,
+        files=files,
+        labels=labels_of(variant, flavor, lock.digest, cuda_lock.label),
+        cuda_lock=cuda_lock if flavor == "gpu" else None,
+    )
+
+
+def labels_of(variant: Variant, flavor: str, lock_digest: str, cuda_label: str) -> dict[str, str]:
+    """The image's labels, but those that tell of its base and its key."""
+    framework = f"TensorFlow {variant.tensorflow.version} and Keras {variant.keras}"
+    labels = {
+        "org.opencontainers.image.title": f"gpuenv {variant.name} {flavor}",
+        "org.opencontainers.image.description": f"{framework}, for the CPU",
+        "org.opencontainers.image.version": f"{variant.tensorflow.version}-{lock_digest[:12]}",
+        # TensorFlow's and Keras'; the packages' own stand in their metadata.
+        "org.opencontainers.image.licenses": "Apache-2.0 AND MIT",
+        "gpuenv.project": "gpuenv",
+        "gpuenv.variant": variant.name,
+        "gpuenv.flavor": flavor,
+        "gpuenv.lock": lock_digest,
+        "gpuenv.cuda": "none",
+        "gpuenv.python": variant.python,
+        "gpuenv.tensorflow": variant.tensorflow.version,
+        "gpuenv.keras": variant.keras,
+    }
+    if flavor == "cpu":
+        return labels
+    return {
+        **labels,
+        "org.opencontainers.image.licenses": "Apache-2.0 AND MIT AND LicenseRef-NVIDIA-CUDA",
+        "org.opencontainers.image.description": f"{framework} on CUDA {variant.cuda.version}"
+        + (" (SIMULATED: no GPU can be used)" if cuda_label == "simulated" else ""),
+        "gpuenv.cuda": cuda_label,
+        "gpuenv.cuda_version": variant.cuda.version,
+        "gpuenv.cudnn_version": variant.cuda.cudnn,
+    }
+
+
+def digest_cuda(lock: CudaLock) -> str:
+    """What of a CUDA lock decides the libraries: not where an archive is, but which one it is."""
+    components = [
+        [component.name, component.version, component.sonames, [source.sha256 for source in component.sources]]
+        for component in lock.components
+    ]
+    return _digest([lock.simulated, components])
+
+
+def content_key(inputs: Inputs, base_kind: str, base_identity: str) -> str:
+    """SHA-256 (hex) over everything that decides an image: the same key, the same image."""
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in inputs.files.items()}
+    cuda = digest_cuda(inputs.cuda_lock) if inputs.cuda_lock else None
+    version = inputs.variant.cuda.version
+    return _digest([inputs.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def assemble(inputs: Inputs, sources_dir: Path | None) -> Path:
+    """Write the context of a build and return its folder. Whoever calls holds the lock of the image.
+
+    The folder stays: a builder compares it with what it was sent the last time, by path, so that CUDA's
+    libraries (a gigabyte or two) are not sent again when a pin has changed.
+    """
+    folder = paths.cache_dir() / "context" / inputs.file_name
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    for name, content in inputs.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+        # Whatever the umask is: modes are part of what a builder compares and copies.
+        (folder / name).chmod(0o644)
+    if inputs.cuda_lock is not None:
+        from gpuenv.cuda import sources
+
+        target = folder / "cuda"
+        sources.stage_libraries(inputs.cuda_lock, target, sources_dir)
+        target.chmod(0o755)
+        for path in target.iterdir():
+            path.chmod(0o644)
+    return folder

@@ -1,0 +1,136 @@
+"""``gpuenv images``: build what this machine can, and say of the rest why not."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.core import ui
+from gpuenv.core.errors import EngineError, GpuenvError
+from gpuenv.engine.model import Engine, find_engine
+from gpuenv.host.processor import check_host
+from gpuenv.images import image
+from gpuenv.images.context import load_inputs
+from gpuenv.images.image import Built
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import FLAVORS, CudaLock, Variant
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One image; ``reason_not`` says why it cannot be built here, None if it can."""
+
+    variant: Variant
+    flavor: str
+    cuda_lock: CudaLock
+    reason_not: str | None
+
+    @property
+    def tag(self) -> str:
+        """The name it has, or would have."""
+        return image.tag_of(self.variant, self.flavor, self.cuda_lock.label)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one image. ``size_bytes`` is 0 where there is none."""
+
+    tag: str
+    state: str
+    why: str
+    size_bytes: int = 0
+    seconds: float | None = None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, one after the other, and print a table; not 0 if one that should be there is missing.
+
+    One at a time: a builder works on the stages of one image in parallel already, and two builds at once would
+    only fetch at the same time what the second could find fetched.
+    """
+    check_host()
+    engine = find_engine(args.engine)
+    if engine is None:
+        raise EngineError("images need a container engine", "none is used", "run `make engine`, or `make gpu-shell`")
+    rows, failures = [], 0
+    for planned in plan(args, engine):
+        row, is_failure = _try(engine, planned, args)
+        rows.append(row)
+        failures += is_failure
+    show(rows)
+    return 1 if failures else 0
+
+
+def plan(args: argparse.Namespace, engine: Engine) -> list[Planned]:
+    """The images that ``args`` ask for (all of them if nothing else is said), in the order of building.
+
+    Raises UsageError for an unknown variant or flavor, DataError for an unusable lock.
+    """
+    chosen = [variants.find_variant(args.variant)] if args.variant else variants.load_all()
+    # cpu first: the small one shows within minutes whether the network is right.
+    flavors = (variants.check_flavor(args.flavor),) if args.flavor else tuple(reversed(FLAVORS))
+    return [_plan_one(args, engine, variant, flavor) for variant in chosen for flavor in flavors]
+
+
+def _plan_one(args: argparse.Namespace, engine: Engine, variant: Variant, flavor: str) -> Planned:
+    if flavor == "cpu":
+        return Planned(variant, flavor, variants.load_cuda_lock(variant.cuda_lock_path), None)
+    from gpuenv.cuda import choice as cuda_choice
+    from gpuenv.cuda import sources
+
+    lock = cuda_choice.load(args, variant)
+    if _is_current(engine, variant, flavor, lock, args):
+        return Planned(variant, flavor, lock, None)
+    return Planned(variant, flavor, lock, sources.unreachable_reason(lock, sources_dir(args)))
+
+
+def _is_current(engine: Engine, variant: Variant, flavor: str, lock: CudaLock, args: argparse.Namespace) -> bool:
+    """Whether the image is there, so that nobody needs to ask for its sources."""
+    return image.find_image(engine, load_inputs(variant, flavor, lock), args.base) is not None
+
+
+def sources_dir(args: argparse.Namespace) -> Path | None:
+    """The folder that is asked for archives before any network, as given."""
+    return Path(args.sources_dir) if args.sources_dir else None
+
+
+def ensure(engine: Engine, planned: Planned, args: argparse.Namespace) -> Built:
+    """Have a planned image; raises what :func:`gpuenv.images.image.ensure_image` raises."""
+    return image.ensure_image(
+        engine,
+        planned.variant,
+        planned.flavor,
+        base_choice=args.base,
+        cuda_lock=planned.cuda_lock,
+        sources_dir=sources_dir(args),
+    )
+
+
+def _try(engine: Engine, planned: Planned, args: argparse.Namespace) -> tuple[Row, bool]:
+    """Build one. An image that cannot be built is a failure only if its flavor was asked for."""
+    if planned.reason_not is not None:
+        return Row(planned.tag, "not built", planned.reason_not), args.flavor is not None
+    try:
+        built = ensure(engine, planned, args)
+    except EngineError:
+        # Without an engine the next one fails as well.
+        raise
+    except GpuenvError as error:
+        ui.say(f"error: {error}")
+        return Row(planned.tag, "failed", error.why.splitlines()[0]), True
+    details = image.inspect(engine, built.id) or {}
+    state = "present" if built.seconds is None else "built"
+    return Row(built.tag, state, "", details.get("Size", 0), built.seconds), False
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table of what became of each image, on standard error."""
+    from rich.table import Table
+
+    table = Table("image", "state", "size", "time", "why")
+    for row in rows:
+        size = f"{row.size_bytes / 1e9:.2f} GB" if row.size_bytes else ""
+        table.add_row(row.tag, row.state, size, f"{row.seconds:.0f} s" if row.seconds else "", row.why)
+    ui.console().print(table, markup=False)

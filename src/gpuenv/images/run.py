@@ -1,0 +1,110 @@
+"""Running the engine's build client: its progress for people, its log on disk, and its end with ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpuenv.core import ui
+from gpuenv.images.log import KEPT_LINES, StepReader, strip_prefix
+
+#: Time for the client to tell the engine to stop before it is killed.
+CANCEL_TIMEOUT_S = 10
+_PR_SET_PDEATHSIG = 1
+
+
+def run_client(argv: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> tuple[int, list[str]]:
+    """Run a build in ``folder``; returns the exit status and the last lines, without prefixes.
+
+    The client never outlives this process: a Ctrl-C is passed on and waited for, and after `kill -9` the
+    kernel ends it. An engine stops the build when its client goes.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    last: deque[str] = deque(maxlen=KEPT_LINES)
+    reader = StepReader()
+    with log.open("w", encoding="utf-8") as file, _started(argv, environment, folder) as client, _display() as show:
+        for line in client.stdout or ():
+            file.write(line)
+            last.append(strip_prefix(line))
+            if ui.debug_enabled():
+                ui.say(line.rstrip())
+            show(reader.read(line), reader.current)
+        return client.wait(), list(last)
+
+
+@contextmanager
+def _started(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    # A session of its own: a Ctrl-C on the terminal reaches this process alone, which decides what follows.
+    client = subprocess.Popen(
+        argv,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        bufsize=1,
+        start_new_session=True,
+        preexec_fn=_make_end_with_parent(),  # noqa: PLW1509 (no thread of ours runs yet, and it makes one system call)
+    )
+    with client:
+        try:
+            yield client
+        except BaseException:
+            _cancel(client)
+            raise
+
+
+def _make_end_with_parent() -> Callable[[], None] | None:
+    """What a child does to receive SIGTERM when its parent dies (Linux only)."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return end_with_parent
+
+
+def _cancel(client: subprocess.Popen[str]) -> None:
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(client.pid, number)
+        except ProcessLookupError:
+            return
+        try:
+            client.wait(CANCEL_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextmanager
+def _display() -> Iterator[Callable[[str | None, str], None]]:
+    """A function that says finished steps; on a terminal also a live line with the current one."""
+    if not sys.stderr.isatty():
+        yield lambda finished, _current: ui.say(finished) if finished else None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    with console.status("starting") as status:
+
+        def show(finished: str | None, current: str) -> None:
+            if finished:
+                console.print(f"{ui.PREFIX}{finished}", markup=False)
+            status.update(current or "working")
+
+        yield show

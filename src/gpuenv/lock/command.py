@@ -1,0 +1,161 @@
+"""``make lock``: resolve the locks of the variants, and the command's own, from what people wrote.
+
+``CHECK=1`` needs no network: a lock is current when nobody edited it, when it was made from the inputs that stand
+there now, and when its pins fulfill them. Whether the index has something newer meanwhile is not asked:
+a lock is there to stay; ``UPGRADE=1`` asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from gpuenv.conda import spec as conda_spec
+from gpuenv.core import atomic, ui
+from gpuenv.core.errors import DataError
+from gpuenv.lock import tool as toollock
+from gpuenv.lock.resolve import resolve, unsatisfied
+from gpuenv.lock.tool import TOOL
+from gpuenv.variants import model as variants
+from gpuenv.variants.locks import Pin, load_lock, read_checked, render_lock, sha256_hex
+from gpuenv.variants.model import FLAVORS, Variant
+
+
+@dataclass(frozen=True)
+class Target:
+    """Locks that are made together: a check that raises DataError on drift, and what renders them anew."""
+
+    name: str
+    paths: tuple[Path, ...]
+    check: Callable[[], None]
+    render: Callable[[bool], dict[Path, str]]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the locks that changed, or with ``--check`` say whether any would."""
+    targets = select_targets(args.variant)
+    if args.check:
+        for target in targets:
+            target.check()
+            ui.say(f"{target.name}: {len(target.paths)} locks are current")
+        return 0
+    for target in targets:
+        update(target, upgrade=args.upgrade)
+    return 0
+
+
+def select_targets(name: str | None) -> list[Target]:
+    """Every target, or the one called ``name``. Raises UsageError, which lists the known ones."""
+    known = [*variants.list_names(), TOOL]
+    if name is not None and name not in known:
+        raise variants.suggest_known("variant", name, known)
+    chosen = known if name is None else [name]
+    return [_tool_target() if each == TOOL else variant_target(variants.find_variant(each)) for each in chosen]
+
+
+def update(target: Target, *, upgrade: bool) -> None:
+    """Write the locks of one target that changed. Raises DataError for one that was edited by hand."""
+    existing = [path for path in target.paths if path.exists()]
+    for path in existing:
+        # An edited lock is somebody's intention; it is refused here, before anything is resolved.
+        read_checked(path)
+    ui.say(f"{target.name}: resolving {len(target.paths)} locks")
+    texts = target.render(upgrade)
+    for path, text in texts.items():
+        is_same = path in existing and path.read_text(encoding="utf-8") == text
+        if not is_same:
+            atomic.write_text(path, text)
+        ui.say(f"{path}: {'unchanged' if is_same else 'written'}")
+
+
+def variant_target(variant: Variant) -> Target:
+    """The locks of both flavors of a variant, and the conda environments made from them."""
+    return Target(
+        name=variant.name,
+        paths=(*map(variant.lock_path, FLAVORS), *conda_spec.paths(variant)),
+        check=lambda: _check_variant(variant),
+        render=lambda upgrade: _render_variant(variant, upgrade=upgrade),
+    )
+
+
+def _tool_target() -> Target:
+    return Target(TOOL, toollock.lock_paths(), toollock.check, lambda upgrade: toollock.render(upgrade=upgrade))
+
+
+def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:
+    """What a person wanted: the framework of variant.toml, then the lines of requirements.in.
+
+    Comments and blank lines are no input. Raises DataError when requirements.in is missing or pins the framework.
+    """
+    try:
+        text = variant.intent_path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{variant.intent_path} is not usable", str(error), "restore it from version control"
+        ) from error
+    framework = (
+        f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}",
+        f"keras=={variant.keras}",
+    )
+    return (*framework, *parse_requirements(text))
+
+
+def parse_requirements(text: str) -> tuple[str, ...]:
+    """The requirement lines of a requirements.in, without comments."""
+    lines = (line.split(" #")[0].strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def inputs_digest(variant: Variant, flavor: str) -> str:
+    """The sha256 (hex) of everything that decides what is resolved: Python, framework, requirements.in."""
+    return sha256_hex("\n".join([f"python {variant.python}", *read_requirements(variant, flavor)]))
+
+
+def _check_variant(variant: Variant) -> None:
+    for flavor in FLAVORS:
+        lock = load_lock(variant.lock_path(flavor))
+        requirements = read_requirements(variant, flavor)
+        if lock.inputs_digest != inputs_digest(variant, flavor):
+            raise toollock.drifted(lock.path, "variant.toml or requirements.in changed after it was made", variant.name)
+        if missing := unsatisfied(requirements, lock.pins):
+            raise toollock.drifted(lock.path, f"it does not fulfill {', '.join(missing)}", variant.name)
+        if unproved := [pin.name for pin in lock.pins if not pin.is_proved_for_windows]:
+            why = f"nothing says that {', '.join(unproved)} can be installed on Windows without a compiler"
+            raise toollock.drifted(lock.path, why, variant.name)
+    conda_spec.check(variant)
+
+
+def _render_variant(variant: Variant, *, upgrade: bool) -> dict[Path, str]:
+    # The second flavor follows the first, so that they differ in nothing but the framework's distribution.
+    texts: dict[Path, str] = {}
+    preferred: dict[str, str] = {} if upgrade else _present_versions(variant)
+    for flavor in FLAVORS:
+        pins = resolve(read_requirements(variant, flavor), variant.python, preferred)
+        _refuse_bare_framework(variant, flavor, pins)
+        texts[variant.lock_path(flavor)] = render_lock(variant.name, pins, inputs_digest(variant, flavor))
+        preferred = {pin.name: pin.version for pin in pins}
+    if variant.conda is not None:
+        of_conda = {conda_spec.path(variant, flavor): flavor for flavor in FLAVORS}
+        for path, flavor in of_conda.items():
+            texts[path] = conda_spec.render(variant, flavor, texts[variant.lock_path(flavor)])
+    return texts
+
+
+def _present_versions(variant: Variant) -> dict[str, str]:
+    locks = [load_lock(path) for path in map(variant.lock_path, FLAVORS) if path.exists()]
+    return {pin.name: pin.version for lock in reversed(locks) for pin in lock.pins}
+
+
+def _refuse_bare_framework(variant: Variant, flavor: str, pins: tuple[Pin, ...]) -> None:
+    """Both distributions hold the same package; a requirement that pulls in the other one would overwrite it."""
+    other = variant.tensorflow.distribution("cpu" if flavor == "gpu" else "gpu")
+    if canonicalize_name(other) in {pin.name for pin in pins}:
+        raise DataError(
+            f"the {flavor} lock of {variant.name} would hold {other} too",
+            "a requirement asks for it, and two distributions of TensorFlow overwrite each other",
+            f"leave out of {variant.intent_path} what asks for {other}",
+        )

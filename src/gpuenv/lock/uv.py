@@ -1,0 +1,97 @@
+"""Running uv, the resolver, with the index and network settings of the host's pip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from gpuenv.core import paths
+from gpuenv.core.errors import DataError, GpuenvError, HostError, SourceError
+from gpuenv.net import certificates
+from gpuenv.net.pip_settings import PipSettings, load_pip_settings
+
+#: What uv writes, in lower case, when something outside the requirements is wrong: the marks, the cause and the remedy.
+_CAUSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("invalid peer certificate", "unknownissuer", "certificate verify failed"),
+        "the index's certificate is not signed by an authority that this machine trusts",
+        "name the CA bundle of your network: PIP_CERT=/path/to/bundle.crt",
+    ),
+    (
+        ("401 unauthorized", "403 forbidden", "407 proxy"),
+        "the index or the proxy refuses this machine",
+        "check the credentials in PIP_INDEX_URL and PIP_PROXY",
+    ),
+    (
+        ("error sending request", "failed to fetch", "dns error", "connection", "timed out", "could not connect"),
+        "the package index cannot be reached",
+        "check the network, or name another index: PIP_INDEX_URL=https://...",
+    ),
+)
+
+
+def run_uv(argv: list[str], folder: Path, purpose: str) -> None:
+    """Run uv in ``folder``. Raises HostError when there is none; SourceError or DataError with uv's own text."""
+    environ = {**os.environ, **uv_variables(load_pip_settings(), os.environ, paths.cache_dir())}
+    # The Python that reads a source's metadata. Not named, uv starts every Python of the host until one looks right.
+    command = [find_uv(), *argv, "--python", sys.executable]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise explain_failure(done.stderr, purpose)
+
+
+def find_uv() -> str:
+    """The program of the dev requirements, else one on PATH. Raises HostError when there is none."""
+    try:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+    if found is None:
+        raise HostError(
+            "there is no uv, the resolver",
+            "only the runtime requirements are installed here",
+            "run `make lock`, which prepares .venv with src/requirements-dev.txt",
+        )
+    return found
+
+
+def uv_variables(settings: PipSettings, environ: Mapping[str, str], cache: Path) -> dict[str, str]:
+    """The settings of pip as uv's variables; a UV_* variable that the user has set stays as it is.
+
+    Verification is never switched off for more than the very hosts that the user's pip trusts.
+    """
+    wanted = {
+        "UV_CACHE_DIR": str(cache / "uv"),
+        "UV_DEFAULT_INDEX": settings.index_url,
+        "UV_INDEX": " ".join(settings.extra_index_urls),
+        "UV_INSECURE_HOST": " ".join(settings.trusted_hosts),
+        "UV_HTTP_TIMEOUT": str(int(settings.timeout_s)) if settings.timeout_s else None,
+    }
+    translated = {name: value for name, value in wanted.items() if value and not environ.get(name)}
+    # These exist without pip too; what pip was told is more particular to an index.
+    bundle = settings.cert or certificates.find_bundle(environ)
+    if bundle:
+        translated["SSL_CERT_FILE"] = str(bundle)
+    if settings.proxy:
+        proxy = settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}"
+        translated.update(HTTP_PROXY=proxy, HTTPS_PROXY=proxy, ALL_PROXY=proxy)
+    return translated
+
+
+def explain_failure(stderr: str, purpose: str) -> GpuenvError:
+    """The error for what uv wrote: a network error, an unsatisfiable set, or anything else."""
+    text = stderr.strip() or "uv wrote nothing"
+    what = f"the requirements cannot be resolved {purpose}"
+    # An unreachable index and an impossible set are told apart first by what only the second one says.
+    if "no solution found" in text.lower():
+        return DataError(what, f"no set of versions fits; uv says:\n{text}", "change a pin in requirements.in")
+    for marks, cause, remedy in _CAUSES:
+        if any(mark in text.lower() for mark in marks):
+            return SourceError(what, f"{cause}; uv says:\n{text}", remedy)
+    return DataError(what, f"uv says:\n{text}", "correct requirements.in")

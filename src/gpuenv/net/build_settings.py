@@ -1,0 +1,127 @@
+"""How a build reaches the package index: the host's CA bundle, proxies and pip settings, handed in.
+
+Bundle and pip configuration (which may hold a password) go in as secrets, mounted for one step and in no
+layer. Proxies go in as build arguments that every builder predefines: these are in no layer and no history.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gpuenv.core import ui
+from gpuenv.core.errors import HostError
+from gpuenv.net import certificates
+from gpuenv.net.pip_settings import PipSettings, load_pip_settings
+
+#: Where the Dockerfile's secret mount puts the bundle.
+CA_INSIDE = "/run/secrets/ca"
+#: BuildKit refuses a larger secret.
+SECRET_LIMIT_BYTES = 500 * 1024
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+_LOGIN = re.compile(r"(?<=//)[^/\s]*@")
+
+
+def without_login(text: str) -> str:
+    """Text with addresses as people and logs may see them: without user and password."""
+    return _LOGIN.sub("", text)
+
+
+@dataclass(frozen=True)
+class BuildNetwork:
+    """What a build is told. ``ca_path`` and ``ca_origin`` (what named it) are for people."""
+
+    pip_conf: str
+    ca_pem: str | None
+    ca_path: Path | None
+    ca_origin: str
+    proxies: tuple[str, ...]
+
+
+def load_network() -> BuildNetwork:
+    """Read what the host says. Raises HostError for a bundle that is missing, or UsageError for pip's settings."""
+    settings = load_pip_settings()
+    path, origin = find_ca_bundle(settings, os.environ)
+    if settings.index_url and urlsplit(settings.index_url).scheme == "file":
+        ui.warn("pip's index-url is a folder of this machine, which a build cannot see; using the public index")
+    pem = read_certificates(path) if path else None
+    return BuildNetwork(render_pip_conf(settings, has_ca=bool(pem)), pem, path, origin, proxy_names(os.environ))
+
+
+def find_ca_bundle(settings: PipSettings, environ: Mapping[str, str]) -> tuple[Path | None, str]:
+    """The CA bundle of this host and what named it. Raises HostError for a named one that is missing.
+
+    pip's own setting is the most specific; then what curl and OpenSSL are told; then the system's bundle.
+    """
+    if settings.cert:
+        if not settings.cert.is_file():
+            raise HostError(
+                f"the CA bundle {settings.cert} is missing", "pip's setting `cert` names it", "correct PIP_CERT"
+            )
+        return settings.cert, "PIP_CERT"
+    path = certificates.find_bundle(environ)
+    named = next((name for name in certificates.VARIABLES if environ.get(name)), "")
+    return path, named or ("the system" if path else "")
+
+
+def read_certificates(path: Path) -> str:
+    """The certificates of a bundle, without the comments between them. Raises HostError if there is none."""
+    try:
+        pem = certificates_only(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise _unusable(path, f"it cannot be read: {error.strerror}") from error
+    if not pem:
+        raise _unusable(path, "it holds no certificate in PEM form")
+    if len(pem) > SECRET_LIMIT_BYTES:
+        raise _unusable(path, f"it holds {len(pem) // 1024} KB of certificates, and a build accepts 500")
+    return pem
+
+
+def _unusable(path: Path, why: str) -> HostError:
+    return HostError(f"the CA bundle {path} is not usable", why, "name another one with PIP_CERT=<file>")
+
+
+def certificates_only(text: str) -> str:
+    """The certificates of a PEM text, each once, in their order."""
+    parts = [part.split(_END)[0] for part in text.split(_BEGIN)[1:] if _END in part]
+    return "".join(f"{_BEGIN}{part}{_END}\n" for part in dict.fromkeys(parts))
+
+
+def proxy_names(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The proxy variables that are set, in the spelling in which they are."""
+    return tuple(name for low in PROXY_VARIABLES for name in (low, low.upper()) if environ.get(name))
+
+
+def render_pip_conf(settings: PipSettings, *, has_ca: bool) -> str:
+    """The pip configuration of a build; folders of this machine are left out, a build cannot see them."""
+    lines = ["[global]", "no-input = true", "disable-pip-version-check = true"]
+    if has_ca:
+        lines.append(f"cert = {CA_INSIDE}")
+    if settings.index_url and urlsplit(settings.index_url).scheme != "file":
+        lines.append(f"index-url = {settings.index_url}")
+    for key, values in (("extra-index-url", settings.extra_index_urls), ("trusted-host", settings.trusted_hosts)):
+        if values:
+            lines.append(f"{key} =" + "".join(f"\n    {value}" for value in values))
+    if settings.proxy:
+        lines.append(f"proxy = {settings.proxy}")
+    if settings.timeout_s is not None:
+        lines.append(f"timeout = {settings.timeout_s:g}")
+    return "\n".join(lines) + "\n"
+
+
+def write_secrets(network: BuildNetwork, folder: Path) -> dict[str, Path]:
+    """Write what a build mounts as secrets, readable by this user only; returns their files by id."""
+    folder.mkdir(mode=0o700)
+    contents = {"pip": network.pip_conf, **({"ca": network.ca_pem} if network.ca_pem else {})}
+    for name, content in contents.items():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(content, encoding="utf-8")
+    return {name: folder / name for name in contents}

@@ -1,0 +1,116 @@
+"""Downloads over HTTP that can be broken off at any point and are taken up again where they stopped.
+
+Nothing here trusts what it gets: :mod:`gpuenv.cuda.sources` verifies the whole file afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import requests
+
+from gpuenv.core import ui
+from gpuenv.core.errors import HostError
+from gpuenv.net import certificates
+
+ATTEMPTS = 3
+#: Pause before the second attempt; twice as long before the third.
+PAUSE_S = 1.0
+#: To connect; between two pieces of data.
+TIMEOUT_S = (10.0, 60.0)
+_CHUNK_BYTES = 1 << 18
+
+
+class DownloadError(Exception):
+    """A URL did not yield its file; the text says why. Never leaves the modules of the sources."""
+
+
+def fetch(url: str, part: Path, label: str) -> bool:
+    """Download ``url`` to ``part``, going on after what is already there; returns whether anything was.
+
+    Raises DownloadError when it fails repeatedly or finally, and HostError when it cannot be written.
+    """
+    was_begun = part.exists() and part.stat().st_size > 0
+    for attempt in range(1, ATTEMPTS + 1):
+        error = _attempt(url, part, label)
+        if error is None:
+            break
+        # An answer such as 404 will be the same in a second; a broken line may not.
+        is_final = error.response is not None and error.response.status_code < requests.codes.server_error
+        if is_final or attempt == ATTEMPTS:
+            raise DownloadError(describe(error)) from error
+        ui.say(f"{label}: {describe(error)}; trying again")
+        time.sleep(PAUSE_S * attempt)
+    return was_begun
+
+
+def probe(url: str, timeout_s: float) -> str | None:
+    """Ask for ``url`` without its content: None if it answers, else the reason."""
+    try:
+        response = _session().head(url, timeout=timeout_s, allow_redirects=True, verify=certificates.verify_setting())
+    except requests.RequestException as error:
+        return describe(error)
+    # Some servers only know GET; that they answer is enough.
+    return None if response.ok or response.status_code in (405, 501) else f"HTTP status {response.status_code}"
+
+
+def describe(error: requests.RequestException) -> str:
+    """One line for what went wrong."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the certificate is not trusted (set SSL_CERT_FILE to your network's CA bundle)"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refused or did not answer"
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if error.response is not None:
+        return f"HTTP status {error.response.status_code}"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
+
+
+def _attempt(url: str, part: Path, label: str) -> requests.RequestException | None:
+    """Transfer once; returns what went wrong on the network."""
+    try:
+        _transfer(url, part, label)
+    except requests.RequestException as error:  # an OSError too, so it comes first
+        return error
+    except OSError as error:
+        raise HostError(f"{part} cannot be written", str(error), "make room, or set GPUENV_CACHE_DIR") from error
+    return None
+
+
+def _transfer(url: str, part: Path, label: str) -> None:
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with _session().get(
+        url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=certificates.verify_setting()
+    ) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            # Everything is here, or more than there is: the caller's verification tells which.
+            return
+        response.raise_for_status()
+        is_continued = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        begin = start if response.status_code == requests.codes.partial_content and is_continued else 0
+        _write(response, part, begin, label)
+
+
+def _write(response: requests.Response, part: Path, begin: int, label: str) -> None:
+    length = response.headers.get("Content-Length", "")
+    expected = begin + int(length) if length.isdigit() else None
+    with part.open("r+b" if begin else "wb") as stream, ui.download_progress(label, expected) as progress:
+        stream.seek(begin)
+        progress.update(progress.task_ids[0], advance=begin)
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            stream.write(chunk)
+            progress.update(progress.task_ids[0], advance=len(chunk))
+        if expected is not None and stream.tell() < expected:
+            raise requests.exceptions.ChunkedEncodingError(f"ended after {stream.tell()} of {expected} bytes")
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # Archives are compressed already, and a server that compresses again would break the offsets of a resumption.
+    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "gpuenv"})
+    return session

@@ -1,0 +1,107 @@
+"""What the host's pip is told: index, proxy, certificates. Whoever fetches packages asks here.
+
+The files and their order are pip's own ("Configuration" in pip's documentation): what is global, what
+is the user's, what belongs to this virtual environment, what ``PIP_CONFIG_FILE`` names; then the
+``PIP_*`` variables, which win. They are read without pip, because a virtual environment may lack it.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class PipSettings:
+    """Settings as pip means them; None or empty where the host says nothing."""
+
+    index_url: str | None = None
+    #: http and https only: see :func:`parse_settings`.
+    extra_index_urls: tuple[str, ...] = ()
+    cert: Path | None = None
+    proxy: str | None = None
+    trusted_hosts: tuple[str, ...] = ()
+    timeout_s: float | None = None
+
+
+def load_pip_settings() -> PipSettings:
+    """The settings of this host. Raises UsageError for a file or value that pip could not use."""
+    values: dict[str, str] = {}
+    for path in config_files(os.environ, Path.home(), Path(sys.prefix)):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unusable(str(path), f"it cannot be read: {error}") from error
+        values.update(parse_config(text, str(path)))
+    values.update(parse_variables(os.environ))
+    return parse_settings(values)
+
+
+def config_files(environ: Mapping[str, str], home: Path, prefix: Path) -> list[Path]:
+    """The files pip would read, lowest priority first; not all of them exist."""
+    explicit = environ.get("PIP_CONFIG_FILE")
+    if explicit == os.devnull:
+        return []
+    shared = [Path(folder) / "pip/pip.conf" for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
+    own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
+    # Like pip: a file that is named and exists takes the place of the user's.
+    users = [] if explicit and Path(explicit).exists() else [home / ".pip/pip.conf", own]
+    named = [Path(explicit)] if explicit else []
+    return [*shared, Path("/etc/pip.conf"), *users, prefix / "pip.conf", *named]
+
+
+def parse_config(text: str, name: str) -> dict[str, str]:
+    """The keys of ``[global]`` and ``[install]`` (which wins) of one file, called ``name`` in errors.
+
+    Raises UsageError when it is not an ini file.
+    """
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(text, source=name)
+    except configparser.Error as error:
+        raise _unusable(name, f"it is not an ini file: {error}") from error
+    sections = [parser.items(section) for section in ("global", "install") if parser.has_section(section)]
+    return {_key(key): value for items in sections for key, value in items if value}
+
+
+def parse_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The ``PIP_*`` variables under the names that the files use; empty ones count as unset, as for pip."""
+    return {_key(name[len("PIP_") :]): value for name, value in environ.items() if name.startswith("PIP_") and value}
+
+
+def parse_settings(values: Mapping[str, str]) -> PipSettings:
+    """Read merged keys. Raises UsageError for a timeout that is no number.
+
+    Folders (``find-links`` and ``file://`` indexes added to the main one) are left out: they exist on
+    this machine only. A lock must hold what the index serves to everybody, and a build cannot see them.
+    """
+    timeout = values.get("default-timeout", values.get("timeout"))
+    try:
+        timeout_s = float(timeout) if timeout else None
+    except ValueError as error:
+        raise _unusable("pip's setting `timeout`", f"{timeout!r} is not a number of seconds") from error
+    extra = values.get("extra-index-url", "").split()
+    return PipSettings(
+        index_url=values.get("index-url"),
+        extra_index_urls=tuple(url for url in extra if url.startswith(("http://", "https://"))),
+        cert=Path(values["cert"]).expanduser() if "cert" in values else None,
+        proxy=values.get("proxy"),
+        trusted_hosts=tuple(values.get("trusted-host", "").split()),
+        timeout_s=timeout_s,
+    )
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _unusable(what: str, why: str) -> UsageError:
+    return UsageError(f"{what} is not usable", why, "correct it; `python3 -m pip config debug` lists what pip reads")

@@ -1,0 +1,148 @@
+"""Whether addresses answer: asked with the host's own proxies and certificates, all at the same time.
+
+Without a network this ends soon: only when something lets itself be connected to is more than a moment waited.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from gpuenv.doctor.facts import Answer
+from gpuenv.net.build_settings import without_login
+
+#: To resolve a name and be connected, for the first one of all.
+FIRST_SIGN_S = 0.6
+#: For all answers, once there is a network.
+ANSWERS_S = 5.0
+#: When those that are silent are asked anew. Name servers drop some of many questions at a time, and the system's own
+#: resolver repeats a question after 5 s only.
+AGAIN_S = (0.25, FIRST_SIGN_S, 2.0)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An address, what it is, and how it is reached. ``verify``: a CA bundle, or True for the usual one."""
+
+    kind: str
+    name: str
+    url: str
+    verify: str | bool
+    proxies: tuple[tuple[str, str], ...] = ()
+    #: That its server answers is not enough.
+    has_to_be_there: bool = False
+
+
+def ask_all(asked: Sequence[Question]) -> dict[str, Answer]:
+    """The answer to each question, by its URL. Takes FIRST_SIGN_S without a network, ANSWERS_S at most with one."""
+    answers: dict[str, Answer] = {}
+    incoming: queue.Queue[tuple[str, Answer]] = queue.Queue()
+    is_alive = threading.Event()
+    began = time.monotonic()
+    for until_s in (*AGAIN_S, ANSWERS_S):
+        silent = [one for one in asked if one.url not in answers]
+        _start(silent, incoming, is_alive)
+        _collect(incoming, answers, len(asked), began + until_s)
+        if len(answers) == len(asked) or (until_s >= FIRST_SIGN_S and not is_alive.is_set()):
+            break
+    return {one.url: answers.get(one.url) or _silence(one) for one in asked}
+
+
+def _silence(question: Question) -> Answer:
+    return Answer(question.kind, question.name, "no answer in time", is_silent=True)
+
+
+def _start(asked: Sequence[Question], incoming: queue.Queue[tuple[str, Answer]], is_alive: threading.Event) -> None:
+    """Ask every host in a thread of its own, one question after the other."""
+    groups: dict[str, list[Question]] = {}
+    for one in asked:
+        groups.setdefault(urlsplit(one.url).netloc, []).append(one)
+
+    def ask_group(group: list[Question]) -> None:
+        for one in group:
+            incoming.put((one.url, ask(one, is_alive)))
+
+    for group in groups.values():
+        # Daemons: a name server that hangs must not hold up the end of the process.
+        threading.Thread(target=ask_group, args=(group,), daemon=True).start()
+
+
+def _collect(incoming: queue.Queue[tuple[str, Answer]], answers: dict[str, Answer], count: int, until: float) -> None:
+    """Take answers until each question has one; of several to the same the first counts."""
+    while len(answers) < count:
+        try:
+            url, answer = incoming.get(timeout=max(0.001, until - time.monotonic()))
+        except queue.Empty:
+            return
+        answers.setdefault(url, answer)
+
+
+def ask(question: Question, is_alive: threading.Event) -> Answer:
+    """Ask for the head of one address; any answer of a server counts, unless the thing itself has to be there."""
+    import requests
+
+    from gpuenv.net import download
+
+    proxies = dict(question.proxies) or requests.utils.get_environ_proxies(question.url)
+    proxy = with_scheme(requests.utils.select_proxy(question.url, proxies) or "")
+    try:
+        _connect(proxy or question.url)
+        is_alive.set()
+        response = requests.head(
+            question.url, timeout=ANSWERS_S, allow_redirects=True, verify=question.verify, proxies=proxies
+        )
+    except requests.RequestException as error:
+        is_untrusted = isinstance(error, requests.exceptions.SSLError)
+        text = f"{download.describe(error)}{_through(proxy)}"
+        return Answer(question.kind, question.name, text, is_untrusted=is_untrusted, proxy=redact(proxy))
+    except (OSError, ValueError) as error:
+        text = f"no connection{_through(proxy)} ({describe(error)})"
+        return Answer(question.kind, question.name, text, proxy=redact(proxy))
+    is_refused = response.status_code >= 500 or (question.has_to_be_there and _is_gone(response.status_code))
+    problem = f"HTTP status {response.status_code}" if is_refused else None
+    return Answer(question.kind, question.name, problem, date=parse_date(response.headers.get("Date", "")))
+
+
+def with_scheme(proxy: str) -> str:
+    """A proxy's address as programs read it: without a scheme it is one of HTTP."""
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def _through(proxy: str) -> str:
+    """Who did not answer is the proxy, whose password is nobody's business."""
+    return f" through the proxy {redact(proxy)}" if proxy else ""
+
+
+def redact(address: str) -> str:
+    """An address without user and password, also where it has no scheme."""
+    return without_login(address) if "//" in address else address.rpartition("@")[2]
+
+
+def describe(error: Exception) -> str:
+    """What the system says, without its numbers."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _connect(url: str) -> None:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    socket.create_connection((parts.hostname or "", port), timeout=ANSWERS_S).close()
+
+
+def _is_gone(status: int) -> bool:
+    # Some servers only know GET; that they answer is enough.
+    return status >= 400 and status != 405
+
+
+def parse_date(text: str) -> float | None:
+    """The time in a ``Date`` header, in seconds since 1970."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,113 @@
+"""Which environment takes an image's place where there is no engine: its kind, its flavor, its folder."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpuenv.core import ui
+from gpuenv.core.errors import UsageError
+from gpuenv.cuda import installed as host_cuda
+from gpuenv.cuda import sources
+from gpuenv.harness.targets.model import TITLES
+from gpuenv.host import pythons
+from gpuenv.prefix import conda_env
+from gpuenv.prefix import cuda as prefix_cuda
+from gpuenv.prefix import mark as prefix_mark
+from gpuenv.prefix import virtual_env as venv_env
+from gpuenv.prefix.mark import Mark
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+
+@dataclass(frozen=True)
+class Made:
+    """A complete environment; ``cuda`` is genuine, simulated or none."""
+
+    kind: str
+    flavor: str
+    folder: Path
+    cuda: str
+
+    @property
+    def title(self) -> str:
+        """What people call it; what is simulated is called so."""
+        return f"a {TITLES[self.kind]}{' with simulated CUDA' if self.cuda == 'simulated' else ''}"
+
+
+def ensure(args: argparse.Namespace, variant: Variant) -> Made:
+    """The environment that ``args`` ask for, made if need be. Raises what making it raises."""
+    kind = choose_kind(args, variant)
+    return make(kind, choose_flavor(args, kind, variant), args, variant)
+
+
+def make(kind: str, flavor: str, args: argparse.Namespace, variant: Variant) -> Made:
+    """An environment of one kind and flavor."""
+    ensure_one: Callable[[Variant, str, argparse.Namespace], Path]
+    ensure_one = conda_env.ensure_conda if kind == "conda" else venv_env.ensure_venv
+    folder = ensure_one(variant, flavor, args)
+    return Made(kind, flavor, folder, prefix_cuda.label(folder) if flavor == "gpu" else "none")
+
+
+def refuse_container(args: argparse.Namespace) -> None:
+    """Raise UsageError where both a folder (PREFIX) and a container were asked for: it is one or the other."""
+    if args.engine not in (None, "auto", *TITLES):
+        raise UsageError(
+            f"ENGINE={args.engine} has no folder PREFIX={args.prefix}",
+            "a container's environment is its image; PREFIX is for environments of this machine",
+            "leave out one of them, or use ENGINE=venv or ENGINE=conda",
+        )
+
+
+def find_variant(args: argparse.Namespace) -> Variant:
+    """The variant that was asked for, else that of the folder (PREFIX), else the default one. Raises UsageError."""
+    mark = find_mark(args)
+    return variants.find_variant(args.variant or (mark.content.variant if mark is not None else None))
+
+
+def find_mark(args: argparse.Namespace) -> Mark | None:
+    """What the folder that was asked for (PREFIX) holds already."""
+    folder = getattr(args, "prefix", None)
+    return prefix_mark.read(Path(folder).expanduser()) if folder else None
+
+
+def choose_kind(args: argparse.Namespace, variant: Variant) -> str:
+    """The kind that was asked for, or is in the folder that was asked for.
+
+    Else a virtual environment where a Python is, else conda, which brings one.
+    """
+    if args.engine in TITLES:
+        return str(args.engine)
+    mark = find_mark(args)
+    if mark is not None:
+        return mark.content.kind
+    if pythons.find_python(variant.python_minor, variant.python) is not None or variant.conda is None:
+        return "venv"
+    ui.say(
+        f"there is no CPython {variant.python_minor} on this machine; using a conda environment, which brings one. "
+        f"With a Python of your own (`pyenv install {variant.python}`) a virtual environment is used."
+    )
+    return "conda"
+
+
+def choose_flavor(args: argparse.Namespace, kind: str, variant: Variant) -> str:
+    """The flavor that was asked for, else that of the folder (PREFIX), else the one for this machine.
+
+    cpu, and why, where no CUDA is to be had.
+    """
+    mark = find_mark(args)
+    if mark is not None and not args.flavor:
+        return mark.content.flavor
+    flavor = prefix_cuda.choose_flavor(args)
+    if flavor == "cpu" or args.flavor or kind == "conda":
+        return flavor
+    lock = prefix_cuda.load_lock(args, variant)
+    if host_cuda.find(variant, lock):
+        return flavor
+    reason = sources.unreachable_reason(lock, prefix_cuda.sources_dir(args))
+    if reason is None:
+        return flavor
+    ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
+    return "cpu"

@@ -1,0 +1,112 @@
+"""`make conda-env`: an environment of conda packages (Python, CUDA) and of the images' own lock (everything else)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from gpuenv.conda import channels as conda_channels
+from gpuenv.conda import failures as conda_failures
+from gpuenv.conda import programs as conda_programs
+from gpuenv.conda import spec as conda_spec
+from gpuenv.conda.channels import Request
+from gpuenv.conda.programs import Program
+from gpuenv.core import paths, scratch, ui
+from gpuenv.core.errors import UsageError
+from gpuenv.host import gpu
+from gpuenv.net import build_settings as network
+from gpuenv.net import pip_settings as pipconfig
+from gpuenv.prefix import activate
+from gpuenv.prefix import cuda as prefix_cuda
+from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix import pip as prefix_pip
+from gpuenv.prefix.folder import Prefix
+from gpuenv.prefix.mark import Content
+from gpuenv.variants import locks
+from gpuenv.variants.model import Variant
+
+
+def ensure_conda(variant: Variant, flavor: str, args: argparse.Namespace | None = None) -> Path:
+    """The complete environment of one flavor, made if missing; two at once make it once.
+
+    Raises UsageError for a folder that is not ours, HostError without a program to make it with, SourceError where
+    a channel does not give what it should, DataError where no set of packages fits, BuildError if pip fails.
+    """
+    return prefixes.ensure(*plan(variant, flavor, args))
+
+
+def plan(variant: Variant, flavor: str, args: argparse.Namespace | None) -> tuple[Prefix, partial[list[Path]]]:
+    """Where the environment is, or will be, and what makes it."""
+    conda_spec.of(variant)
+    refuse_cuda_choice(args)
+    lock = locks.load_lock(variant.lock_path(flavor))
+    _, _, digest = locks.read_checked(conda_spec.path(variant, flavor))
+    prefix_cuda.sources_dir(args)  # a bad one is told before anything is made
+    prefix = prefixes.place(Content("conda", variant.name, flavor, digest), getattr(args, "prefix", None))
+    return prefix, partial(_make, prefix, variant, flavor, lock, args)
+
+
+def refuse_cuda_choice(args: argparse.Namespace | None) -> None:
+    """Raise UsageError for a wish that conda cannot fulfil: its CUDA is what its channels have."""
+    cuda, lock = getattr(args, "cuda", None), getattr(args, "cuda_lock", None)
+    if lock or cuda == "simulated":
+        raise UsageError(
+            f"{'CUDA_LOCK=' + str(lock) if lock else 'CUDA=simulated'} is not for a conda environment",
+            "its CUDA comes from its channels, as [conda] of variant.toml pins it",
+            "use ENGINE=venv (or TARGET=venv), or leave it out",
+        )
+
+
+def _make(
+    prefix: Prefix, variant: Variant, flavor: str, lock: locks.Lock, args: argparse.Namespace | None
+) -> list[Path]:
+    if flavor == "gpu":
+        prefix_cuda.check_compiler(variant)
+    program = conda_programs.find(getattr(args, "conda", None))
+    conda_programs.warn_unverified(os.environ, Path.home(), program.path)
+    ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
+    with scratch.folder("conda") as temporary:
+        request = conda_channels.request(variant, flavor, args, temporary)
+        named = ", ".join(map(conda_channels.without_login, request.channels))
+        ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
+        _run_program(program, prefix, request, variables(variant, flavor), temporary)
+    prefix_pip.install(prefix, variant, flavor, lock, prefix_cuda.sources_dir(args))
+    activate.write_hooks(prefix.folder)
+    if flavor != "gpu":
+        return []
+    return prefix_cuda.link(prefix.folder, prefix.folder / "lib", conda_spec.cuda_names(variant))
+
+
+def variables(variant: Variant, flavor: str) -> dict[str, str]:
+    """What the program reads: this process' variables, and what decides the solution and the network."""
+    environ = dict(os.environ)
+    bundle, _ = network.find_ca_bundle(pipconfig.load_pip_settings(), environ)
+    environ.update(conda_channels.network_variables(environ, bundle))
+    environ.update(CONDA_CHANNEL_PRIORITY="flexible", MAMBA_CHANNEL_PRIORITY="flexible")
+    if flavor == "gpu" and gpu.host_gpus().driver is None:
+        # Packages may ask for a driver (`__cuda`), which the machine that the environment is made on need not have.
+        environ.setdefault("CONDA_OVERRIDE_CUDA", variant.cuda.version)
+    return environ
+
+
+def _run_program(program: Program, prefix: Prefix, request: Request, environ: dict[str, str], temporary: Path) -> None:
+    argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
+    explain = partial(conda_failures.explain, program=program.name, request=request, log=prefix.log)
+    prefix_pip.run(argv, prefix, environ, explain)
+
+
+def _rattler_argv(prefix: Prefix, request: Request, temporary: Path) -> list[str]:
+    job = {
+        "prefix": str(prefix.folder),
+        "channels": request.channels,
+        "specifications": request.specifications,
+        "subdir": conda_spec.SUBDIRS[0],
+        "cache": str(paths.cache_dir() / "conda"),
+    }
+    path = temporary / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
+    return [sys.executable, "-I", "-m", "gpuenv.conda.rattler", str(path)]

@@ -1,0 +1,177 @@
+"""CUDA in an environment without a container: where its libraries come from, and how TensorFlow finds them.
+
+No variable is set and no file of TensorFlow is changed. Its libraries carry an RPATH whose first existing folder is
+the one that they lie in ($ORIGIN), and links in there lead to the CUDA libraries. The loader itself then finds them
+for everything that starts Python: a shell, a notebook's kernel, a program of an editor. TensorFlow 1.12 needs them
+while it is loaded (DT_NEEDED, BIND_NOW), before a line of its Python runs, so that nothing that Python does later is
+early enough; 1.15 opens them by name, for which the loader asks the same RPATH. It comes before LD_LIBRARY_PATH, so
+another CUDA there does no harm, and no other program gets to see the libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpuenv.core import elf, paths, ui
+from gpuenv.core.errors import BuildError, HostError
+from gpuenv.cuda import choice as cuda_choice
+from gpuenv.cuda import installed as host_cuda
+from gpuenv.cuda import sources
+from gpuenv.host import gpu
+from gpuenv.variants import compat
+from gpuenv.variants import model as variants
+from gpuenv.variants.locks import sha256_hex
+from gpuenv.variants.model import CudaLock, Variant
+
+DRIVER = "libcuda.so.1"
+#: The module that stands in for the driver, the line that loads it at every start, and its library's folder.
+_HOOK, _HOOK_PTH, STAND_IN_FOLDER = "gpuenv_driver.py", "gpuenv_driver.pth", "lib/gpuenv-driver"
+#: The symbol by which a library of the tests is known (tests/simulated/stubs.py), and how large one is at most.
+_SIMULATED, _SIMULATED_BYTES = b"gpuenv_simulated_library", 5_000_000
+
+
+def choose_flavor(args: argparse.Namespace) -> str:
+    """The flavor that was asked for, else the one for this machine. Raises UsageError for one that is not known."""
+    return variants.check_flavor(args.flavor) if args.flavor else gpu.default_flavor(gpu.host_gpus())
+
+
+def load_lock(args: argparse.Namespace | None, variant: Variant) -> CudaLock:
+    """The CUDA that was asked for; the variant's own without a wish."""
+    return cuda_choice.load(args, variant) if args is not None else variants.load_cuda_lock(variant.cuda_lock_path)
+
+
+def sources_dir(args: argparse.Namespace | None) -> Path | None:
+    """The folder that is asked before any network, as given. Raises UsageError for one that is not there."""
+    named = getattr(args, "sources_dir", None)
+    folder = Path(named) if named else None
+    sources.check_folder(folder)
+    return folder
+
+
+def digest(lock_digest: str, cuda_lock: CudaLock | None) -> str:
+    """What an environment is made from: its pip lock, and the archives of its CUDA."""
+    if cuda_lock is None:
+        return lock_digest
+    archives = [source.sha256 for part in cuda_lock.components for source in part.sources]
+    return sha256_hex("\n".join([lock_digest, str(cuda_lock.simulated), *archives]))
+
+
+def libraries(folder: Path, variant: Variant) -> Path:
+    """Where a virtual environment keeps its CUDA libraries."""
+    return folder / "lib" / f"cuda-{variant.cuda.version}"
+
+
+def place_libraries(folder: Path, variant: Variant, lock: CudaLock, sources_dir: Path | None) -> None:
+    """Put every library of ``lock`` there: those of this machine if all fit, else from the verified archives.
+
+    Raises SourceError where they cannot be had, UsageError for a bad folder.
+    """
+    target = libraries(folder, variant)
+    found = {} if lock.simulated or sources_dir else host_cuda.find(variant, lock)
+    if found:
+        ui.say(f"CUDA {variant.cuda.version} of this machine is used ({next(iter(found.values())).parent})")
+        target.mkdir(parents=True)
+        for soname, path in found.items():
+            (target / soname).symlink_to(path)
+        return
+    sources.stage_libraries(lock, target, sources_dir)
+
+
+def link(folder: Path, cuda: Path, only: Iterable[str] | None = None) -> list[Path]:
+    """Make TensorFlow find the libraries in ``cuda`` (all, or ``only`` these); add the driver's stand-in if need be.
+
+    Returns the links. Raises BuildError when TensorFlow, or one of the libraries, is not installed.
+    """
+    framework = find_framework(folder)
+    names = sorted(path.name for path in cuda.iterdir()) if only is None else sorted(only)
+    for name in names:
+        if not (cuda / name).is_file():
+            raise BuildError(
+                f"{name} is not in {cuda}",
+                "the packages that were installed do not have the CUDA library that TensorFlow needs",
+                "check the channels (CHANNELS=) and [conda] of variant.toml",
+            )
+        _relink(framework.parent / name, cuda / name)
+    # What the compiler's own run-time library is where there is no compiler: conda brings it along.
+    gomp = folder / "lib" / "libgomp.so.1"
+    if gomp.exists():
+        _relink(framework.parent / gomp.name, gomp)
+    if DRIVER in elf.read_needed(framework):
+        _add_stand_in(folder, framework)
+    return [framework.parent / name for name in names]
+
+
+def check_compiler(variant: Variant) -> None:
+    """Refuse at once what :func:`_add_stand_in` would refuse after minutes of downloads. Raises HostError."""
+    if _is_linked_with_driver(variant) and _find_compiler() is None and gpu.host_gpus().driver is None:
+        raise _no_compiler(f"TensorFlow {variant.tensorflow.version}")
+
+
+def _is_linked_with_driver(variant: Variant) -> bool:
+    # Measured on the wheels: up to 1.13 libcuda.so.1 is a DT_NEEDED; from 1.14 on it is opened at first use.
+    return compat.numbers(variant.tensorflow.version) < (1, 14)
+
+
+def find_framework(folder: Path) -> Path:
+    """TensorFlow's library that opens, or needs, those of CUDA. Raises BuildError when it is not there."""
+    found = sorted(folder.glob("lib/python*/site-packages/*/libtensorflow_framework.so*"))
+    if not found:
+        raise BuildError(f"{folder} holds no TensorFlow", "pip installed none", "look at the log named above")
+    return found[0]
+
+
+def _relink(link_path: Path, target: Path) -> None:
+    link_path.unlink(missing_ok=True)
+    # Relative, so that it leads nowhere else after a copy of the whole folder.
+    link_path.symlink_to(os.path.relpath(target, link_path.parent))
+
+
+def _add_stand_in(folder: Path, framework: Path) -> None:
+    """Where no driver is, TensorFlow 1.12 cannot even be imported: a library that answers "no device" helps.
+
+    It must lose to every real driver, also to one that is installed later, or is there on the next node of a
+    cluster. A link in the RPATH would win; so Python loads it before TensorFlow, and only if no driver is found.
+    Raises HostError on a machine with neither a driver nor a compiler.
+    """
+    compiler = _find_compiler()
+    if compiler is None:
+        if gpu.host_gpus().driver is not None:
+            return
+        raise _no_compiler(framework.name)
+    target = folder / STAND_IN_FOLDER / DRIVER
+    target.parent.mkdir(parents=True, exist_ok=True)
+    code = [str(path) for path in sorted((paths.docker_dir() / "libcuda").glob("*.c"))]
+    options = ["-shared", "-fPIC", "-O2", "-Wl,--build-id=none", f"-Wl,-soname,{DRIVER}"]
+    done = subprocess.run([compiler, *options, "-o", str(target), *code], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError("the stand-in for libcuda.so.1 does not compile", done.stderr.strip()[-300:], "use FLAVOR=cpu")
+    site = framework.parent.parent
+    shutil.copy(paths.activation_dir() / _HOOK, site / _HOOK)
+    (site / _HOOK_PTH).write_text("import gpuenv_driver\n", encoding="utf-8")
+
+
+def _find_compiler() -> str | None:
+    return shutil.which("gcc") or shutil.which("cc")
+
+
+def _no_compiler(what: str) -> HostError:
+    return HostError(
+        "this machine has no NVIDIA driver, and no C compiler for a stand-in",
+        f"{what} cannot be loaded without {DRIVER}, and the stand-in for it has to be compiled",
+        "use FLAVOR=cpu, or install gcc",
+    )
+
+
+def label(folder: Path) -> str:
+    """``simulated`` for an environment whose libraries are those of the tests, else ``genuine``.
+
+    Asked of the libraries that TensorFlow finds: a simulated one is small, and says so in its own text.
+    """
+    links = [path for path in find_framework(folder).parent.glob("lib*.so.*") if path.is_symlink() and path.exists()]
+    small = (path for path in links if path.stat().st_size < _SIMULATED_BYTES)
+    return "simulated" if any(_SIMULATED in path.read_bytes() for path in small) else "genuine"

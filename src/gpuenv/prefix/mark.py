@@ -1,0 +1,82 @@
+"""The file that is written last into an environment: that it is whole, what it is, and what was put there.
+
+Without it an environment is half made, whatever else is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gpuenv.core import atomic
+
+COMPLETE = "gpuenv-complete"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an environment is: ``digest`` is that of everything it is made from.
+
+    ``is_simulated``: its CUDA is known to be, before it is made.
+    """
+
+    kind: str
+    variant: str
+    flavor: str
+    digest: str
+    is_simulated: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people, and for files about it."""
+        return f"{self.variant}-{self.flavor}" + ("-simulated" if self.is_simulated else "")
+
+    @property
+    def title(self) -> str:
+        """The same with its kind: another one is another environment, whatever its digest."""
+        return f"{self.name} ({self.kind})"
+
+    @property
+    def words(self) -> str:
+        """How to ask for it again."""
+        return f"ENGINE={self.kind} VARIANT={self.variant} FLAVOR={self.flavor}"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What was made, and in which folder.
+
+    ``entries`` are the names at its top when it was whole; ``links`` are paths in it without which TensorFlow does not
+    find its CUDA: they may lead out of the environment.
+    """
+
+    content: Content
+    folder: str
+    entries: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+
+def read(folder: Path) -> Mark | None:
+    """The mark of an environment; None where there is none that this version understands."""
+    try:
+        data = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
+        return Mark(Content(**data["content"]), data["folder"], tuple(data["entries"]), tuple(data["links"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write(folder: Path, mark: Mark) -> None:
+    """Write it, whole or not at all."""
+    atomic.write_text(folder / COMPLETE, json.dumps(asdict(mark), indent=1) + "\n")
+
+
+def list_entries(folder: Path) -> tuple[str, ...]:
+    """The names at the top of a folder, but for the mark's own; none where there is no folder."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.name != COMPLETE)) if folder.is_dir() else ()
+
+
+def relative(folder: Path, links: Iterable[Path]) -> tuple[str, ...]:
+    """``links`` as a mark holds them."""
+    return tuple(sorted(str(path.relative_to(folder)) for path in links))

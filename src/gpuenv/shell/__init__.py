@@ -1,0 +1,1 @@
+"""``make gpu-shell``: a prompt or one command inside an environment, with the caller's terminal, files and GPUs."""

@@ -1,0 +1,181 @@
+"""`gpu-shell`: a prompt, or one command, inside an environment that is found or built."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuenv.core import ui
+from gpuenv.core.errors import UsageError
+from gpuenv.engine import container as containers
+from gpuenv.engine.model import Engine, find_engine
+from gpuenv.host import gpu
+from gpuenv.host.gpu import HostGpus
+from gpuenv.host.processor import check_host
+from gpuenv.shell import terminal, workspace
+from gpuenv.shell import words as shell_words
+from gpuenv.shell.tails import Tail
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, checked as far as that goes without an engine."""
+
+    variant: Variant
+    flavor: str
+    work: Path
+    command: str | None
+    host: HostGpus
+    #: The GPUs to ask the engine for; empty for the CPU.
+    devices: Sequence[Mapping[str, Any]]
+    port: int | None = None
+
+
+def run(args: argparse.Namespace) -> int:
+    """`gpuenv gpu-shell`: returns the exit code of what ran."""
+    request = parse_request(args, gpu.host_gpus())
+    # Before an engine is looked for: it might be installed for nothing.
+    check_host()
+    # An environment of this machine may have been named.
+    engine = None if args.prefix else find_engine(args.engine)
+    tail = Tail()
+    if engine is None:
+        from gpuenv.shell import prefix as prefix_shell
+
+        code = prefix_shell.run(args, request.variant, request.work, request.command, tail)
+    else:
+        code = _run_in_container(engine, request, args, tail)
+    if code != 0:
+        if request.command is not None:
+            _explain(tail.text)
+        ui.say(shell_words.exit_line(code, is_command=request.command is not None))
+    return code
+
+
+def parse_request(args: argparse.Namespace, host: HostGpus) -> Request:
+    """Check what was asked for. Raises UsageError and HostError, before anything is built or started."""
+    work = workspace.check_work(args.work)
+    variant = _find_variant(args)
+    flavor = variants.check_flavor(args.flavor) if args.flavor else gpu.default_flavor(host)
+    if flavor == "cpu" and args.flavor and args.gpus not in (None, "none"):
+        raise UsageError(
+            f"GPUS={args.gpus} with FLAVOR=cpu", "the cpu flavor cannot use a GPU", "leave one of them out"
+        )
+    devices = gpu.device_requests(args.gpus, host)
+    return Request(
+        variant=variant,
+        flavor=flavor,
+        work=work,
+        command=args.cmd,
+        host=host,
+        devices=devices if flavor == "gpu" else [],
+        port=parse_port(getattr(args, "port", None)),
+    )
+
+
+def _find_variant(args: argparse.Namespace) -> Variant:
+    if not args.prefix:
+        return variants.find_variant(args.variant)
+    from gpuenv.prefix import choice as prefix_choice
+
+    prefix_choice.refuse_container(args)
+    return prefix_choice.find_variant(args)
+
+
+def parse_port(value: str | None) -> int | None:
+    """The number of a TCP port that a user may open. Raises UsageError."""
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
+        raise UsageError(f"PORT={value} is not usable", "expected a number from 1 to 65535", "PORT=8888")
+    return int(value)
+
+
+def _explain(output: str) -> None:
+    """Say what is known of a failed command, from the end of what it wrote; nothing if nothing is."""
+    from gpuenv.explain import command as explain
+
+    known = explain.cause_of(output)
+    if known is not None:
+        cause, _, remedy = known.partition("\n")
+        ui.say(f"this shows in its output: {cause}")
+        if remedy:
+            ui.say(f"  next:  {remedy}")
+
+
+def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace, tail: Tail) -> int:
+    from gpuenv.cuda import choice as cuda_choice
+    from gpuenv.images import image
+    from gpuenv.shell.session import run_attached
+
+    own_lock = request.variant.cuda_lock_path
+    lock = cuda_choice.load(args, request.variant) if request.flavor == "gpu" else variants.load_cuda_lock(own_lock)
+    built = image.ensure_image(
+        engine,
+        request.variant,
+        request.flavor,
+        base_choice=args.base,
+        cuda_lock=lock,
+        sources_dir=Path(args.sources_dir) if args.sources_dir else None,
+    )
+    device = shell_words.device(request.host, request.flavor, request.devices)
+    ui.say(shell_words.environment_line(built.labels, device))
+    has_terminal = wants_terminal(request.command, [terminal.is_terminal(number) for number in range(3)])
+    spec = make_spec(engine, built.tag, built.labels, request, has_terminal=has_terminal)
+    for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
+        ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
+    uid, gid = (int(number) for number in spec.user.split(":"))
+    names = workspace.names_archive(uid, gid, spec.environment["USER"]) if has_terminal else None
+    return run_attached(engine, spec, names, tail)
+
+
+def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:
+    """Whether the container gets a terminal, from what our three streams are.
+
+    A terminal has one output only: with a command, whose errors somebody may have sent elsewhere, all three have to
+    be terminals; for a prompt input and output suffice.
+    """
+    return all(are_terminals if command is not None else are_terminals[:2])
+
+
+def make_spec(
+    engine: Engine, image_tag: str, labels: Mapping[str, str], request: Request, *, has_terminal: bool
+) -> containers.Spec:
+    """The container of a shell."""
+    uid = os.getuid()
+    ca_mounts = workspace.ca_mounts()
+    values = workspace.environment(os.environ, workspace.user_name(uid), has_bundle=bool(ca_mounts), tty=has_terminal)
+    if request.command is None and has_terminal:
+        values["PS1"] = shell_words.prompt(labels)
+    if not has_terminal:
+        # docker-init passes signals on to bash alone, which waits for its child first; with this to the child as well.
+        values["TINI_KILL_PROCESS_GROUP"] = "1"
+    return containers.Spec(
+        name=containers.new_name("shell"),
+        image=image_tag,
+        command=("bash", "--norc") if request.command is None else ("bash", "-c", request.command),
+        user=containers.user_inside(engine),
+        network=engine.network,
+        groups=containers.shared_groups(request.work, Path("/dev/nvidiactl")),
+        environment=values,
+        labels=containers.own_labels(),
+        mounts=(
+            containers.Mount(str(request.work), workspace.WORK_INSIDE),
+            *containers.volumes(uid),
+            *ca_mounts,
+        ),
+        device_requests=request.devices,
+        working_dir=workspace.WORK_INSIDE,
+        port=request.port,
+        tty=has_terminal,
+        stdin=terminal.input_descriptor() is not None,
+        # Podman tells the exit code of a container that removes itself too late, or not at all.
+        auto_remove=engine.kind != "podman",
+        keep_log=False,
+    )

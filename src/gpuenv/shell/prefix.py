@@ -1,0 +1,88 @@
+"""`gpu-shell` where there is no engine: the same packages in an environment of this machine (venv, conda)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from gpuenv.core import processes, ui
+from gpuenv.core.errors import UsageError
+from gpuenv.core.signals import PassOn, passed_on
+from gpuenv.host import gpu
+from gpuenv.host.gpu import HostGpus
+from gpuenv.prefix import activate
+from gpuenv.prefix import choice as prefix_choice
+from gpuenv.shell import terminal
+from gpuenv.shell import words as shell_words
+from gpuenv.shell.tails import Tail, errors_kept
+from gpuenv.variants.model import Variant
+
+
+def run(args: argparse.Namespace, variant: Variant, work: Path, command: str | None, tail: Tail | None = None) -> int:
+    """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
+
+    The end of a command's errors is kept in ``tail``.
+
+    Raises UsageError for what needs a container, and what making the environment raises.
+    """
+    if getattr(args, "port", None):
+        raise UsageError(
+            f"PORT={args.port} needs a container engine",
+            "without a container every port of this machine is there already",
+            "leave it out; the server says where it listens",
+        )
+    made = prefix_choice.ensure(args, variant)
+    host = gpu.host_gpus()
+    ui.say(
+        f"{variant.name}-{made.flavor}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
+        f"Python {variant.python}; device: {device(args.gpus, made.flavor, host)} ({made.title}, not a container)"
+    )
+    values = environment(os.environ, made.kind, made.folder, f"{variant.name}-{made.flavor}", args.gpus)
+    inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
+    argv = activate.argv(made.kind, made.folder, inner)
+    with ExitStack() as stack:
+        errors = None if command is None else stack.enter_context(errors_kept(tail or Tail()))
+        child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
+        receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and terminal.is_terminal(0))
+        stack.enter_context(passed_on(receiver))
+        receiver.started()
+        code = child.wait()
+    return 128 - code if code < 0 else code
+
+
+def environment(environ: Mapping[str, str], kind: str, folder: Path, name: str, gpus: str | None) -> dict[str, str]:
+    """The variables of the shell: those of the environment, its prompt, and the GPUs that were asked for."""
+    values = activate.environment(environ, kind, folder)
+    values["PS1"] = rf"({name}, no container) \w\$ "
+    if gpus not in (None, "all"):
+        # Empty hides all of them.
+        values["CUDA_VISIBLE_DEVICES"] = "" if gpus == "none" else str(gpus)
+    return values
+
+
+def device(gpus: str | None, flavor: str, host: HostGpus) -> str:
+    """What programs will compute on, in a few words."""
+    devices = gpu.device_requests(gpus, host) if flavor == "gpu" else []
+    return shell_words.device(host, flavor, devices)
+
+
+def _send(child: subprocess.Popen[bytes], name: str) -> None:
+    """Pass a signal on to the shell and to all that it started, as a terminal does.
+
+    The shell alone would end and leave its training behind, which in a container ends with it. What a terminal sends
+    to them itself (Ctrl-C) is left to it.
+    """
+    if name in ("SIGINT", "SIGQUIT") and terminal.is_terminal(0):
+        return
+    number = getattr(signal, name)
+    started = processes.descendants(child.pid)
+    # The shell first: it must not go on to its next command.
+    child.send_signal(number)
+    for pid in started:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

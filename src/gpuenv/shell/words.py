@@ -1,0 +1,49 @@
+"""What `gpu-shell` says: one line at its beginning, a prompt, one line after a failure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gpuenv.host.gpu import HostGpus
+
+
+def prompt(labels: Mapping[str, str]) -> str:
+    """Bash's PS1: which environment, and where in it."""
+    simulated = ", simulated CUDA" if labels.get("gpuenv.cuda") == "simulated" else ""
+    return rf"({labels['gpuenv.variant']}-{labels['gpuenv.flavor']}{simulated}) \w\$ "
+
+
+def environment_line(labels: Mapping[str, str], device: str) -> str:
+    """The one line on what this is."""
+    simulated = ", simulated CUDA" if labels.get("gpuenv.cuda") == "simulated" else ""
+    versions = ", ".join(
+        f"{title} {labels[f'gpuenv.{key}']}"
+        for title, key in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("Python", "python"))
+    )
+    return f"{labels['gpuenv.variant']}-{labels['gpuenv.flavor']}{simulated}: {versions}; device: {device}"
+
+
+def device(host: HostGpus, flavor: str, requests: Sequence[Mapping[str, Any]]) -> str:
+    """What TensorFlow computes on, and if that is the CPU, why."""
+    if requests:
+        chosen: Sequence[str] = requests[0]["DeviceIDs"] or [str(number) for number in range(len(host.names))]
+        names = [f"GPU {number} ({host.names[int(number)]})" for number in chosen]
+        told = ", ".join(names) or f"all GPUs ({host.problem or 'none found'})"
+        return f"{told}, driver {host.driver}"
+    if host.driver is None:
+        reason = host.problem or "no NVIDIA driver on this host"
+        return f"CPU ({reason}{'; a stand-in for libcuda reports no device' if flavor == 'gpu' else ''})"
+    return "CPU (GPUS=none)" if flavor == "gpu" else "CPU (FLAVOR=cpu)"
+
+
+def exit_line(code: int, *, is_command: bool) -> str:
+    """The last line after anything but success."""
+    line = f"{'the command' if is_command else 'the shell'} ended with exit code {code}"
+    # 128 + n is how a shell tells that signal n ended a program.
+    if code - 128 not in set(signal.Signals):
+        return line
+    name = signal.Signals(code - 128).name
+    hint = "; if nobody killed it, the memory was full" if name == "SIGKILL" else ""
+    return f"{line} ({name}{hint})"

@@ -1,0 +1,132 @@
+"""What of the host a shell sees: the work folder, the caller's name, proxies and certificate authorities."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gpuenv.core.errors import UsageError
+from gpuenv.engine.container import HOME, Mount
+from gpuenv.net import certificates
+
+WORK_INSIDE = "/work"
+CA_BUNDLE_INSIDE = "/etc/gpuenv/ca-bundle.crt"
+_CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
+#: Users whom the image names already.
+_KNOWN_USERS = (0, 1000)
+
+
+def check_work(value: str | None) -> Path:
+    """The work folder, absolute. Raises UsageError if it is missing, no folder, or not writable for the caller."""
+    named = Path(value or ".")
+    try:
+        folder = named.expanduser().resolve(strict=True)
+        is_folder = folder.is_dir()
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"WORK={named} does not exist", f"there is no {error.filename}", f"mkdir -p '{named}'"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"WORK={named} cannot be used", str(error), "set WORK to another folder") from error
+    if not is_folder:
+        raise UsageError(f"WORK={named} is not a folder", "a file has that name", f"WORK='{folder.parent}'")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        owner = folder.stat()
+        raise UsageError(
+            f"WORK={named} cannot be written",
+            f"it belongs to user {owner.st_uid}, its mode is {owner.st_mode & 0o7777:04o}, and you are user "
+            f"{os.geteuid()}; or its file system is read-only",
+            "copy it to a folder of your own and set WORK to that",
+        )
+    return folder
+
+
+def user_name(uid: int) -> str:
+    """The caller's name; ``user<uid>`` where the host knows none (a container, a lost directory service)."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user{uid}"
+
+
+def environment(environ: Mapping[str, str], name: str, *, has_bundle: bool, tty: bool) -> dict[str, str]:
+    """The variables of a shell beyond the image's own."""
+    values = {
+        "HOME": HOME,
+        "USER": name,
+        "LOGNAME": name,
+        # Beside the volume's root, so that the folder is made by whoever needs it.
+        "CUDA_CACHE_PATH": f"{HOME}/.nv/ComputeCache",
+    }
+    if tty:
+        values["TERM"] = environ.get("TERM", "xterm")
+    for lower in _PROXIES:
+        values.update({key: environ[key] for key in (lower, lower.upper()) if environ.get(key)})
+    if has_bundle:
+        values.update(dict.fromkeys(_CA_VARIABLES, CA_BUNDLE_INSIDE))
+    return values
+
+
+def local_proxies(values: Mapping[str, str]) -> list[str]:
+    """Names of proxy variables that point to this machine itself, which inside a container is another one."""
+    return [
+        name
+        for name, value in values.items()
+        if name.lower() in _PROXIES[:-1]
+        and (urlsplit(value if "://" in value else f"//{value}").hostname or "") in ("localhost", "127.0.0.1", "::1")
+    ]
+
+
+def ca_mounts() -> tuple[Mount, ...]:
+    """The host's bundle of authorities, so that a network that inspects TLS works inside, too, verified."""
+    bundle = certificates.find_bundle()
+    if bundle is None:
+        return ()
+    return (Mount(str(bundle.resolve()), CA_BUNDLE_INSIDE, read_only=True),)
+
+
+def names_archive(uid: int, gid: int, name: str) -> bytes | None:
+    """A tar of /etc/passwd and /etc/group that name the caller; None where the image does so already.
+
+    Without it a prompt says "I have no name!" and `whoami` fails. (It takes the engine 0.1 s to put it into the
+    container, so a single command goes without and has USER and LOGNAME.)
+    """
+    if uid in _KNOWN_USERS:
+        return None
+    import io
+    import tarfile
+
+    files = {"etc/passwd": render_passwd(uid, gid, name), "etc/group": render_group(gid, _group_name(gid, name))}
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(text.encode()), 0o644
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return content.getvalue()
+
+
+def render_passwd(uid: int, gid: int, name: str) -> str:
+    """The users that a container needs: root, nobody, and the caller."""
+    return (
+        "root:x:0:0:root:/root:/bin/bash\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash\n"
+    )
+
+
+def render_group(gid: int, name: str) -> str:
+    """The groups that belong to :func:`render_passwd`."""
+    return f"root:x:0:\nnogroup:x:65534:\n{name}:x:{gid}:\n"
+
+
+def _group_name(gid: int, fallback: str) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return fallback

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import paths
+from gpuenv.core.errors import HostError
+
+
+def test_the_project_root_holds_what_the_readme_promises() -> None:
+    root = paths.project_root()
+    for name in ("docker", "envs", "tests", "Makefile", "README.md"):
+        assert (root / name).exists(), name
+
+
+def test_an_explicit_folder_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "s"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "x"))
+    assert paths.state_dir() == (tmp_path / "s").resolve()
+    assert (tmp_path / "s").is_dir()
+
+
+def test_xdg_is_honored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert paths.cache_dir() == tmp_path / "gpuenv"
+
+
+def test_a_home_that_cannot_be_written_falls_back_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A file in the way fails for root too, for whom a read-only mode means nothing.
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    made = paths.cache_dir()
+    assert made == Path(f"/var/tmp/gpuenv-{os.getuid()}/.cache")
+    assert made.stat().st_uid == os.getuid()
+    assert "GPUENV_CACHE_DIR" in capsys.readouterr().err
+
+
+def test_an_explicit_folder_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "file" / "below"))
+    with pytest.raises(HostError, match="GPUENV_STATE_DIR names it"):
+        paths.state_dir()
+
+
+def test_a_fallback_that_is_a_link_or_not_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(HostError, match="belongs to somebody else"):
+        paths._refuse_foreign(tmp_path / "link")

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import locking as filelock
+from gpuenv.core import paths, scratch
+
+
+def test_a_folder_is_gone_after_use() -> None:
+    with scratch.folder("test") as folder:
+        (folder / "file").touch()
+    assert not folder.exists()
+
+
+def test_a_folder_is_gone_after_an_error() -> None:
+    with pytest.raises(KeyboardInterrupt), scratch.folder("test") as folder:
+        raise KeyboardInterrupt
+    assert not folder.exists()
+
+
+def test_what_a_killed_process_left_is_swept_and_what_is_in_use_stays() -> None:
+    script = "import os; from gpuenv.core import scratch\nwith scratch.folder('test'): os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script], check=False)
+    (left,) = paths.cache_dir().glob("tmp-*")
+    with scratch.folder("test") as used:
+        assert scratch.sweep() == [left]
+        assert used.exists()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["tmp-", "tmp-abc-def-x", "tmp-12", "other"])
+def test_what_is_not_ours_is_left_alone(name: str) -> None:
+    (paths.cache_dir() / name).mkdir()
+    assert scratch.sweep() == []
+    assert (paths.cache_dir() / name).exists()
+
+
+def test_the_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+    may_end = threading.Event()
+    has_begun = threading.Event()
+
+    def first() -> None:
+        with filelock.held(tmp_path / "lock", "waiting"):
+            has_begun.set()
+            may_end.wait()
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    has_begun.wait()
+    threading.Timer(0.05, may_end.set).start()
+    with filelock.held(tmp_path / "lock", "waiting for the first"):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "waiting for the first" in capsys.readouterr().err
+
+
+def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with filelock.held(tmp_path / "sub/lock", "waiting"):
+        pass
+    assert capsys.readouterr().err == ""

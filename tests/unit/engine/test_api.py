@@ -1,0 +1,79 @@
+"""Requests to the engine, and what it may answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from fakes.engine import FakeEngine, serving
+from gpuenv.core.errors import EngineError
+from gpuenv.engine import api as engine_api
+from gpuenv.engine.api import Api, RefusedError
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeEngine]:
+    with serving(tmp_path) as engine:
+        yield engine
+
+
+def test_a_request_and_its_answer(fake: FakeEngine) -> None:
+    fake.answers["POST /echo"] = lambda rest, body: (HTTPStatus.OK, {"rest": rest, "body": json.loads(body)})
+    answer = Api(fake.engine).call("POST", "/echo", {"a": "é"}, {"name": "x y"})
+    assert answer == {"rest": "?name=x+y", "body": {"a": "é"}}
+
+
+def test_a_refusal_has_the_engines_words(fake: FakeEngine) -> None:
+    with pytest.raises(RefusedError, match="no such thing: GET /x") as caught:
+        Api(fake.engine).call("GET", "/x")
+    assert caught.value.status == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(HTTPStatus.NO_CONTENT, True), (HTTPStatus.NOT_FOUND, False), (HTTPStatus.CONFLICT, True)]
+)
+def test_removing(fake: FakeEngine, status: HTTPStatus, expected: bool) -> None:
+    fake.answers["DELETE /containers/x?force=1"] = lambda *_: (status, None)
+    assert Api(fake.engine).remove("x") is expected
+
+
+def test_a_removal_that_fails_is_told(fake: FakeEngine) -> None:
+    fake.answers["DELETE"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "device busy"})
+    with pytest.raises(RefusedError, match="device busy"):
+        Api(fake.engine).remove("x")
+
+
+def test_the_exit_code_of_a_wait(fake: FakeEngine) -> None:
+    fake.answers["POST /containers/x/wait?condition=next-exit"] = lambda *_: (HTTPStatus.OK, {"StatusCode": 3})
+    pending = Api(fake.engine).begin_wait("x")
+    assert pending.code() == 3
+    pending.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"StatusCode": "3"}', b"null"])
+def test_no_exit_code_where_there_is_none(content: bytes) -> None:
+    assert engine_api.parse_exit(content) is None
+
+
+def test_waiting_for_nothing_is_refused(fake: FakeEngine) -> None:
+    with pytest.raises(RefusedError, match="no such thing"):
+        Api(fake.engine).begin_wait("x")
+
+
+def test_attaching_to_nothing_is_refused(fake: FakeEngine) -> None:
+    with pytest.raises(RefusedError):
+        Api(fake.engine).attach("x", stdin=True)
+
+
+def test_whether_it_is_there(fake: FakeEngine) -> None:
+    fake.answers["GET /_ping"] = lambda *_: (HTTPStatus.OK, None)
+    api = Api(fake.engine)
+    assert api.is_alive()
+    fake.path.unlink()
+    assert not api.is_alive()
+    with pytest.raises(EngineError, match="stopped answering"):
+        api.call("GET", "/x")

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from fakes.engine import DOCKER, PODMAN, serving
+from gpuenv.engine.endpoints import (
+    Endpoint,
+    Pong,
+    UnreachableError,
+    docker_endpoints,
+    parse_pong,
+    ping,
+    podman_endpoints,
+)
+
+
+def urls(environ: dict[str, str], home: Path) -> list[str]:
+    return [endpoint.url for endpoint in docker_endpoints(environ, home)]
+
+
+def make_context(home: Path, name: str, host: str, *, tls: bool = False) -> None:
+    key = hashlib.sha256(name.encode()).hexdigest()
+    meta = home / ".docker" / "contexts" / "meta" / key / "meta.json"
+    meta.parent.mkdir(parents=True)
+    meta.write_text(json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}}))
+    (home / ".docker" / "config.json").write_text(json.dumps({"currentContext": name}))
+    if tls:
+        (home / ".docker" / "contexts" / "tls" / key / "docker").mkdir(parents=True)
+
+
+def test_the_usual_places_are_asked_in_the_clients_order(tmp_path: Path) -> None:
+    environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
+    assert urls(environ, tmp_path) == [
+        "unix:///var/run/docker.sock",
+        "unix:///run/user/7/docker.sock",
+        f"unix://{tmp_path}/.docker/run/docker.sock",
+    ]
+
+
+def test_docker_host_comes_before_the_context(tmp_path: Path) -> None:
+    make_context(tmp_path, "far", "tcp://far:2376")
+    first = next(docker_endpoints({"DOCKER_HOST": "unix:///x.sock"}, tmp_path))
+    assert (first.url, first.is_chosen) == ("unix:///x.sock", True)
+    assert "tcp://far:2376" not in urls({"DOCKER_HOST": "unix:///x.sock"}, tmp_path)
+
+
+def test_the_current_context_is_read_with_its_certificates(tmp_path: Path) -> None:
+    make_context(tmp_path, "far", "tcp://far:2376", tls=True)
+    first = next(docker_endpoints({}, tmp_path))
+    assert first.url == "tcp://far:2376"
+    assert first.tls_dir is not None
+    assert first.tls_dir.is_dir()
+
+
+def test_docker_context_names_another_context(tmp_path: Path) -> None:
+    make_context(tmp_path, "near", "unix:///near.sock")
+    make_context(tmp_path, "far", "tcp://far:2375")
+    assert urls({"DOCKER_CONTEXT": "near"}, tmp_path)[0] == "unix:///near.sock"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"currentContext": "default"}', '{"currentContext": "gone"}'])
+def test_a_useless_client_configuration_is_passed_over(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(content)
+    assert urls({}, tmp_path)[0] == "unix:///var/run/docker.sock"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"DOCKER_HOST": "tcp://h:2376", "DOCKER_CERT_PATH": "/c"}, "/c"),
+        ({"DOCKER_HOST": "tcp://h:2376", "DOCKER_TLS_VERIFY": "1"}, "HOME/.docker"),
+        ({"DOCKER_HOST": "tcp://h:2375"}, None),
+        ({"DOCKER_HOST": "unix:///x", "DOCKER_TLS_VERIFY": "1"}, None),
+    ],
+)
+def test_certificates_belong_to_tcp_only(tmp_path: Path, environ: dict[str, str], expected: str | None) -> None:
+    found = next(docker_endpoints(environ, tmp_path)).tls_dir
+    assert (str(found).replace(str(tmp_path), "HOME") if found else None) == expected
+
+
+def test_podmans_own_socket_comes_first() -> None:
+    found = [endpoint.url for endpoint in podman_endpoints({"XDG_RUNTIME_DIR": "/run/user/7"})]
+    assert found == ["unix:///run/user/7/podman/podman.sock", "unix:///run/podman/podman.sock"]
+
+
+def test_an_engine_that_answers_is_known(tmp_path: Path) -> None:
+    with serving(tmp_path) as fake:
+        assert ping(Endpoint(fake.url, "a test")) == Pong("1.41", is_podman=False)
+
+
+def test_podman_is_told_by_its_header(tmp_path: Path) -> None:
+    with serving(tmp_path, PODMAN) as fake:
+        assert ping(Endpoint(fake.url, "a test")).is_podman
+
+
+def test_a_server_that_is_no_engine_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path, {}) as fake, pytest.raises(UnreachableError, match="not as an engine does"):
+        ping(Endpoint(fake.url, "a test"))
+
+
+def test_an_engine_in_trouble_is_refused() -> None:
+    with pytest.raises(UnreachableError, match="500"):
+        parse_pong("unix:///x", 500, DOCKER)
+
+
+def test_a_missing_socket_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UnreachableError, match="is not there"):
+        ping(Endpoint(f"unix://{tmp_path}/none", "a test"))
+
+
+def test_a_socket_without_a_listener_is_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        with pytest.raises(UnreachableError, match="nothing listens"):
+            ping(Endpoint(f"unix://{tmp_path}/s", "a test"))
+
+
+def test_a_silent_engine_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpuenv.engine import endpoints
+
+    real = endpoints.connection_to
+    monkeypatch.setattr(endpoints, "connection_to", lambda endpoint: real(endpoint, 0.05))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        with pytest.raises(UnreachableError, match="did not answer within"):
+            ping(Endpoint(f"unix://{tmp_path}/s", "a test"))
+
+
+def test_permission_denied_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("gpuenv.engine.endpoints._UnixConnection.connect", refuse)
+    with pytest.raises(UnreachableError, match="permission denied on /s") as caught:
+        ping(Endpoint("unix:///s", "a test"))
+    assert caught.value.is_denied
+
+
+@pytest.mark.parametrize(
+    "url", ["ssh://me@far", "npipe:////./pipe/docker", "nonsense", "tcp://", "tcp://lab:port", "tcp://[::1"]
+)
+def test_addresses_that_cannot_serve_say_why(url: str) -> None:
+    with pytest.raises(UnreachableError, match=r"cannot mount|expected unix"):
+        ping(Endpoint(url, "a test"))
+
+
+def test_broken_certificates_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(UnreachableError, match=r"certificates in .* cannot be used"):
+        ping(Endpoint("tcp://localhost:1", "a test", tmp_path))

@@ -1,0 +1,153 @@
+"""What a process leaves behind is removed; what belongs to a living one is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.engine import FakeEngine, serving
+from gpuenv.core import processes
+from gpuenv.engine import reaper, reaper_main
+from gpuenv.engine.api import Api
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeEngine]:
+    with serving(tmp_path) as engine:
+        yield engine
+
+
+def keep(fake: FakeEngine) -> threading.Event:
+    """Let the engine sweep nothing, remove anything, and tell when it has swept (the last thing a watcher does)."""
+    swept = threading.Event()
+
+    def answer_list(*_: Any) -> tuple[int, object]:
+        swept.set()
+        return HTTPStatus.OK, []
+
+    fake.answers["GET /containers/json"] = answer_list
+    fake.answers["DELETE"] = lambda *_: (HTTPStatus.NO_CONTENT, None)
+    return swept
+
+
+def deletions(fake: FakeEngine) -> list[str]:
+    return [request.split("/")[2].split("?")[0] for request in fake.asked if request.startswith("DELETE")]
+
+
+def test_an_orderly_end_removes_nothing(fake: FakeEngine) -> None:
+    swept = keep(fake)
+    with reaper.watching(fake.engine, "x") as watch:
+        watch.done()
+    assert swept.wait(20)
+    assert deletions(fake) == []
+
+
+def test_an_end_without_a_word_removes_the_container(fake: FakeEngine) -> None:
+    swept = keep(fake)
+    with reaper.watching(fake.engine, "x"):
+        pass
+    assert swept.wait(20)
+    assert deletions(fake) == ["x"]
+
+
+KILLED = """
+import sys, time
+from gpuenv.engine import reaper
+from gpuenv.engine.model import Engine
+with reaper.watching(Engine("docker", sys.argv[1], "", "1.41"), "x"):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_kill_9_removes_the_container(fake: FakeEngine) -> None:
+    swept = keep(fake)
+    argv = [sys.executable, "-c", KILLED, fake.engine.url]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert deletions(fake) == []
+        os.killpg(process.pid, signal.SIGKILL)
+        # The watcher does not keep our output open: this ends.
+        assert process.stdout.read() == b""
+    assert swept.wait(20)
+    assert deletions(fake) == ["x"]
+
+
+def test_kill_9_gives_the_terminal_back(fake: FakeEngine) -> None:
+    swept = keep(fake)
+    leader, follower = os.openpty()
+    before = termios.tcgetattr(follower)
+    kept = os.dup(0)
+    os.dup2(follower, 0)
+    with reaper.watching(fake.engine, "x", 0):
+        changed = termios.tcgetattr(follower)
+        changed[3] &= ~(termios.ECHO | termios.ICANON)
+        termios.tcsetattr(follower, termios.TCSANOW, changed)
+    os.dup2(kept, 0)
+    os.close(kept)
+    assert swept.wait(20)
+    assert termios.tcgetattr(follower) == before
+    os.close(leader)
+    os.close(follower)
+
+
+def test_a_container_that_appears_late_is_removed(fake: FakeEngine) -> None:
+    answers = iter([HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT])
+    fake.answers["DELETE"] = lambda *_: (next(answers), None)
+    assert reaper_main.remove_patiently(Api(fake.engine), "x", time.monotonic() + 20)
+    assert len(deletions(fake)) == 3
+
+
+def test_patience_ends(fake: FakeEngine) -> None:
+    assert not reaper_main.remove_patiently(Api(fake.engine), "x", time.monotonic())
+    fake.path.unlink()
+    assert not reaper_main.remove_patiently(Api(fake.engine), "x", time.monotonic())
+
+
+def dead_owner() -> str:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        began = processes.start_time(process.pid)
+    return f"{process.pid}:{began}"
+
+
+def test_a_sweep_takes_the_containers_of_the_dead_only(fake: FakeEngine) -> None:
+    own = processes.start_time(os.getpid())
+    owners = {
+        "dead": dead_owner(),
+        "alive": f"{os.getpid()}:{own}",
+        "same-number": f"{os.getpid()}:{(own or 0) + 1}",
+        "odd": "x:y",
+        "none": "",
+    }
+    rows: list[dict[str, Any]] = [
+        {"Id": name, "Names": [f"/{name}"], "Labels": {"gpuenv.owner": owner}} for name, owner in owners.items()
+    ]
+    rows += [{"Id": "bare", "Names": ["/bare"], "Labels": None}]
+    fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, rows)
+    fake.answers["DELETE"] = lambda *_: (HTTPStatus.NO_CONTENT, None)
+    assert reaper_main.sweep(Api(fake.engine), reaper.host_id()) == ["dead", "same-number"]
+    assert deletions(fake) == ["dead", "same-number"]
+
+
+def test_a_sweep_asks_for_this_machine_and_user_only(fake: FakeEngine) -> None:
+    fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, [])
+    reaper_main.sweep(Api(fake.engine), "boot/pid:[1]/7")
+    assert "boot%2Fpid%3A%5B1%5D%2F7" in fake.asked[0]
+    assert reaper.host_id().endswith(f"/{os.getuid()}")
+
+
+def test_a_sweep_without_an_engine_is_quiet(fake: FakeEngine) -> None:
+    fake.path.unlink()
+    assert reaper_main.sweep(Api(fake.engine), reaper.host_id()) == []

@@ -1,0 +1,310 @@
+"""`make explain` as a whole: the user's own traceback, in every disguise, and what nobody knows."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv import cli
+from gpuenv.engine import refusals
+from gpuenv.explain import answer as explain_text
+from gpuenv.explain import command as explain
+from gpuenv.explain import signs as log_signs
+from gpuenv.explain.catalog import load_catalog
+from gpuenv.host import systems
+from gpuenv.images import log as build_log
+from gpuenv.net.build_settings import BuildNetwork
+
+TRACEBACK = Path(__file__).parent / "data" / "windows-cudart64_100.txt"
+
+
+@pytest.fixture(autouse=True)
+def _no_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run_json(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert cli.main(["explain", "--json", str(path)]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def check_is_the_users(result: dict[str, Any], line: str = "cudart64_100.dll") -> None:
+    assert result["known"] is True
+    root = result["causes"][0]
+    assert (root["id"], root["row"], root["stage"]) == ("dll-of-another-cuda", "P23", "libraries")
+    assert "built for CUDA 10.0" in root["cause"]
+    assert "9.0" in root["cause"]
+    assert "or none" in root["cause"]
+    remedy = "\n".join(root["remedy"])
+    assert "make gpu-shell VARIANT=cuda10.0" in remedy
+    assert r"conda env create -f envs\cuda10.0\environment.yml" in remedy
+    assert any(line in one for one in root["evidence"])
+
+
+def test_the_users_own_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    check_is_the_users(run_json(TRACEBACK, capsys))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp949"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_the_same_as_windows_writes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str, end: str
+) -> None:
+    text = TRACEBACK.read_text(encoding="utf-8")
+    path = tmp_path / "log.txt"
+    path.write_bytes(text.replace("\n", end).encode(encoding))
+    check_is_the_users(run_json(path, capsys))
+
+
+def test_the_same_with_colors_of_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = TRACEBACK.read_text(encoding="utf-8").replace("ImportError", "\x1b[0;31mImportError\x1b[0m")
+    path = tmp_path / "log.txt"
+    path.write_text(text.replace("find 'cudart", "find \x1b[1m'cudart"), encoding="utf-8")
+    check_is_the_users(run_json(path, capsys))
+
+
+def noise(size: int) -> Iterator[bytes]:
+    numbers = random.Random(1)  # the same log each time
+    while size > 0:
+        block = b"".join(
+            b"\x1b[32m#%d\x1b[0m epoch %d loss: 0.%d error: 0.1\r\n %d%%\r %d%%\r\nCollecting package-%d\n"
+            % tuple(numbers.randrange(10**6) for _ in range(6))
+            for _ in range(1000)
+        )
+        size -= len(block)
+        yield block
+
+
+def test_the_same_amid_20_mb_of_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log.txt"
+    with path.open("wb") as stream:
+        stream.writelines(noise(10_000_000))
+        stream.write(TRACEBACK.read_bytes())
+        stream.writelines(noise(10_000_000))
+    lines = path.read_bytes().split(b"\n")
+    number = next(place for place, line in enumerate(lines, 1) if b"Could not find 'cudart64_100.dll'" in line)
+    check_is_the_users(run_json(path, capsys))
+    assert cli.main(["explain", str(path)]) == 0
+    assert f"line {number}: ImportError: Could not find" in capsys.readouterr().out
+
+
+def test_memory_does_not_grow_with_the_log() -> None:
+    program = (
+        "import itertools, resource, sys\n"
+        "from gpuenv.explain import catalog, command as explain, text as log_text\n"
+        "line = b'2019-10-15: I tensorflow/core: step %d error: 0.25\\n'\n"
+        "block = b''.join(line % n for n in range(2000))\n"
+        "pieces = log_text.read_pieces(itertools.repeat(block, int(sys.argv[1])), 'it')\n"
+        "explain.read(pieces, catalog.load_catalog())\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    small, big = (
+        int(subprocess.run([sys.executable, "-c", program, count], capture_output=True, check=True).stdout)
+        for count in ("5", "150")
+    )
+    assert big < small + 8 * 1024, "kilobytes"
+
+
+def test_words_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["explain", str(TRACEBACK)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("cause: This TensorFlow was built for CUDA 10.0")
+    assert "what to do (windows):" in captured.out
+    assert "\n       make gpu-shell VARIANT=cuda10.0\n" in captured.out
+    assert "goes away with it:" in captured.out
+    assert captured.err == ""
+
+
+def test_korean_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GPUENV_LANG", "ko")
+    assert cli.main(["explain", str(TRACEBACK)]) == 0
+    assert capsys.readouterr().out.startswith("원인: 이 TensorFlow는 CUDA 10.0")
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "ko_KR.UTF-8"}, "ko"),
+        ({"LANG": "ko_KR.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LC_MESSAGES": "ko_KR", "LANG": "de_DE"}, "ko"),
+        ({"GPUENV_LANG": "ko", "LC_ALL": "en_US"}, "ko"),
+        ({"GPUENV_LANG": "de"}, "en"),
+    ],
+)
+def test_the_language(environment: dict[str, str], language: str) -> None:
+    assert explain_text.choose_language(environment) == language
+
+
+@pytest.mark.parametrize("words", [explain_text.WORDS["en"], explain_text.WORDS["ko"]])
+def test_every_language_has_every_word(words: dict[str, str]) -> None:
+    assert words.keys() == explain_text.WORDS["en"].keys()
+    assert all(words.values())
+
+
+def test_what_is_unknown_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log"
+    path.write_text("begin\nZeroDivisionError: division by zero\nend\n")
+    assert cli.main(["explain", str(path)]) == 3
+    out = capsys.readouterr().out
+    assert "not in the catalogue" in out
+    assert "line 2: ZeroDivisionError: division by zero" in out
+    assert "docs/catalogue.md" in out
+    assert cli.main(["explain", "--json", str(path)]) == 3
+    assert json.loads(capsys.readouterr().out) == {"known": False, "causes": []}
+
+
+def test_the_log_as_setting_and_as_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TRACEBACK.read_bytes())))
+    assert cli.main(["explain"]) == 0
+    monkeypatch.setenv("GPUENV_LOG", str(TRACEBACK))
+    monkeypatch.setenv("GPUENV_JSON", "1")
+    assert cli.main(["explain"]) == 0
+    assert '"known": true' in capsys.readouterr().out
+
+
+def test_bad_input_is_three_lines_and_not_the_code_for_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["explain", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("platform", "kernel", "os_release", "system"),
+    [
+        ("linux", "5.10", "ID=ubuntu\nID_LIKE=debian\n", "debian"),
+        ("linux", "5.10", 'NAME="Debian"\nID=debian\n', "debian"),
+        ("linux", "5.10", 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', "fedora"),
+        ("linux", "5.10", "ID=manjaro\nID_LIKE=arch\n", "arch"),
+        ("linux", "5.10", "ID=nixos\n", "linux"),
+        ("linux", "5.15.90.1-microsoft-standard-WSL2", "ID=ubuntu\n", "wsl2"),
+        ("win32", "10", "", "windows"),
+        ("darwin", "21", "", "macos"),
+    ],
+)
+def test_the_system(platform: str, kernel: str, os_release: str, system: str) -> None:
+    assert systems.find_system(platform, kernel, os_release) == system
+
+
+@pytest.mark.parametrize(
+    ("text", "system", "target"),
+    [
+        (b"OSError: [WinError 126] x\n", "windows", None),
+        (b'File "C:\\Users\\a\\x.py"\n', "windows", None),
+        (b'File "C:\\\\ProgramData\\\\Anaconda3\\\\x.py"\n', "windows", "conda"),
+        (b"Could not load dynamic library 'cublas64_100.dll'\n", "windows", None),
+        (b"https:\\\\x abc:\\n\n", None, None),
+        (b"/home/a/miniconda3/lib/x.py\n", None, "conda"),
+        (b"docker: Error response from daemon: x\n", None, "image"),
+        (b"/home/a/.venv/lib/x.py\n", None, "venv"),
+        (b"docker run x\nconda install y\n", None, None),
+    ],
+)
+def test_what_a_log_shows_of_its_origin(text: bytes, system: str | None, target: str | None) -> None:
+    signs = log_signs.Signs()
+    signs.feed(text)
+    assert (signs.system, signs.target) == (system, target)
+
+
+def test_windows_gets_what_works_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log"
+    path.write_text('File "C:\\x.py"\nTypeError: Descriptors cannot not be created directly.\n')
+    steps = "\n".join(run_json(path, capsys)["causes"][0]["remedy"])
+    assert "(In WSL2) Or work in a gpuenv environment" in steps
+    assert r"then `conda activate gpuenv-cuda10.0`. Run: conda env create -f envs\cuda10.0\environment.yml" in steps
+
+
+@pytest.mark.parametrize(
+    ("command", "there"),
+    [
+        ("export A=true", "set A=true"),
+        ("unset A B", "set A= & set B="),
+        ("make conda-env VARIANT=cuda9.0", r"conda env create -f envs\cuda9.0\environment.yml"),
+        ("make gpu-shell", "make gpu-shell"),
+        ("docker login", "docker login"),
+    ],
+)
+def test_a_command_on_windows(command: str, there: str) -> None:
+    assert systems.for_windows(command) == there
+
+
+def test_what_anaconda_makes_in_place_of_a_shell() -> None:
+    made = systems.conda_for_windows("make gpu-shell VARIANT=cuda9.0 GPUS=none FLAVOR=cpu")
+    assert made
+    assert (made.name, made.command[-30:]) == ("gpuenv-cuda9.0-cpu", r"envs\cuda9.0\environment-cpu.yml"[-30:])
+    assert systems.conda_for_windows("make gpu-shell PORT=8888 CMD=jupyter") is None
+    assert systems.conda_for_windows("make images") is None
+
+
+def test_a_harmless_message_is_no_root_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log"
+    path.write_text(
+        "E x.cc:1] failed call to cuInit: UNKNOWN ERROR (303)\nTypeError: Descriptors cannot not be created directly.\n"
+    )
+    assert [one["id"] for one in run_json(path, capsys)["causes"]] == [
+        "protobuf-newer-than-tensorflow",
+        "no-driver-library",
+    ]
+
+
+# --- for failures of our own --------------------------------------------------------------------
+
+STUB = "2019-01-01 00:00:00.0: E x.cc:1] failed call to cuInit: CUDA_ERROR_STUB_LIBRARY\n"
+
+
+def test_the_cause_of_some_output_in_two_lines() -> None:
+    known = explain.cause_of("noise\n" + TRACEBACK.read_text(encoding="utf-8"))
+    assert known
+    assert len(known.splitlines()) <= 2
+    assert "built for CUDA 10.0" in known
+    assert explain.cause_of("all is well") is None
+    assert explain.cause_of("") is None
+
+
+def test_a_broken_catalog_does_not_hide_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "load_catalog", lambda: 1 / 0)
+    assert explain.cause_of(STUB) is None
+    assert explain.note(STUB) == ""
+
+
+def test_a_note_stands_under_the_three_lines() -> None:
+    note = explain.note(STUB)
+    assert note.startswith("  shows: ")
+    assert note.endswith("\n")
+    assert all(line.startswith("  ") for line in note.splitlines())
+
+
+def test_a_failed_build_names_a_cause_that_the_catalog_knows() -> None:
+    network = BuildNetwork("", "", None, "", ())
+    found = build_log.find_cause(["noise", STUB.strip()], network)
+    assert "stub" in found.why
+    assert "the end of its log" in build_log.find_cause(["noise"], network).why
+
+
+def test_a_refused_container_names_a_cause_that_the_catalog_knows() -> None:
+    assert "GPUENV_DEBUG=1" in refusals.explain_refusal("image", None, "no").next_step
+    assert "stub" in refusals.explain_refusal("image", None, STUB.strip()).next_step
+
+
+def test_the_catalog_is_not_loaded_for_a_shell() -> None:
+    program = (
+        "import sys, gpuenv.shell.command; assert 'gpuenv.explain.catalog' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_catalog_comes_with_the_command() -> None:
+    assert load_catalog()

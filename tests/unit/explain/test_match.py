@@ -1,0 +1,166 @@
+"""Which entries match, where they show, and which of them is the root cause."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from gpuenv.explain.entry import Derived, Entry, Rule
+from gpuenv.explain.excerpt import SHOWN_CHARACTERS, Line
+from gpuenv.explain.match import Match, Matcher, Ordered, order
+from gpuenv.explain.suspects import MOST_SUSPECTS, Suspects
+
+
+def rule(*fragments: str, regex: str | None = None, without: tuple[str, ...] = (), within: int = 1) -> Rule:
+    return Rule(fragments, re.compile(regex) if regex else None, without, within)
+
+
+def entry(
+    name: str, *rules: Rule, stage: str = "libraries", after: tuple[str, ...] = (), notice: bool = False
+) -> Entry:
+    derive = {"cuda": Derived("digits", {"100": "10.0"}, "another")}
+    return Entry(name, stage, None, after, notice, rules, derive, {}, (), (), (), ())
+
+
+def match(entries: list[Entry], *pieces: str) -> list[Match]:
+    matcher = Matcher(entries)
+    for piece in pieces:
+        matcher.feed(piece.encode())
+    return matcher.matches
+
+
+def ordered(entries: list[Entry], text: str) -> Ordered:
+    found = order(match(entries, text))
+    assert found
+    return found
+
+
+def test_captured_and_derived_values_and_the_line_that_shows_it() -> None:
+    one = entry("a", rule("find 'cudart64_", regex=r"64_(?P<digits>\d+)"))
+    (found,) = match([one], "noise\n", "more\nCould not find 'cudart64_100.dll'  \nCould not find 'cudart64_90.dll'\n")
+    assert found.values == {"digits": "100", "cuda": "10.0"}
+    assert found.evidence == (Line(3, "Could not find 'cudart64_100.dll'", 10),)
+
+
+def test_a_value_that_is_not_in_the_map_gets_the_default() -> None:
+    (found,) = match([entry("a", rule("dll", regex=r"_(?P<digits>\d+)"))], "cudart64_70.dll\n")
+    assert found.values["cuda"] == "another"
+
+
+@pytest.mark.parametrize(
+    ("one", "text", "matches"),
+    [
+        (rule("alpha", "beta"), "alpha\nbeta\n", False),
+        (rule("alpha", "beta"), "beta alpha\n", True),
+        (rule("alpha", "beta", within=2), "alpha\nbeta\n", True),
+        (rule("alpha", "beta", within=2), "alpha\n-\nbeta\n", False),
+        (rule("alpha", "beta", within=9), "beta\n-\nalpha\n", True),
+        (rule("alpha", without=("warning",)), "warning: alpha\n", False),
+        (rule("alpha", without=("warning",)), "warning: alpha\nalpha\n", True),
+        (rule("alpha", without=("warning",), within=2), "alpha\nwarning\n", False),
+        (rule("alpha", regex=r"alpha \d"), "alpha x\nalpha 1\n", True),
+        (rule("alpha", regex=r"alpha\nbeta", within=2), "x\nalpha\nbeta\n", True),
+        (rule("Alpha"), "alpha\n", False),
+        (rule("e alpha b"), "the alpha beta\n", True),
+        (rule("모듈"), "지정된 모듈을\n", True),
+    ],
+)
+def test_rules(one: Rule, text: str, matches: bool) -> None:
+    assert bool(match([entry("a", one)], text)) is matches
+    # The same, line by line: windows reach over the borders of pieces.
+    if not one.without:
+        assert bool(match([entry("a", one)], *text.splitlines(keepends=True))) is matches
+
+
+def test_a_window_over_two_pieces_has_the_right_line_numbers() -> None:
+    one = entry("a", rule("alpha", "beta", within=3))
+    (found,) = match([one], "-\n" * 99 + "alpha\n", "-\nbeta\n")
+    assert [line.number for line in found.evidence] == [100, 102]
+
+
+def test_the_earliest_stage_is_the_root_and_the_later_one_follows_from_it() -> None:
+    use, driver = entry("u", rule("use"), stage="use"), entry("d", rule("driver"), stage="driver")
+    found = ordered([use, driver], "use\ndriver\n")
+    assert (found.root.entry.id, found.others) == ("d", ())
+    assert ([one.entry.id for one in found.later], found.consequences) == (["u"], ())
+
+
+def test_what_certainly_follows_is_kept_apart_from_what_only_came_later() -> None:
+    entries = [entry("d", rule("driver"), stage="driver"), entry("a", rule("alpha"), stage="training", after=("d",))]
+    found = ordered([*entries, entry("u", rule("use"), stage="use")], "alpha\nuse\ndriver\n")
+    assert [one.entry.id for one in found.all] == ["d", "u", "a"]
+    assert ([one.entry.id for one in found.later], [one.entry.id for one in found.consequences]) == (["u"], ["a"])
+
+
+def test_a_notice_stands_back_behind_what_ended_the_program_without_it() -> None:
+    notice = entry("n", rule("notice"), stage="driver", notice=True)
+    training, library = entry("t", rule("ended"), stage="training"), entry("l", rule("library"))
+    found = ordered([notice, training], "notice\nended\n")
+    assert (found.root.entry.id, [one.entry.id for one in found.others], found.later) == ("t", ["n"], ())
+    # What needs the GPU may well have ended for want of it.
+    assert [one.entry.id for one in ordered([notice, library], "library\nnotice\n").all] == ["n", "l"]
+    assert ordered([notice], "notice\n").root.entry.id == "n"
+
+
+def test_what_follows_from_another_that_matches_is_no_root_even_if_its_stage_is_earlier() -> None:
+    entries = [entry("a", rule("alpha"), stage="host", after=("b",)), entry("b", rule("beta"))]
+    assert ordered(entries, "alpha\nbeta\n").root.entry.id == "b"
+    assert ordered(entries, "alpha\n").root.entry.id == "a"
+
+
+def test_in_one_stage_the_first_line_counts_and_the_other_is_independent() -> None:
+    found = ordered([entry("a", rule("alpha")), entry("b", rule("beta"))], "beta\nalpha\n")
+    assert (found.root.entry.id, [one.entry.id for one in found.others], found.consequences) == ("b", ["a"], ())
+
+
+def test_nothing_is_no_cause() -> None:
+    assert order(match([entry("a", rule("alpha"))], "beta\n")) is None
+
+
+def test_of_a_long_line_the_part_that_matters_is_shown() -> None:
+    (found,) = match([entry("a", rule("alpha"))], "x" * 3000 + " alpha " + "y" * 3000 + "\n")
+    shown = found.evidence[0].shown
+    assert "alpha" in shown
+    assert len(shown) <= SHOWN_CHARACTERS
+    assert Line(1, "a\x1b[2J\tb\x00").shown == "a[2J  b"
+
+
+def suspects(text: str) -> list[str]:
+    found = Suspects()
+    matcher = Matcher([])
+    for line in text.splitlines(keepends=True):
+        found.feed(matcher.feed(line.encode()))
+    return [f"{line.number} {line.text}" for line in found.lines]
+
+
+def test_the_lines_that_look_most_like_an_error() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        "DeprecationWarning: an error in future\n"
+        "2019-10-15 00:01:37.822980: W tensorflow/x.cc:55] could not, error\n"
+        "epoch 1 error: 0.25\n"
+        "KeyError: 'a'\n"
+        "it cannot be\n"
+        "all is well\n"
+        "ERROR: no\n"
+    )
+    assert suspects(text) == ["5 KeyError: 'a'", "6 it cannot be", "8 ERROR: no"]
+
+
+def test_of_many_the_best_and_last_are_kept_each_once() -> None:
+    found = suspects("ValueError: first\n" + "".join(f"it cannot be {n % 7}\n" for n in range(99)))
+    assert len(found) == MOST_SUSPECTS
+    assert found[0] == "1 ValueError: first"
+    assert found[-1].startswith("100 ")
+
+
+def test_words_on_every_line_do_not_make_a_wide_rule_slow() -> None:
+    wide = rule("alpha", "beta", regex=r"alpha=(\d+)[^\n]*\n(?:[^\n]*\n){0,70}?[^\n]*beta=\d", within=73)
+    text = "".join(f"alpha {number} beta\n" for number in range(20_000))
+    begin = time.process_time()
+    assert match([entry("a", wide)], text) == []
+    assert time.process_time() - begin < 1
+    (found,) = match([entry("a", wide)], text, "alpha=1\n-\nbeta=2\n")
+    assert [line.number for line in found.evidence] == [20_001, 20_003]

@@ -1,0 +1,132 @@
+"""Searching layers: the two ways (saved by the engine, or where they lie) find the same."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges import isolation as judge_isolation
+from gpuenv.harness.judges import layers
+
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----\n" + b"A" * 64 + b"\n-----END CERTIFICATE-----\n"
+CASES = [
+    ({"opt/readme": b"nothing"}, []),
+    ({"etc/pip.conf": b"[global]\n"}, ["/etc/pip.conf is in a layer"]),
+    ({"home/user/.netrc": b"machine x password y"}, ["/home/user/.netrc is in a layer"]),
+    ({"run/secrets/ca": b"x"}, ["/run/secrets/ca is in a layer"]),
+    # What a secret mount leaves behind: an empty file that says nothing.
+    ({"run/secrets/ca": b""}, []),
+    ({"opt/company.crt": CERTIFICATE}, ["/opt/company.crt holds a certificate"]),
+    ({"opt/x/certifi/cacert.pem": CERTIFICATE}, []),
+    # A program that knows how a certificate begins, such as ssl.py.
+    ({"opt/ssl.py": b'PEM_HEADER = "-----BEGIN CERTIFICATE-----"\n'}, []),
+    ({"opt/direct_url.json": b'{"url": "file:///home/me/clone/x.whl"}'}, ["contains '/home/me/clone'"]),
+    ({"opt/big": b"/home/me/clone" + bytes(layers.MAX_SEARCHED_BYTES)}, []),
+]
+
+
+def tar_of(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def chunks_of(data: bytes) -> Iterator[bytes]:
+    yield from (data[start : start + 700] for start in range(0, len(data), 700))
+
+
+@pytest.mark.parametrize(("files", "problems"), CASES)
+@pytest.mark.parametrize("layout", ["0123/layer.tar", "blobs/sha256/0123"])
+def test_saved_images(files: dict[str, bytes], problems: list[str], layout: str) -> None:
+    saved = tar_of({"manifest.json": b"[]", "blobs/sha256/4567": b'{"a json": "document"}', layout: tar_of(files)})
+    found = layers.search_saved(chunks_of(saved), ["/home/me/clone", ""])
+    assert found.searched == len(files)
+    assert len(found.problems) == len(problems)
+    assert all(want in have for want, have in zip(problems, found.problems))
+
+
+@pytest.mark.parametrize(("files", "problems"), CASES)
+def test_layers_where_they_lie(files: dict[str, bytes], problems: list[str], tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    found = layers.search_folders([tmp_path], ["/home/me/clone", ""])
+    assert found.searched == len(files)
+    assert len(found.problems) == len(problems)
+    assert all(want in have for want, have in zip(problems, found.problems))
+
+
+def test_folders_of_the_engine(tmp_path: Path) -> None:
+    names = [tmp_path / name for name in "abc"]
+    for folder in names:
+        folder.mkdir()
+    data = {"UpperDir": str(names[0]), "LowerDir": f"{names[1]}:{names[2]}"}
+    assert layers.layer_folders({"GraphDriver": {"Data": data}}) == tuple(names)
+    assert layers.layer_folders({"GraphDriver": {"Data": {**data, "UpperDir": str(tmp_path / "gone")}}}) == ()
+    assert layers.layer_folders({"GraphDriver": {"Data": None}}) == ()
+    assert layers.layer_folders({}) == ()
+
+
+def test_a_search_that_saw_nothing_is_no_success() -> None:
+    judge_isolation.judge_layers(layers.Findings([], 1000))
+    with pytest.raises(CheckError, match="only 3 files"):
+        judge_isolation.judge_layers(layers.Findings([], 3))
+    with pytest.raises(CheckError, match="1 things"):
+        judge_isolation.judge_layers(layers.Findings(["/x holds a certificate"], 1000))
+
+
+GOOD_STATUS = {
+    "Uid": "1000\t1000\t1000\t1000",
+    "NoNewPrivs": "1",
+    **dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"), "0000000000000000"),
+}
+
+
+def test_status_is_parsed() -> None:
+    assert judge_isolation.parse_status("Name:\tcat\nUid:\t1\t1\t1\t1\nodd\n") == {"Name": "cat", "Uid": "1\t1\t1\t1"}
+
+
+def test_user_and_capabilities() -> None:
+    judge_isolation.judge_user(GOOD_STATUS, 1000)
+    judge_isolation.judge_capabilities(GOOD_STATUS)
+    for uids in ("0 0 0 0", "1000 0 1000 1000", "1001 1001 1001 1001", ""):
+        with pytest.raises(CheckError):
+            judge_isolation.judge_user({**GOOD_STATUS, "Uid": uids}, 1000)
+    for change in ({"CapBnd": "00000000a80425fb"}, {"CapEff": "0000000000000001"}, {"NoNewPrivs": "0"}):
+        with pytest.raises(CheckError, match="capabilities"):
+            judge_isolation.judge_capabilities({**GOOD_STATUS, **change})
+    with pytest.raises(CheckError):
+        judge_isolation.judge_capabilities({"NoNewPrivs": "1"})
+
+
+@pytest.mark.parametrize("user", ["", "0", "root", "0:0", "root:root"])
+def test_an_image_of_root_is_caught(user: str) -> None:
+    judge_isolation.judge_image_user("1000:1000")
+    with pytest.raises(CheckError):
+        judge_isolation.judge_image_user(user)
+
+
+def test_network_owner_history_and_modes() -> None:
+    judge_isolation.judge_network(["lo"])
+    judge_isolation.judge_owner((1, 2), (1, 2))
+    judge_isolation.judge_history(["RUN x"], ["PATH=/bin"], ["http://proxy:3128", ""])
+    judge_isolation.judge_world_writable([])
+    with pytest.raises(CheckError, match="eth0"):
+        judge_isolation.judge_network(["eth0", "lo"])
+    with pytest.raises(CheckError, match="0:0"):
+        judge_isolation.judge_owner((0, 0), (1, 2))
+    with pytest.raises(CheckError, match="proxy"):
+        judge_isolation.judge_history(["ARG http://proxy:3128"], [], ["http://proxy:3128"])
+    with pytest.raises(CheckError, match="HTTPS_PROXY"):
+        judge_isolation.judge_history([], ["HTTPS_PROXY=http://other"], [])
+    with pytest.raises(CheckError, match="anybody"):
+        judge_isolation.judge_world_writable(["/opt/x"])

@@ -1,0 +1,82 @@
+"""What the programs found: handed over in files, read into values."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import report as fake
+from gpuenv.harness.report import evidence
+from gpuenv.harness.report.evidence import NOT_RUN, parse_evidence
+from gpuenv.harness.targets import handover
+
+
+def test_findings_travel_through_files(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    assert handover.load_findings(results) == {}
+    assert handover.load_expected(results) is None
+    handover.save_finding(results, "v-cpu-on-ssh://lab1", "facts", {"python": "3.6"})
+    handover.save_finding(results, "v-cpu-on-ssh://lab1", "training", {"x": math.nan})
+    handover.save_finding(results, "w" * 300, "facts", 1)
+    handover.save_expected(results, {"a": {"gpu": 3}})
+    found = handover.load_findings(results)
+    assert found["v-cpu-on-ssh://lab1"]["facts"] == {"python": "3.6"}
+    assert math.isnan(found["v-cpu-on-ssh://lab1"]["training"]["x"])
+    assert found["w" * 300] == {"facts": 1}
+    assert handover.load_expected(results) == {"a": {"gpu": 3}}
+
+
+def test_evidence_of_a_target_in_order() -> None:
+    found = parse_evidence(fake.findings(fake.GOOD))
+    assert found.versions == {"Python": "3.6.15", "TensorFlow": "1.15.5", "Keras": "2.2.5"}
+    assert found.trained_on == ("CPU",)
+    assert set(found.nets) == {"xor_numpy", "xor_keras", "xor_tfkeras", "xor_graph"}
+    assert list(found.seeds) == [str(seed) for seed in range(1, 21)]
+    assert found.gaps == {}
+
+
+def test_nothing_known_is_a_gap_with_a_reason() -> None:
+    found = parse_evidence({})
+    assert found == evidence.Evidence()
+    assert found.gap("perceptron") == NOT_RUN
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"losses": [], "output": [0, 0, 0, 0], "table": [], "weights": [[[1], [1]], [0], [[1]], [0]], "device": "CPU"},
+        {"losses": [1], "output": [0, 0], "table": [], "weights": [[[1], [1]], [0], [[1]], [0]], "device": "CPU"},
+        {"losses": [1], "output": [0, 0, 0, 0], "table": [], "weights": [[1], [0]], "device": "CPU"},
+        {"losses": ["x"]},
+        [],
+        None,
+    ],
+)
+def test_what_cannot_be_read_is_a_gap_and_no_crash(broken: Any) -> None:
+    found = parse_evidence({"training": {"xor_keras": {"result": broken, "error": None}}})
+    assert found.nets == {}
+    assert found.gap("xor_keras").startswith("the result of the program xor_keras cannot be read: ")
+
+
+def test_an_error_is_a_gap_with_its_last_line() -> None:
+    found = parse_evidence({"training": {"seeds": {"result": None, "error": "Traceback\nValueError: no\n"}}})
+    assert found.gap("seeds") == "the program seeds failed: ValueError: no"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [((1.0, 2.0), (1.0, 2.5), 0.5), ((1.0,), (1.0, 2.0), None), ((math.nan,), (1.0,), None)],
+)
+def test_distance_of_curves(one: tuple[float, ...], other: tuple[float, ...], expected: float | None) -> None:
+    found = evidence.worst_difference(one, other)
+    assert math.isnan(found) if expected is None else found == expected
+
+
+def test_the_fake_net_is_that_of_the_reference() -> None:
+    # The last loss and output of reference/xor_numpy.py, in double precision.
+    result = fake.train()
+    assert result["table"] == [0, 1, 1, 0]
+    assert result["losses"][0] == pytest.approx(0.7752454355517135, abs=1e-7)

@@ -1,0 +1,92 @@
+"""The files in reports/: written whatever happened, and never in the way of the verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from fakes import report as fake
+from gpuenv.harness.report import files as report_files
+from gpuenv.harness.report import page as report_html
+from gpuenv.harness.report.model import Report
+from gpuenv.harness.targets import handover
+
+
+def write_run(folder: Path) -> Path:
+    """What pytest leaves behind when it is stopped in the middle of a line."""
+    results = folder / "results.jsonl"
+    lines = [json.dumps(dataclasses.asdict(outcome)) for outcome in fake.outcomes_of(fake.GOOD)]
+    results.write_text("\n".join(lines[:4]) + "\n" + lines[5][:30])
+    for name, data in fake.findings(fake.GOOD).items():
+        handover.save_finding(results, fake.GOOD.identity, name, data)
+    handover.save_expected(results, {fake.GOOD.identity: {"identity": 5, "training": 6}})
+    return results
+
+
+def collect(folder: Path) -> Report:
+    return report_files.collect(fake.make_report().plan, write_run(folder), fake.BEGAN, None)
+
+
+def test_an_interrupted_run_is_collected(tmp_path: Path) -> None:
+    found = collect(tmp_path)
+    assert (len(found.outcomes), found.status, found.never_ran) == (4, "interrupted", 7)
+    assert found.of(fake.GOOD).trained_on == ("CPU",)
+    assert found.of(fake.MISSING).nets == {}
+
+
+def test_run_that_left_nothing_is_collected(tmp_path: Path) -> None:
+    found = report_files.collect(fake.make_report().plan, tmp_path / "results.jsonl", 0.0, 4)
+    assert (found.outcomes, found.status) == ((), "not finished")
+
+
+def test_unreadable_findings_are_said_and_lose_no_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = write_run(tmp_path)
+    (tmp_path / "expected.json").write_text("{")
+    found = report_files.collect(fake.make_report().plan, results, 0.0, 1)
+    assert len(found.outcomes) == 4
+    assert "warning: what the programs found cannot be read" in capsys.readouterr().err
+
+
+def test_both_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_files.save(collect(tmp_path), tmp_path)
+    assert json.loads((tmp_path / "report.json").read_text())["never_ran"] == 7
+    assert "7 checks never ran" in (tmp_path / "report.html").read_text()
+    assert capsys.readouterr().err == f"gpuenv: the whole report: {tmp_path / 'report.html'}\n"
+
+
+def test_page_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_report: Report, path: Path) -> None:
+        path.write_text("<html>half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report_html, "save_page", fail)
+    report_files.save(collect(tmp_path), tmp_path)
+    assert capsys.readouterr().err == "gpuenv: warning: report.html was not written: OSError: disk full\n"
+    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "report.json").exists()
+
+
+def test_files_of_an_earlier_run_go_first(tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    report_files.clear(folder)
+    for name in ("report.html", "junit.xml", "mine.txt"):
+        (folder / name).write_text("old")
+    report_files.clear(folder)
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(("code", "shown"), [(1, False), (None, False), (4, True)])
+def test_pytest_that_could_not_go_on_is_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int | None, shown: bool
+) -> None:
+    log = tmp_path / "pytest.log"
+    log.write_text("ERROR: usage\n")
+    report_files.say_ending(dataclasses.replace(fake.make_report(), exit_code=code), log)
+    text = capsys.readouterr().err
+    assert ("ERROR: usage" in text) == shown
+    assert f"the output of every failing command: {log}" in text

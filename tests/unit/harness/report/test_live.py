@@ -1,0 +1,157 @@
+"""The live table: what it shows, and how it reads a file that grows."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gpuenv.harness.report import live
+from gpuenv.harness.report.model import Outcome
+from gpuenv.harness.report.table import Progress
+from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.model import Plan, Target
+
+FIRST = Target("a", "image", "cuda10.0", "gpu", "simulated")
+SECOND = Target("b", "host", "cuda9.0", "cpu", host="ssh://[::1]:22")
+PLAN = Plan("r", (FIRST, SECOND))
+PASSED = Outcome("identity/python", "a", "identity", "passed", "", "", "n1", 102.0, 2.0)
+FAILED = dataclasses.replace(PASSED, check="identity/keras", outcome="failed", what="wrong Keras", finished=103.0)
+SKIPPED = dataclasses.replace(PASSED, group="gpu", outcome="skipped", why="not tested: no driver", finished=110.0)
+EXPECTED = {"a": {"identity": 3, "gpu": 1, "training": 2}, "b": {"identity": 3}}
+
+
+def show(outcomes: tuple[Outcome, ...], now: float = 165.0) -> list[list[str]]:
+    """The rows of the table as a person reads them, and the lines below it."""
+    stream = io.StringIO()
+    Console(file=stream, width=160).print(live.render(PLAN, outcomes, Progress(EXPECTED, now)))
+    return [
+        [cell.strip() for cell in line.replace("┃", "│").strip("│").split("│")]
+        for line in stream.getvalue().splitlines()
+        if line.strip(" ┏━┳┓┡╇┩└─┴┘├┼┤")
+    ]
+
+
+def test_before_the_first_check() -> None:
+    assert show(()) == [
+        ["checks", "cuda10.0-gpu (simulated CUDA)", "cuda9.0-cpu on ssh://[::1]:22"],
+        ["identity", "waiting", "waiting"],
+        ["gpu", "waiting", "-"],
+        ["training", "waiting", "-"],
+        ["time", "0 s", "0 s"],
+    ]
+
+
+def test_while_a_target_runs() -> None:
+    rows = show((PASSED, FAILED))
+    assert rows[1:5] == [
+        ["identity", "running, 2 of 3, 1 failed", "waiting"],
+        ["gpu", "waiting", "-"],
+        ["training", "waiting", "-"],
+        # From the start of its first check (102 - 2) until now.
+        ["time", "1:05 min", "0 s"],
+    ]
+    assert rows[5] == ["cuda10.0-gpu (simulated CUDA) failed first: identity/keras: wrong Keras"]
+
+
+def test_the_next_group_runs_when_one_is_done() -> None:
+    rows = show((PASSED, FAILED, PASSED, SKIPPED))
+    assert [row[1] for row in rows[1:4]] == ["1 failed, 2 passed", "1 not tested", "running, 0 of 2"]
+
+
+def test_the_clock_of_a_finished_target_stands() -> None:
+    done = tuple(dataclasses.replace(PASSED, target="b", finished=number) for number in (10.0, 20.0, 30.0))
+    rows = show(done)
+    assert rows[1][2] == "3 passed"
+    assert rows[-1] == ["time", "0 s", "22 s"]
+
+
+def line(outcome: Outcome) -> str:
+    return json.dumps(dataclasses.asdict(outcome)) + "\n"
+
+
+def test_tail_reads_what_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    tail = live.Tail(path)
+    assert tail.read() == ()
+    text = (line(PASSED) + line(dataclasses.replace(FAILED, what="größer"))).encode()
+    for size in range(1, len(text) + 1):
+        path.write_bytes(text[:size])
+        assert len(tail.read()) == text[:size].count(b"\n")
+    assert tail.read()[1].what == "größer"
+
+
+@pytest.mark.parametrize(
+    ("is_tty", "term", "debug", "wanted"),
+    [(True, "xterm", "", True), (False, "xterm", "", False), (True, "dumb", "", False), (True, "xterm", "1", False)],
+)
+def test_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch, is_tty: bool, term: str, debug: str, wanted: bool) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_tty)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("GPUENV_DEBUG", debug)
+    assert live.is_wanted() == wanted
+
+
+SCRIPT = """
+import subprocess, sys
+from pathlib import Path
+from gpuenv.harness.report import live
+from gpuenv.harness.targets.model import Plan, Target
+child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
+try:
+    code = live.watch(child, Plan("r", (Target("a", "image", "cuda10.0", "cpu"),)), Path(sys.argv[1]))
+except KeyboardInterrupt:
+    child.kill()
+    code = "interrupted"
+print("code", code, file=sys.stderr)
+"""
+
+
+def on_a_terminal(results: Path, child: str, interrupt_after_s: float | None = None) -> str:
+    """Everything that `watch` writes on a terminal of its own, around a child process."""
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-c", SCRIPT, str(results), child]
+    process = subprocess.Popen(
+        argv, stderr=theirs, stdin=theirs, start_new_session=True, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    if interrupt_after_s is not None:
+        threading.Timer(interrupt_after_s, lambda: os.killpg(process.pid, 2)).start()
+    written = b""
+    # EIO is Linux' way to say that the other side is closed.
+    with os.fdopen(ours, "rb", buffering=0) as stream, contextlib.suppress(OSError):
+        while new := stream.read(65536):
+            written += new
+    process.wait(timeout=20)
+    return written.decode()
+
+
+def test_table_is_drawn_and_taken_away_again(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text(line(PASSED))
+    handover.save_expected(results, {"a": {"identity": 3}})
+    text = on_a_terminal(results, "import time, sys; time.sleep(0.8); sys.exit(7)")
+    assert "running, 1 of 3" in text
+    # The cursor is hidden while it is drawn, and comes back.
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert text.rstrip().endswith("code 7")
+
+
+def test_terminal_is_in_order_after_ctrl_c(tmp_path: Path) -> None:
+    began = time.monotonic()
+    text = on_a_terminal(tmp_path / "results.jsonl", "import time; time.sleep(30)", interrupt_after_s=2.0)
+    assert "code interrupted" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+    assert time.monotonic() - began < 15

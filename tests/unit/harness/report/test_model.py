@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fakes import report as fake
+from gpuenv.harness import command as harness
+from gpuenv.harness.report import json_file as report_json
+from gpuenv.harness.report import model as report
+from gpuenv.harness.report import table as report_table
+from gpuenv.harness.report.evidence import Evidence, Net
+from gpuenv.harness.report.model import Failure, Outcome, Report
+from gpuenv.harness.targets.model import Plan, Target
+
+PASSED = Outcome("training/xor/xor_keras", "a", "training", "passed", "", "", "n1", 1.0, 2.5)
+FAILED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="failed", what="no GPU", why="no GPU\n")
+SKIPPED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="skipped", why="not tested: no driver")
+PLAN = Plan("r", (Target("a", "image", "cuda10.0", "gpu", "simulated"), Target("b", "image", "cuda9.0", "cpu")))
+
+
+def test_last_line_counts_and_says_why() -> None:
+    counts = report.count([PASSED, PASSED, FAILED, SKIPPED, dataclasses.replace(SKIPPED, why="not tested: x")])
+    assert report.render_last_line(counts) == "2 passed, 1 failed, 2 not tested (no driver: 1; x: 1)"
+
+
+def test_last_line_without_reasons() -> None:
+    assert report.render_last_line(report.count([PASSED])) == "1 passed, 0 failed, 0 not tested"
+
+
+def test_not_tested_never_counts_as_passed() -> None:
+    counts = report.count([SKIPPED, SKIPPED])
+    assert (counts.passed, counts.failed, counts.not_tested) == (0, 0, 2)
+
+
+def test_results_survive_a_line_that_was_cut_off() -> None:
+    line = json.dumps(dataclasses.asdict(PASSED))
+    assert report.parse_results(f"{line}\n{line}\n{line[:20]}") == (PASSED, PASSED)
+    assert report.parse_results("") == ()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "text"),
+    [([], "-"), ([PASSED, PASSED], "2 passed"), ([PASSED, FAILED, SKIPPED], "1 failed, 1 passed, 1 not tested")],
+)
+def test_cell_names_failures_first(outcomes: list[Outcome], text: str) -> None:
+    assert report.render_cell(outcomes) == text
+
+
+def show(renderable: object) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(renderable)
+    return stream.getvalue()
+
+
+def test_table_has_a_row_for_each_group_and_a_column_for_each_target() -> None:
+    text = show(report_table.render_table(PLAN, [PASSED, FAILED]))
+    assert "cuda10.0-gpu (simulated CUDA)" in text
+    assert "cuda9.0-cpu" in text
+    assert "1 failed" in text
+    assert "training" in text
+    assert "linkage" not in text
+
+
+def test_what_failed_first_is_said_for_each_target() -> None:
+    later = dataclasses.replace(FAILED, check="training/seeds", finished=9.0, what="later")
+    text = show(report_table.render_first_failures(PLAN, [later, FAILED, PASSED]))
+    assert text == "cuda10.0-gpu (simulated CUDA) failed first: gpu/driver: no GPU\n"
+
+
+def test_failures_are_shown_in_three_lines() -> None:
+    failed = dataclasses.replace(FAILED, why="no GPU\n  cause: no driver\n  next:  install it\n\n$ long output\n")
+    assert show(report_table.render_failures(PLAN, [PASSED, failed])) == (
+        "FAILED gpu/driver on cuda10.0-gpu (simulated CUDA)\n  no GPU\n  cause: no driver\n  next:  install it\n\n"
+    )
+
+
+def test_of_many_failures_the_first_are_shown() -> None:
+    text = show(report_table.render_failures(PLAN, [FAILED] * 100))
+    assert text.count("FAILED") == report_table.MOST_FAILURES
+    assert f"... and {100 - report_table.MOST_FAILURES} more failures: see the report" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-1, "0 s"), (0.4, "0 s"), (59.4, "59 s"), (59.6, "1:00 min"), (3725, "1:02:05 h")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert report_table.render_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        ("a\n  cause: b\n  next:  c\n\n$ x\ny\n", Failure("a", "b", "c", "$ x\ny")),
+        ("a\n  cause: \n  next:  ", Failure("a", "", "", "")),
+        ("def f():\nE   KeyError: 'x'\n", Failure("KeyError: 'x'", "", "", "def f():\nE   KeyError: 'x'")),
+        ("", Failure("it says nothing", "", "", "")),
+    ],
+)
+def test_parts_of_a_failure(why: str, expected: Failure) -> None:
+    assert report.parse_failure(dataclasses.replace(FAILED, what="", why=why)) == expected
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "outcomes", "status"),
+    [
+        (0, (PASSED, SKIPPED), "passed"),
+        (1, (PASSED, FAILED), "failed"),
+        (0, (SKIPPED,), "nothing tested"),
+        (5, (), "nothing tested"),
+        (2, (PASSED,), "not finished"),
+        (1, (PASSED,), "not finished"),
+        (None, (PASSED,), "interrupted"),
+    ],
+)
+def test_status_is_passed_only_where_the_exit_code_is_0(
+    exit_code: int | None, outcomes: tuple[Outcome, ...], status: str
+) -> None:
+    assert Report(PLAN, outcomes, {}, 0.0, 1.0, exit_code).status == status
+    assert (harness.verdict(exit_code, outcomes) == 0) == (status == "passed")
+
+
+def test_checks_that_never_ran_are_counted() -> None:
+    found = Report(PLAN, (PASSED,), {}, 0.0, 1.0, None, {"a": {"training": 3}, "b": {"gpu": 2}})
+    assert found.never_ran == 4
+    assert dataclasses.replace(found, expected={}).never_ran == 0
+
+
+def test_report_file_holds_every_check(tmp_path: Path) -> None:
+    found = Report(PLAN, (PASSED, FAILED, SKIPPED), {}, 0.0, 1.0, 1)
+    report_json.save_report(found, tmp_path / "report.json")
+    data = json.loads((tmp_path / "report.json").read_text())
+    assert data["status"] == "failed"
+    assert data["counts"] == {"passed": 1, "failed": 1, "not_tested": 1}
+    assert data["not_tested"] == {"no driver": 1}
+    assert [check["outcome"] for check in data["checks"]] == ["passed", "failed", "skipped"]
+    assert data["targets"][0]["title"] == "cuda10.0-gpu (simulated CUDA)"
+    assert data["targets"][0]["evidence"]["xor"] == {}
+
+
+def test_report_file_holds_the_training_without_the_curves(tmp_path: Path) -> None:
+    report_json.save_report(fake.make_report(), tmp_path / "report.json")
+    text = (tmp_path / "report.json").read_text()
+    data = {target["identity"]: target["evidence"] for target in json.loads(text)["targets"]}
+    xor = data["cuda10.0-cpu"]["xor"]
+    assert xor["xor_keras"]["steps"] == 400
+    assert xor["xor_keras"]["final_loss"] == pytest.approx(0.0108, abs=1e-4)
+    assert xor["xor_keras"]["worst_difference_from_numpy"] <= 1.1e-7
+    assert [len(weights) for weights in xor["xor_keras"]["weights"]] == [2, 8, 8, 1]
+    assert max(data["cuda10.0-cpu"]["seeds"].values()) == pytest.approx(0.021, abs=5e-4)
+    assert data["cuda9.0-cpu"]["gaps"] == {
+        "xor_graph": "the program xor_graph failed: ImportError: libfoo.so.1: no such file"
+    }
+    assert "losses" not in text
+    assert len(text) < 100_000
+
+
+def test_report_file_is_json_even_for_a_net_that_diverged(tmp_path: Path) -> None:
+    net = Net(
+        (0.7, math.nan), (math.inf, 0.0, 0.0, 0.0), (0, 0, 0, 0), ([[1.0], [1.0]], [1.0], [[1.0]], [math.nan]), "CPU"
+    )
+    found = Report(PLAN, (), {"a": Evidence(nets={"xor_keras": net})}, 0.0, 1.0, 1)
+    report_json.save_report(found, tmp_path / "report.json")
+    text = (tmp_path / "report.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)
+    assert '"final_loss": null' in text

@@ -1,0 +1,198 @@
+"""When an image is current, and how one is built."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv.base_image import base
+from gpuenv.base_image.base import Base
+from gpuenv.core import paths
+from gpuenv.core.errors import BuildError
+from gpuenv.engine.model import Engine
+from gpuenv.images import build as image_build
+from gpuenv.images import context as build_context
+from gpuenv.images import image
+from gpuenv.images.build import Settings
+from gpuenv.images.context import Inputs, content_key
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import FLAVORS, CudaLock, Variant
+
+ENGINE = Engine("docker", "unix:///nowhere", "a test")
+VARIANT = variants.find_variant(None)
+LOCK = variants.load_cuda_lock(VARIANT.cuda_lock_path)
+SIMULATED = dataclasses.replace(LOCK, simulated=True)
+
+
+def inputs_of(flavor: str, lock: CudaLock = LOCK) -> Inputs:
+    return build_context.load_inputs(VARIANT, flavor, lock)
+
+
+def test_tags() -> None:
+    assert image.tag_of(VARIANT, "cpu", "genuine") == f"gpuenv:{VARIANT.name}-cpu"
+    assert image.tag_of(VARIANT, "gpu", "genuine") == f"gpuenv:{VARIANT.name}-gpu"
+    assert image.tag_of(VARIANT, "gpu", "simulated") == f"gpuenv:{VARIANT.name}-gpu-simulated"
+    assert image.tag_of(VARIANT, "cpu", "simulated") == f"gpuenv:{VARIANT.name}-cpu"
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_labels_say_what_it_is(flavor: str) -> None:
+    labels = inputs_of(flavor, SIMULATED).labels
+    assert labels["gpuenv.project"] == "gpuenv"
+    assert labels["gpuenv.tensorflow"] == VARIANT.tensorflow.version
+    assert labels["gpuenv.cuda"] == ("simulated" if flavor == "gpu" else "none")
+    assert ("SIMULATED" in labels["org.opencontainers.image.description"]) == (flavor == "gpu")
+    assert ("gpuenv.cudnn_version" in labels) == (flavor == "gpu")
+
+
+def changed(inputs: Inputs, what: str) -> Inputs:
+    """The same inputs with one thing changed."""
+    if what in inputs.files:
+        return dataclasses.replace(inputs, files={**inputs.files, what: inputs.files[what] + b"\n"})
+    if what == "label":
+        return dataclasses.replace(inputs, labels={**inputs.labels, "gpuenv.python": "3.6.14"})
+    if what == "CUDA version":
+        cuda = dataclasses.replace(VARIANT.cuda, version="10.9")
+        return dataclasses.replace(inputs, variant=dataclasses.replace(VARIANT, cuda=cuda))
+    assert inputs.cuda_lock is not None
+    component = dataclasses.replace(inputs.cuda_lock.components[0], version="9.9")
+    lock = dataclasses.replace(inputs.cuda_lock, components=(component, *inputs.cuda_lock.components[1:]))
+    return dataclasses.replace(inputs, cuda_lock=lock)
+
+
+@pytest.mark.parametrize("what", [*inputs_of("gpu").files, "label", "CUDA version", "CUDA lock"])
+def test_every_input_changes_the_key(what: str) -> None:
+    inputs = inputs_of("gpu")
+    key = content_key(inputs, "local", "x")
+    assert content_key(changed(inputs, what), "local", "x") != key
+    assert content_key(inputs_of("gpu"), "local", "x") == key
+
+
+def test_the_base_and_the_simulation_change_the_key() -> None:
+    inputs = inputs_of("gpu")
+    keys = {content_key(inputs, *base) for base in (("local", "x"), ("registry", "x"), ("local", "y"))}
+    keys.add(content_key(inputs_of("gpu", SIMULATED), "local", "x"))
+    assert len(keys) == 4
+
+
+def test_where_an_archive_is_does_not_change_the_key() -> None:
+    component = LOCK.components[0]
+    moved = dataclasses.replace(component.sources[0], url="https://elsewhere.example/a.tgz")
+    elsewhere = dataclasses.replace(component, sources=(moved, *component.sources[1:]))
+    lock = dataclasses.replace(LOCK, components=(elsewhere, *LOCK.components[1:]))
+    assert build_context.digest_cuda(lock) == build_context.digest_cuda(LOCK)
+
+
+def test_the_cpu_flavor_knows_nothing_of_cuda() -> None:
+    inputs = inputs_of("cpu")
+    assert not any("libcuda" in name for name in inputs.files)
+    assert not inputs.needs_builder
+    assert inputs_of("gpu").files.keys() > inputs.files.keys()
+
+
+def test_the_context(monkeypatch: pytest.MonkeyPatch, isolated: Path) -> None:
+    inputs = inputs_of("cpu")
+    context = build_context.assemble(inputs, None)
+    assert context.is_relative_to(paths.cache_dir())
+    (context / "locks" / "former.txt").write_text("x")
+    assert build_context.assemble(inputs, None) == context
+    found = {str(path.relative_to(context)): path.read_bytes() for path in context.rglob("*") if path.is_file()}
+    assert found == dict(inputs.files)
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, labels: dict[str, str] | None) -> None:
+    details: dict[str, Any] | None = None if labels is None else {"Id": "sha256:1", "Config": {"Labels": labels}}
+    monkeypatch.setattr(image, "inspect", lambda *_: details)
+
+
+def labels_on(inputs: Inputs, kind: str, identity: str) -> dict[str, str]:
+    key = content_key(inputs, kind, identity)
+    return {"gpuenv.base": kind, "gpuenv.base_identity": identity, "gpuenv.key": key}
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice", "is_current"),
+    [
+        ("local", None, True),
+        ("local", "auto", True),
+        ("local", "local", True),
+        ("local", "registry", False),
+        ("registry", "registry", True),
+        ("registry", "local", False),
+    ],
+)
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_an_image_on_the_right_base_is_current(
+    monkeypatch: pytest.MonkeyPatch, flavor: str, kind: str, choice: str | None, is_current: bool
+) -> None:
+    inputs = inputs_of(flavor)
+    # As `base.py` says it, so that the two cannot drift apart.
+    pinned = base._registry_base(VARIANT, need_builder=inputs.needs_builder).identity
+    answer(monkeypatch, labels_on(inputs, kind, pinned if kind == "registry" else "any"))
+    assert (image.find_image(ENGINE, inputs, choice) is not None) == is_current
+
+
+def test_another_pinned_base_or_key_is_not_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = inputs_of("cpu")
+    answer(monkeypatch, labels_on(inputs, "registry", "sha256:former"))
+    assert image.find_image(ENGINE, inputs, None) is None
+    answer(monkeypatch, {**labels_on(inputs, "local", "x"), "gpuenv.key": "0"})
+    assert image.find_image(ENGINE, inputs, None) is None
+    answer(monkeypatch, {})
+    assert image.find_image(ENGINE, inputs, None) is None
+    answer(monkeypatch, None)
+    assert image.find_image(ENGINE, inputs, None) is None
+
+
+SETTINGS = Settings({"FLAVOR": "cpu"}, {"gpuenv.key": "k", "title": "a b"}, ("HTTPS_PROXY",), ("ca", "pip"))
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    argv = image_build.build_argv(["/usr/bin/docker", "build"], SETTINGS, tmp_path)
+    assert argv[:2] == ["/usr/bin/docker", "build"]
+    assert argv[-1] == str(tmp_path)
+    text = " ".join(argv)
+    assert "--network host" in text
+    assert "--secret id=ca,src=secrets/ca --secret id=pip,src=secrets/pip" in text
+    assert "--build-arg HTTPS_PROXY --build-arg FLAVOR=cpu" in text
+    assert "title=a b" in argv
+    assert "--tag" not in argv
+    assert "--progress" in argv
+    assert "--progress" not in image_build.build_argv(["podman", "build"], SETTINGS, tmp_path)
+
+
+def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = inputs_of("gpu")
+    settings = image_build.make_settings(inputs, Base("b:1", "c:1", "local", "x"), (), ("pip",))
+    assert settings.arguments == {
+        "BASE_IMAGE": "b:1",
+        "BUILDER_IMAGE": "c:1",
+        "FLAVOR": "gpu",
+        "CUDA_VERSION": VARIANT.cuda.version,
+    }
+    answer(monkeypatch, dict(settings.labels))
+    assert image.find_image(ENGINE, inputs, None) is not None
+
+
+def test_what_was_built_is_read_back_before_it_gets_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, {"gpuenv.key": "other"})
+    with pytest.raises(BuildError, match="not what was asked for"):
+        image_build._give_name(ENGINE, "gpuenv:v-cpu", "sha256:1", {"gpuenv.key": "k"})
+
+
+def all_variants() -> list[Variant]:
+    return variants.load_all()
+
+
+@pytest.mark.parametrize("variant", all_variants(), ids=lambda variant: variant.name)
+def test_the_dockerfile_names_no_version(variant: Variant) -> None:
+    text = (paths.docker_dir() / "Dockerfile").read_text()
+    for value in (variant.name, variant.python, variant.tensorflow.version, variant.keras, f"-{variant.cuda.version}"):
+        assert value not in text
+    arguments = [line for line in text.splitlines() if line.startswith("ARG")]
+    assert arguments
+    assert not any("=" in line for line in arguments)
+    assert not text.startswith("# syntax=")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core.errors import UsageError
+from gpuenv.net import pip_settings as pipconfig
+from gpuenv.net.pip_settings import PipSettings
+
+HOME, PREFIX = Path("/home/u"), Path("/venv")
+
+
+def test_files_are_those_of_pip_in_its_order() -> None:
+    assert pipconfig.config_files({}, HOME, PREFIX) == [
+        Path("/etc/xdg/pip/pip.conf"),
+        Path("/etc/pip.conf"),
+        HOME / ".pip/pip.conf",
+        HOME / ".config/pip/pip.conf",
+        PREFIX / "pip.conf",
+    ]
+
+
+def test_a_named_file_takes_the_place_of_the_users(tmp_path: Path) -> None:
+    named = tmp_path / "pip.conf"
+    named.touch()
+    files = pipconfig.config_files({"PIP_CONFIG_FILE": str(named)}, HOME, PREFIX)
+    assert files[-1] == named
+    assert not any(HOME in file.parents for file in files)
+
+
+def test_dev_null_means_no_file_at_all() -> None:
+    assert pipconfig.config_files({"PIP_CONFIG_FILE": "/dev/null"}, HOME, PREFIX) == []
+
+
+def test_install_wins_over_global_and_keys_are_normalized() -> None:
+    shared = "[global]\nindex_url = http://a.invalid\nCert = /a.crt\n"
+    text = f"{shared}[install]\nindex-url = http://b.invalid\n[list]\ncert = no\n"
+    assert pipconfig.parse_config(text, "pip.conf") == {"index-url": "http://b.invalid", "cert": "/a.crt"}
+
+
+def test_a_file_that_is_no_ini_file_is_named() -> None:
+    with pytest.raises(UsageError, match=r"/etc/pip\.conf"):
+        pipconfig.parse_config("index-url = x\n", "/etc/pip.conf")
+
+
+def test_variables_win_over_files(monkeypatch: pytest.MonkeyPatch, isolated: Path) -> None:
+    config = isolated / ".config/pip/pip.conf"
+    config.parent.mkdir(parents=True)
+    config.write_text("[global]\nindex-url = http://file.invalid\nproxy = http://proxy.invalid:3128\n")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://variable.invalid")
+    monkeypatch.setenv("PIP_PROXY", "")
+    settings = pipconfig.load_pip_settings()
+    assert settings.index_url == "http://variable.invalid"
+    assert settings.proxy == "http://proxy.invalid:3128"
+
+
+def test_every_setting_is_read() -> None:
+    values = {
+        "index-url": "http://index.invalid/simple",
+        "extra-index-url": "http://one.invalid\n  file:///opt/mirror https://two.invalid",
+        "find-links": "/opt/wheels",
+        "cert": "/ca.crt",
+        "trusted-host": "a.invalid b.invalid:8080",
+        "default-timeout": "180",
+    }
+    assert pipconfig.parse_settings(values) == PipSettings(
+        index_url="http://index.invalid/simple",
+        extra_index_urls=("http://one.invalid", "https://two.invalid"),
+        cert=Path("/ca.crt"),
+        trusted_hosts=("a.invalid", "b.invalid:8080"),
+        timeout_s=180.0,
+    )
+
+
+def test_a_timeout_that_is_no_number_is_named() -> None:
+    with pytest.raises(UsageError, match="timeout"):
+        pipconfig.parse_settings({"timeout": "soon"})
+
+
+def test_no_setting_at_all_is_fine() -> None:
+    assert pipconfig.parse_settings({}) == PipSettings()

@@ -1,0 +1,176 @@
+"""Making a conda environment, with a program that only writes down what it is asked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fakes import pip
+from gpuenv.core import paths
+from gpuenv.core.errors import BuildError, DataError, HostError, UsageError
+from gpuenv.host import gpu
+from gpuenv.host.gpu import HostGpus
+from gpuenv.prefix import activate, conda_env
+from gpuenv.prefix import command as prefix_command
+from gpuenv.prefix import mark as prefix_mark
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+
+@pytest.fixture
+def variant() -> Variant:
+    return variants.find_variant("cuda10.0")
+
+
+@pytest.fixture
+def micromamba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A micromamba whose environments hold a Python that does nothing; it fails with the text of ``says``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "micromamba").write_text(
+        f"""#!/bin/sh
+if [ "$1" = --version ]; then echo 2.0.5; exit; fi
+echo "$CONDA_SSL_VERIFY|$MAMBA_SSL_VERIFY|$CONDA_OVERRIDE_CUDA|$HTTPS_PROXY|$*" >> {tmp_path}/asked
+if [ -e {tmp_path}/says ]; then cat {tmp_path}/says; exit 1; fi
+while [ "$1" != --prefix ]; do shift; done
+mkdir -p "$2/bin" "$2/conda-meta" && cp {tmp_path}/python "$2/bin/python"
+"""
+    )
+    (folder / "micromamba").chmod(0o755)
+    (tmp_path / "python").write_text(pip.program(tmp_path / "pip"))
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(gpu, "host_gpus", HostGpus)
+    return tmp_path
+
+
+def arguments(**values: object) -> argparse.Namespace:
+    names = ("variant", "flavor", "prefix", "channels", "conda", "sources_dir")
+    return argparse.Namespace(**{**dict.fromkeys(names), "conda": "micromamba", **values})
+
+
+def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromamba: Path) -> None:
+    folder = conda_env.ensure_conda(variant, "cpu", arguments())
+    assert conda_env.ensure_conda(variant, "cpu", arguments()) == folder
+    assert folder.parent == paths.cache_dir() / "condas"
+    (asked,) = (micromamba / "asked").read_text().splitlines()
+    assert asked.endswith("--override-channels --channel conda-forge python=3.6.15 pip setuptools wheel")
+    installed = (micromamba / "pip").read_text().splitlines()
+    assert all("-m pip install --require-hashes --no-deps" in line for line in installed)
+    assert "tools.txt" in installed[0]
+    for name in ("activate.d", "deactivate.d"):
+        assert {path.name for path in (folder / "etc/conda" / name).iterdir()} == {
+            "gpuenv.sh", "gpuenv.bat", "gpuenv.ps1",
+        }  # fmt: skip
+
+
+def test_verification_and_the_missing_driver_are_told_to_the_program(
+    variant: Variant, micromamba: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(os.environ["HOME"]) / ".condarc").write_text("ssl_verify: false\n")
+    bundle = micromamba / "bundle.pem"
+    bundle.touch()
+    monkeypatch.setenv("PIP_CERT", str(bundle))
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.campus:3128")
+    with pytest.raises(BuildError, match="holds no TensorFlow"):
+        conda_env.ensure_conda(variant, "gpu", arguments())
+    asked = (micromamba / "asked").read_text()
+    assert asked.startswith(f"{bundle}|{bundle}|10.0|http://proxy.campus:3128|create")
+    assert "cudatoolkit=10.0.130 cudnn=7.6.5.32" in asked
+    assert "ssl_verify: false" in capsys.readouterr().err
+
+
+def test_its_failure_is_explained_and_leaves_nothing(variant: Variant, micromamba: Path) -> None:
+    (micromamba / "says").write_text(
+        "error    libmamba Could not solve for environment specs\n"
+        "    └─ cudatoolkit 10.0.130**  does not exist (perhaps a typo).\n"
+    )
+    with pytest.raises(DataError, match="no channel has cudatoolkit"):
+        conda_env.ensure_conda(variant, "cpu", arguments(prefix=str(micromamba / "환경 1")))
+    assert not (micromamba / "환경 1").exists()
+
+
+@pytest.mark.parametrize("choice", [{"cuda": "simulated"}, {"cuda_lock": "/my.lock.toml"}])
+def test_another_cuda_than_its_channels_have_is_refused(
+    variant: Variant, micromamba: Path, choice: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match="not for a conda environment"):
+        conda_env.ensure_conda(variant, "gpu", arguments(**choice))
+    assert not (micromamba / "asked").exists()
+
+
+def test_without_driver_and_compiler_nothing_is_fetched(micromamba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuenv.prefix.cuda._find_compiler", lambda: None)
+    with pytest.raises(HostError, match="no C compiler"):
+        conda_env.ensure_conda(variants.find_variant("cuda9.0"), "gpu", arguments())
+    assert not (micromamba / "asked").exists()
+    # TensorFlow 1.15 asks for a driver when it computes, not when it is loaded.
+    with pytest.raises(BuildError, match="holds no TensorFlow"):
+        conda_env.ensure_conda(variants.find_variant("cuda10.0"), "gpu", arguments())
+
+
+def test_a_full_disk(variant: Variant, micromamba: Path) -> None:
+    (micromamba / "says").write_text("critical libmamba write: No space left on device\n")
+    with pytest.raises(HostError, match="is full"):
+        conda_env.ensure_conda(variant, "cpu", arguments(prefix=str(micromamba / "env")))
+
+
+def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micromamba: Path) -> None:
+    base = micromamba / "anaconda3"
+    (base / "conda-meta").mkdir(parents=True)
+    (base / "conda-meta/history").write_text("==> 2019 <==\n")
+    with pytest.raises(UsageError, match="not ours"):
+        conda_env.ensure_conda(variant, "cpu", arguments(prefix=str(base)))
+    assert sorted(path.name for path in base.rglob("*")) == ["conda-meta", "history"]
+    assert not (micromamba / "asked").exists()
+
+
+def test_the_verb_prints_where_it_is(micromamba: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = micromamba / "내 환경"
+    assert prefix_command.run(arguments(command="conda-env", flavor="cpu", prefix=str(folder))) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{folder}\n"
+    assert f"conda activate '{folder}'" in said.err
+    assert f"PREFIX='{folder}'" in said.err
+    mark = prefix_mark.read(folder)
+    assert mark is not None
+    assert (mark.content.kind, mark.content.flavor) == ("conda", "cpu")
+
+
+# --- activation --------------------------------------------------------------------------------------
+
+ROUND_TRIP = """
+. "$1/etc/conda/activate.d/gpuenv.sh"
+. "$1/etc/conda/activate.d/gpuenv.sh"
+echo "in: $PYTHONNOUSERSITE [${PYTHONPATH:-}] [${LD_LIBRARY_PATH:-}]"
+. "$1/etc/conda/deactivate.d/gpuenv.sh"
+echo "out: [${PYTHONNOUSERSITE:-}] $PYTHONPATH [${GPUENV_ACTIVE:-}]"
+"""
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_activation_by_hand_keeps_others_out_and_gives_back_what_it_took(shell: str, tmp_path: Path) -> None:
+    folder = tmp_path / "환경 2"
+    activate.write_hooks(folder)
+    values = {"PATH": os.environ["PATH"], "PYTHONPATH": "/mine", "CONDA_PREFIX": str(folder)}
+    command = [shell, "-euc", ROUND_TRIP, "sh", str(folder)]
+    done = subprocess.run(command, env=values, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["in: 1 [] []", "out: [] /mine []"]
+
+
+def test_both_shells_of_windows_have_their_pair() -> None:
+    """Read only: nothing here can run them."""
+    for suffix in activate.SUFFIXES:
+        texts = {stem: (paths.activation_dir() / f"{stem}{suffix}").read_text() for stem in activate.HOOKS.values()}
+        for variable in ("PYTHONNOUSERSITE", "PYTHONPATH", "GPUENV_ACTIVE"):
+            assert variable in texts["activate"], suffix
+            assert variable in texts["deactivate"] or suffix == ".ps1", suffix
+        # conda takes its folders out of the PATH before it runs the scripts of `deactivate`: whoever sets an older one
+        # again there puts them back.
+        lines = [line for text in texts.values() for line in text.splitlines() if not line.startswith(("#", "@rem"))]
+        assert not [line for line in lines if re.search(r"\bPATH\b", line)]

@@ -1,0 +1,243 @@
+"""CUDA in an environment without a container: where it comes from, how TensorFlow finds it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core.errors import BuildError, HostError, UsageError
+from gpuenv.cuda import installed as host_cuda
+from gpuenv.cuda import sources
+from gpuenv.host import gpu, pythons
+from gpuenv.host.gpu import HostGpus
+from gpuenv.prefix import choice as prefix_choice
+from gpuenv.prefix import cuda as prefix_cuda
+from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix.mark import Content
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import CudaLock, Variant
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
+
+
+@pytest.fixture
+def variant() -> Variant:
+    return variants.find_variant("cuda9.0")
+
+
+def compile_library(path: Path, *options: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    argv = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        f"-Wl,-soname,{path.name}",
+        "-x",
+        "c",
+        "-",
+        "-x",
+        "none",
+        "-o",
+        str(path),
+        *options,
+    ]
+    subprocess.run(argv, input=b"int answer(void) { return 42; }", check=True)
+    return path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """An environment whose TensorFlow needs a driver and one CUDA library, with the RPATH of the real one."""
+    folder = tmp_path / "환경 1"
+    cuda = compile_library(folder / "lib/cuda-9.0/libcudart.so.9.0")
+    driver = compile_library(tmp_path / "driver/libcuda.so.1")
+    site = folder / "lib/python3.6/site-packages/tensorflow"
+    needed = ["-Wl,--no-as-needed", str(cuda), str(driver), "-Wl,--disable-new-dtags,-rpath,$ORIGIN/", "-Wl,-z,now"]
+    compile_library(site / "libtensorflow_framework.so", *needed)
+    return folder
+
+
+def loader_finds(library: Path, soname: str) -> str:
+    command = [sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", str(library)]
+    done = subprocess.run(command, env={"LD_DEBUG": "libs"}, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stderr.splitlines() if "calling init" in line and soname in line]
+    return lines[0].split("calling init: ")[1] if lines else ""
+
+
+@needs_gcc
+def test_the_loader_finds_it_without_any_variable(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    framework = environment / "lib/python3.6/site-packages/tensorflow/libtensorflow_framework.so"
+    monkeypatch.setattr(prefix_cuda, "DRIVER", "libnothing.so")
+    shutil.copy(environment.parent / "driver/libcuda.so.1", framework.parent)
+    assert loader_finds(framework, "libcudart.so.9.0") == ""
+    prefix_cuda.link(environment, environment / "lib/cuda-9.0")
+    assert Path(loader_finds(framework, "libcudart.so.9.0")).parent == framework.parent
+    link = framework.parent / "libcudart.so.9.0"
+    assert not os.path.isabs(os.readlink(link))  # noqa: PTH115, PTH117 - Path.readlink is newer than 3.9 promises
+
+
+@needs_gcc
+def test_where_the_driver_is_needed_a_stand_in_waits_in_the_last_place(environment: Path) -> None:
+    prefix_cuda.link(environment, environment / "lib/cuda-9.0")
+    site = environment / "lib/python3.6/site-packages"
+    assert (site / "gpuenv_driver.pth").read_text() == "import gpuenv_driver\n"
+    assert (environment / prefix_cuda.STAND_IN_FOLDER / "libcuda.so.1").is_file()
+    # In the RPATH it would win over a real driver.
+    assert not (site / "tensorflow/libcuda.so.1").exists()
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import gpuenv_driver
+gpuenv_driver.FOLDER = sys.argv[2]
+assert "ctypes" not in sys.modules, "every start of Python would load it"
+try:
+    import tensorflow_core.nothing
+except ImportError:
+    pass
+print([line.split()[-1] for line in open("/proc/self/maps") if "libcuda.so.1" in line][:1])
+"""
+
+
+@needs_gcc
+@pytest.mark.parametrize("has_driver", [True, False])
+def test_the_stand_in_loses_to_every_real_driver(environment: Path, has_driver: bool) -> None:
+    prefix_cuda.link(environment, environment / "lib/cuda-9.0")
+    stand_in = environment / prefix_cuda.STAND_IN_FOLDER
+    driver = environment.parent / "driver"
+    argv = [sys.executable, "-I", "-c", PROGRAM, str(environment / "lib/python3.6/site-packages"), str(stand_in)]
+    variables = {"LD_LIBRARY_PATH": str(driver) if has_driver else ""}
+    done = subprocess.run(argv, env=variables, capture_output=True, text=True, check=True)
+    expected = driver if has_driver else stand_in
+    # /proc/self/maps cuts nothing off, but a blank in the path divides the line.
+    assert str(expected / "libcuda.so.1").rpartition(" ")[2] in done.stdout
+
+
+@needs_gcc
+def test_without_driver_and_compiler_it_cannot_be_imported_and_that_is_said(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(gpu, "host_gpus", HostGpus)
+    with pytest.raises(HostError, match="no NVIDIA driver, and no C compiler"):
+        prefix_cuda.link(environment, environment / "lib/cuda-9.0")
+    monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
+    prefix_cuda.link(environment, environment / "lib/cuda-9.0")
+
+
+def test_an_environment_without_tensorflow_is_no_environment(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="holds no TensorFlow"):
+        prefix_cuda.link(tmp_path, tmp_path)
+
+
+# --- CUDA of the host -----------------------------------------------------------------------------
+
+
+def fill(folder: Path, lock: CudaLock, cudnn: str) -> None:
+    folder.mkdir(parents=True)
+    for part in lock.components:
+        for soname in part.sonames:
+            (folder / soname).touch()
+    (folder / "libcudnn.so.7").rename(folder / f"libcudnn.so.{cudnn}")
+    (folder / "libcudnn.so.7").symlink_to(f"libcudnn.so.{cudnn}")
+
+
+@pytest.mark.parametrize(("cudnn", "is_used"), [("7.6.5", True), ("7.0.5", False), ("7.6.3", False)])
+def test_cuda_of_this_machine_is_used_if_all_of_it_fits(
+    variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cudnn: str, is_used: bool
+) -> None:
+    lock = variants.load_cuda_lock(variant.cuda_lock_path)
+    fill(tmp_path / "cuda/lib64", lock, cudnn)
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
+    staged: list[Path] = []
+    monkeypatch.setattr(sources, "stage_libraries", lambda _lock, target, _dir: staged.append(target))
+    prefix_cuda.place_libraries(tmp_path / "env", variant, lock, None)
+    target = prefix_cuda.libraries(tmp_path / "env", variant)
+    assert staged == ([] if is_used else [target])
+    if is_used:
+        assert (target / "libcublas.so.9.0").resolve() == tmp_path / "cuda/lib64/libcublas.so.9.0"
+
+
+def test_half_a_cuda_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.so.1").touch()
+    assert host_cuda.choose(["a.so.1", "b.so.1"], [tmp_path], {}) == {}
+    assert host_cuda.choose(["a.so.1"], [tmp_path], {}) == {"a.so.1": tmp_path / "a.so.1"}
+
+
+def test_the_loaders_cache_is_read() -> None:
+    text = "2 libs found in cache\n\tlibx.so.1 (libc6,x86-64) => /opt/libx.so.1\n\ty (libc6) => /lib32/y\n"
+    assert host_cuda.parse_cache(text) == {"libx.so.1": Path("/opt/libx.so.1")}
+
+
+# --- kind and flavor -------------------------------------------------------------------------------
+
+
+def arguments(**values: object) -> argparse.Namespace:
+    names = ("engine", "prefix", "flavor", "cuda", "cuda_lock", "sources_dir")
+    return argparse.Namespace(**{**dict.fromkeys(names), **values})
+
+
+def test_without_a_way_to_cuda_the_cpu_flavor_is_taken_and_said(
+    variant: Variant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
+    monkeypatch.setattr(host_cuda, "find", lambda *_: {})
+    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
+    assert prefix_choice.choose_flavor(arguments(), "venv", variant) == "cpu"
+    assert "no source of cudnn can be reached; using the cpu flavor" in capsys.readouterr().err
+    assert prefix_choice.choose_flavor(arguments(flavor="gpu"), "venv", variant) == "gpu"
+    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: None)
+    assert prefix_choice.choose_flavor(arguments(), "venv", variant) == "gpu"
+
+
+def test_without_a_python_conda_brings_one_and_that_is_said(
+    variant: Variant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pythons, "find_python", lambda *_: None)
+    assert prefix_choice.choose_kind(arguments(), variant) == "conda"
+    assert "using a conda environment" in capsys.readouterr().err
+    assert prefix_choice.choose_kind(arguments(engine="venv"), variant) == "venv"
+    monkeypatch.setattr(pythons, "find_python", lambda *_: object())
+    assert prefix_choice.choose_kind(arguments(engine="auto"), variant) == "venv"
+    assert prefix_choice.choose_kind(arguments(engine="conda"), variant) == "conda"
+
+
+def marked(folder: Path, kind: str, flavor: str) -> Path:
+    content = Content(kind, "cuda9.0", flavor, "d1")
+    return prefixes.ensure(prefixes.place(content, str(folder)), lambda: (folder / "bin").mkdir(parents=True))
+
+
+def test_a_folder_that_holds_one_says_which(variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`conda-env PREFIX=e` made it; `gpu-shell PREFIX=e` uses it, and makes no other one in its place."""
+    monkeypatch.setattr(pythons, "find_python", lambda *_: object())
+    folder = str(marked(tmp_path / "e", "conda", "gpu"))
+    args = arguments(prefix=folder, variant=None)
+    assert prefix_choice.choose_kind(args, variant) == "conda"
+    assert prefix_choice.choose_flavor(args, "conda", variant) == "gpu"
+    assert prefix_choice.find_variant(args).name == "cuda9.0"
+    assert prefix_choice.choose_kind(arguments(prefix=folder, engine="venv"), variant) == "venv"
+    assert prefix_choice.choose_flavor(arguments(prefix=folder, flavor="cpu"), "conda", variant) == "cpu"
+    assert prefix_choice.find_variant(arguments(prefix=folder, variant="cuda10.0")).name == "cuda10.0"
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman", "private"])
+def test_a_folder_and_a_container_are_not_asked_for_at_once(engine: str) -> None:
+    with pytest.raises(UsageError, match=f"ENGINE={engine} has no folder PREFIX=/e"):
+        prefix_choice.refuse_container(arguments(engine=engine, prefix="/e"))
+    prefix_choice.refuse_container(arguments(engine="auto", prefix="/e"))
+
+
+def test_a_library_that_the_packages_do_not_have_is_named(tmp_path: Path) -> None:
+    package = tmp_path / "e/lib/python3.6/site-packages/tensorflow"
+    package.mkdir(parents=True)
+    (package / "libtensorflow_framework.so").touch()
+    (tmp_path / "e/lib/libcudart.so.9.0").touch()
+    with pytest.raises(BuildError, match=r"libcublas\.so\.9\.0 is not in"):
+        prefix_cuda.link(tmp_path / "e", tmp_path / "e/lib", ["libcudart.so.9.0", "libcublas.so.9.0"])

@@ -1,0 +1,318 @@
+"""Environments in folders of their own: whose they are, and whether they are whole."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import paths
+from gpuenv.core.errors import BuildError, HostError, UsageError
+from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix import mark as prefix_mark
+from gpuenv.prefix import pip as prefix_pip
+from gpuenv.prefix.folder import Prefix
+from gpuenv.prefix.mark import Content
+
+
+def prefix_at(folder: Path, digest: str = "d1", kind: str = "venv", flavor: str = "cpu") -> Prefix:
+    return prefixes.place(Content(kind, "cuda10.0", flavor, digest), str(folder))
+
+
+def digest_of(folder: Path) -> str:
+    mark = prefix_mark.read(folder)
+    return mark.content.digest if mark else ""
+
+
+def fill(folder: Path) -> None:
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch(mode=0o755)
+
+
+@pytest.mark.parametrize("name", ["plain", "with blank", "파이썬 환경", "semi;colon(and)more&"])
+def test_it_is_made_once_whatever_its_name(tmp_path: Path, name: str) -> None:
+    prefix = prefix_at(tmp_path / name)
+    calls: list[int] = []
+
+    def make() -> None:
+        calls.append(1)
+        fill(prefix.folder)
+
+    assert prefixes.ensure(prefix, make) == prefixes.ensure(prefix, make) == tmp_path / name
+    assert len(calls) == 1
+
+
+def test_a_folder_that_is_not_ours_stays_untouched(tmp_path: Path) -> None:
+    folder = tmp_path / "thesis"
+    fill(folder)
+    (folder / "chapter1.txt").write_text("months of work")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UsageError, match="not ours") as caught:
+        prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made"))
+    assert "PREFIX=" in caught.value.next_step
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_file_in_its_place_stays_untouched(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="not ours"):
+        prefixes.ensure(prefix_at(file), lambda: pytest.fail("it was made"))
+    assert file.read_text() == "mine"
+
+
+def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    assert digest_of(folder) == "d1"
+
+
+def test_one_that_was_made_from_something_else_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "e"
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    (folder / "bin/old").touch()
+    prefixes.ensure(prefix_at(folder, "d2"), lambda: fill(folder))
+    assert not (folder / "bin/old").exists()
+    assert digest_of(folder) == "d2"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_if_it_cannot_be_made_anew_the_old_one_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "e"
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+
+    def fail() -> None:
+        fill(folder)
+        raise BuildError("the channel is down", "why", "next")
+
+    with pytest.raises(BuildError):
+        prefixes.ensure(prefix_at(folder, "d2"), fail)
+    assert prefixes.is_complete(prefix_at(folder))
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("change", [{"kind": "conda"}, {"flavor": "gpu"}])
+def test_one_of_another_kind_or_flavor_stays_untouched(tmp_path: Path, change: dict[str, str]) -> None:
+    folder = tmp_path / "e"
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    with pytest.raises(UsageError, match="another environment already") as caught:
+        prefixes.ensure(prefix_at(folder, **change), lambda: pytest.fail("it was made"))
+    assert "ENGINE=venv VARIANT=cuda10.0 FLAVOR=cpu" in caught.value.next_step
+    assert prefixes.is_complete(prefix_at(folder))
+
+
+def test_what_the_user_put_into_it_is_not_removed_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "e"
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks/n.ipynb").write_text("months of work")
+    assert prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made")) == folder
+    with pytest.raises(UsageError, match="holds what is not part of the environment: notebooks"):
+        prefixes.ensure(prefix_at(folder, "d2"), lambda: pytest.fail("it was made"))
+    assert (folder / "notebooks/n.ipynb").exists()
+
+
+def test_a_folder_below_the_cache_that_the_user_named_is_not_ours(tmp_path: Path) -> None:
+    folder = paths.cache_dir() / "thesis"
+    folder.mkdir()
+    (folder / "chapter1.txt").touch()
+    with pytest.raises(UsageError, match="not ours"):
+        prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made"))
+    assert (folder / "chapter1.txt").exists()
+
+
+def test_a_moved_one_does_not_count(tmp_path: Path) -> None:
+    prefixes.ensure(prefix_at(tmp_path / "e"), lambda: fill(tmp_path / "e"))
+    (tmp_path / "e").rename(tmp_path / "f")
+    assert not prefixes.is_complete(prefix_at(tmp_path / "f"))
+
+
+def test_one_whose_cuda_has_gone_does_not_count(tmp_path: Path) -> None:
+    folder, library = tmp_path / "e", tmp_path / "libcudart.so.9.0"
+    library.touch()
+
+    def make() -> list[Path]:
+        fill(folder)
+        (folder / "link").symlink_to(library)
+        return [folder / "link"]
+
+    prefixes.ensure(prefix_at(folder), make)
+    assert prefixes.is_complete(prefix_at(folder))
+    library.unlink()
+    assert not prefixes.is_complete(prefix_at(folder))
+
+
+@pytest.mark.parametrize("name", ["a:b", "a'b", 'a"b', "a$b", "a`b", "a\\b", "a\nb"])
+def test_names_that_an_environment_cannot_say_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot hold an environment"):
+        prefix_at(tmp_path / name)
+
+
+def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "scratch")
+    prefix = prefix_at(tmp_path / "link")
+    prefixes.ensure(prefix, lambda: fill(tmp_path / "scratch"))
+    assert prefixes.is_complete(prefix_at(tmp_path / "scratch"))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter1.txt").touch()
+    (tmp_path / "other").symlink_to(tmp_path / "thesis")
+    with pytest.raises(UsageError, match="not ours"):
+        prefixes.ensure(prefix_at(tmp_path / "other"), lambda: pytest.fail("it was made"))
+    assert (tmp_path / "thesis/chapter1.txt").exists()
+
+
+def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: argparse.Namespace(free=1_900_000_000))
+    with pytest.raises(HostError, match="no room for") as caught:
+        prefixes.ensure(prefix_at(tmp_path / "e"), lambda: pytest.fail("it was made"))
+    assert caught.value.why == "1.9 GB are free there, and making it takes 2 GB"
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "e"
+
+    def fail() -> None:
+        fill(folder)
+        raise BuildError("it failed", "why", "next")
+
+    with pytest.raises(BuildError):
+        prefixes.ensure(prefix_at(folder), fail)
+    assert not folder.exists()
+    assert not list((paths.state_dir() / "environments").glob("*.begun"))
+
+
+PROGRAM = """
+import os, pathlib, shutil, signal, sys
+from gpuenv.prefix import mark as prefix_mark
+from gpuenv.prefix import folder as prefixes
+folder, digest, where = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+def make():
+    (folder / "bin").mkdir(parents=True)
+    (folder / "lib").touch()
+    if where == "while it is made":
+        kill()
+    (folder / "bin/python").touch(mode=0o755)
+if where == "before the old one is set aside":
+    pathlib.Path.rename = kill
+if where == "after its mark":
+    write = prefix_mark.write
+    prefix_mark.write = lambda *a: (write(*a), kill())
+content = prefix_mark.Content("venv", "cuda10.0", "cpu", digest)
+prefixes.ensure(prefixes.place(content, str(folder)), make)
+"""
+
+
+def kill_in(folder: Path, digest: str, where: str) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(folder), digest, where], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_after_a_kill_it_is_never_used_and_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    kill_in(folder, "d1", "while it is made")
+    assert (folder / "lib").exists()
+    assert not prefixes.is_complete(prefix_at(folder))
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    assert not (folder / "lib").exists()
+    assert prefixes.is_complete(prefix_at(folder))
+
+
+@pytest.mark.parametrize("where", ["before the old one is set aside", "while it is made", "after its mark"])
+@pytest.mark.parametrize("digest", ["d1", "d2"])
+def test_a_kill_while_an_old_one_is_replaced(tmp_path: Path, where: str, digest: str) -> None:
+    """Whichever is asked for next is there, whole, and nothing else is."""
+    folder = tmp_path / "e"
+    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    kill_in(folder, "d2", where)
+    is_whole = digest_of(folder) == digest or (digest == "d1" and where != "after its mark")
+    made: list[int] = []
+
+    def make() -> None:
+        made.append(1)
+        fill(folder)
+
+    prefixes.ensure(prefix_at(folder, digest), make)
+    assert bool(made) is not is_whole
+    assert prefixes.is_complete(prefix_at(folder, digest))
+    assert list(tmp_path.iterdir()) == [folder]
+    assert not list((paths.state_dir() / "environments").glob("*.begun"))
+
+
+def test_after_a_kill_work_that_was_put_there_since_is_not_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    kill_in(folder, "d1", "while it is made")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"thesis\.tex"):
+        prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made"))
+    assert (folder / "thesis.tex").exists()
+
+
+def test_programs_that_fill_it_hold_its_lock(tmp_path: Path) -> None:
+    """After a kill of ours they go on for a while; nobody else may begin before they have ended."""
+    folder = tmp_path / "e"
+    seen: list[bool] = []
+
+    def make() -> None:
+        (descriptor,) = prefixes.inherited()
+        code = f"import os; os.fstat({descriptor})"
+        seen.append(subprocess.run([sys.executable, "-c", code], pass_fds=[descriptor], check=False).returncode == 0)
+        fill(folder)
+
+    prefixes.ensure(prefix_at(folder), make)
+    assert seen == [True]
+    assert prefixes.inherited() == ()
+
+
+def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError, match="cannot be made"):
+        prefixes.ensure(prefix_at(tmp_path / "file" / "below"), lambda: pytest.fail("it was made"))
+
+
+@pytest.mark.parametrize("words", prefix_pip.FULL_DISK)
+def test_a_full_disk_is_told_as_one(tmp_path: Path, words: str) -> None:
+    prefix = prefix_at(tmp_path / "e")
+    script = f"import sys; sys.exit('ERROR: Could not install: [Errno {errno.ENOSPC}] {words}')"
+    with pytest.raises(HostError, match="is full") as caught:
+        prefixes.ensure(prefix, lambda: prefix_pip.run([sys.executable, "-c", script], prefix))
+    assert "PREFIX=" in caught.value.next_step
+    assert not prefix.folder.exists()
+
+
+def test_another_failure_shows_the_end_of_the_output(tmp_path: Path) -> None:
+    prefix = prefix_at(tmp_path / "e")
+    with pytest.raises(BuildError, match="hashes do not match"):
+        prefix_pip.run([sys.executable, "-c", "import sys; sys.exit('hashes do not match')"], prefix)
+
+
+def test_a_disk_that_is_full_is_told_though_the_program_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`python -m venv` only says that ensurepip failed; here the full one is the disk of the cache."""
+    prefix = prefix_at(tmp_path / "e")
+    free = {str(paths.cache_dir()): 4096}
+    monkeypatch.setattr("shutil.disk_usage", lambda path: argparse.Namespace(free=free.get(str(path), 10**12)))
+    with pytest.raises(HostError, match=f"the disk of {paths.cache_dir()} is full"):
+        prefix_pip.run([sys.executable, "-c", "raise SystemExit(1)"], prefix)
+
+
+def test_a_relative_prefix_is_below_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = Content("conda", "x", "cpu", "d")
+    assert prefixes.place(content, "env").folder == tmp_path / "env"
+    assert prefixes.place(content, "~/env").folder == (Path(os.environ["HOME"]) / "env").resolve()
+    own = prefixes.place(Content("conda", "x", "gpu", "d" * 64, is_simulated=True), None)
+    assert own.folder == paths.cache_dir() / "condas" / f"x-gpu-simulated-{'d' * 12}"

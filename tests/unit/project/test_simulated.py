@@ -1,0 +1,162 @@
+"""The maker of simulated CUDAs, with a small wheel in the place of the real one."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import importlib
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import elf
+from gpuenv.core.errors import DataError, HostError, SourceError, UsageError
+from gpuenv.cuda import choice as cuda_choice
+from gpuenv.cuda import sources
+from gpuenv.cuda.files import sha256_of
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+cuda = cuda_choice.load_simulation()
+ALL = variants.load_all()
+EVERY_VARIANT = pytest.mark.parametrize("variant", ALL, ids=[variant.name for variant in ALL])
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine to compile stubs")
+
+
+@pytest.fixture
+def small_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel with libraries of the right SONAMEs for every variant, as pip would leave it."""
+    path = tmp_path / "cntk_gpu-0-py3-none-any.whl"
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    sonames = [f"lib{family}.so.{variant.cuda.version}" for family in cuda.GENUINE for variant in ALL]
+    with zipfile.ZipFile(path, "w") as package:
+        for soname in [*sonames, "libcudnn.so.7"]:
+            cuda.stubs.compile_stub(soname, "int genuine(void) { return 0; }\n", libraries)
+            package.write(libraries / soname, f"cntk/libs/{soname}")
+    real = cuda.wheel.load_wheel
+    digest = sha256_of(path)
+    monkeypatch.setattr(
+        cuda.wheel, "load_wheel", lambda requirements: dataclasses.replace(real(requirements), sha256=digest)
+    )
+    monkeypatch.setattr(cuda.wheel, "fetch_wheel", lambda wheel: path)
+    return path
+
+
+@needs_gcc
+@EVERY_VARIANT
+def test_simulated_lock_yields_what_the_variants_own_lock_yields(
+    variant: Variant, small_wheel: Path, tmp_path: Path
+) -> None:
+    lock = variants.load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
+    own = variants.load_cuda_lock(variant.cuda_lock_path)
+    assert lock.label == "simulated"
+    wanted = sorted(soname for component in own.components for soname in component.sonames)
+    assert list(sources.stage_libraries(lock, tmp_path / "libs", None)) == wanted
+    for soname in wanted:
+        is_genuine = any(soname.startswith(f"lib{family}.") for family in cuda.GENUINE)
+        exported = elf.exported_symbols(tmp_path / "libs" / soname)
+        assert (cuda.stubs.MARKER in {symbol.name for symbol in exported}) != is_genuine
+        assert {symbol.version for symbol in exported} == {soname}
+
+
+@needs_gcc
+@EVERY_VARIANT
+def test_stub_of_cudnn_reports_the_locked_version(variant: Variant, small_wheel: Path, tmp_path: Path) -> None:
+    lock = variants.load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
+    sources.stage_libraries(lock, tmp_path / "libs", None)
+    library = ctypes.CDLL(str(tmp_path / "libs" / "libcudnn.so.7"))
+    major, minor, patch = (int(part) for part in variant.cuda.cudnn.split("."))
+    assert library.cudnnGetVersion() == major * 1000 + minor * 100 + patch
+    parts = []
+    for which in range(3):
+        value = ctypes.c_int()
+        assert library.cudnnGetProperty(which, ctypes.byref(value)) == 0
+        parts.append(value.value)
+    assert parts == [major, minor, patch]
+    assert library.cudnnCreate(None) == 9
+
+
+@needs_gcc
+def test_second_time_does_nothing_and_the_same_bytes_come_again(small_wheel: Path, tmp_path: Path) -> None:
+    variant = ALL[0]
+    path = cuda.make_simulated_lock(variant, tmp_path / "made")
+    files = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.parent.iterdir()}
+    assert cuda.make_simulated_lock(variant, tmp_path / "made") == path
+    assert files == {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.parent.iterdir()}
+    path.unlink()
+    cuda.make_simulated_lock(variant, tmp_path / "made")
+    assert {file: content for file, (_, content) in files.items()} == {
+        file: file.read_bytes() for file in path.parent.iterdir()
+    }
+
+
+@needs_gcc
+def test_missing_archive_is_made_again(small_wheel: Path, tmp_path: Path) -> None:
+    path = cuda.make_simulated_lock(ALL[0], tmp_path / "made")
+    (path.parent / "cudnn-stub.tar").unlink()
+    cuda.make_simulated_lock(ALL[0], tmp_path / "made")
+    assert (path.parent / "cudnn-stub.tar").is_file()
+
+
+@needs_gcc
+def test_genuine_cudnn_comes_from_the_wheel_and_says_its_own_version(small_wheel: Path, tmp_path: Path) -> None:
+    path = cuda.make_simulated_lock(ALL[0], tmp_path / "made", genuine_cudnn=True)
+    part = variants.load_cuda_lock(path).components[-1]
+    floor = [int(number) for number in ALL[0].cuda.cudnn_floor.split(".")]
+    assert [int(number) for number in part.version.split(".")] < floor
+    assert part.sources[0].unpack == "zip"
+
+
+def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="there is no gcc"):
+        cuda.make_simulated_lock(ALL[0], tmp_path / "made")
+    assert not (tmp_path / "made" / "cuda.lock.toml").exists()
+
+
+def test_variant_without_measured_symbols_is_refused(tmp_path: Path) -> None:
+    unknown = dataclasses.replace(ALL[0], name="cuda77")
+    with pytest.raises(UsageError, match="no simulated CUDA for cuda77"):
+        cuda.make_simulated_lock(unknown, tmp_path / "made")
+
+
+def test_pip_that_fails_is_told_with_its_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = cuda.wheel.load_wheel(cuda.HERE / f"requirements-{ALL[0].cuda.version}.txt")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(SourceError, match="could not be fetched") as error:
+        cuda.wheel.fetch_wheel(pin)
+    assert "pip says: ERROR" in error.value.why
+    assert cuda.wheel.find_cached(pin) is None
+
+
+def test_damaged_symbols_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2"):
+        cuda.stubs.parse_symbols("[libx.so.1]\nnot a name\n", tmp_path / "symbols-x.txt")
+
+
+def test_measured_names_go_to_the_library_they_belong_to() -> None:
+    symbols = importlib.import_module("simulated.symbols")
+    names = {"cublasCreate_v2", "cudnnCreate", "cufftPlan1d", "cuInit", "cudaFree", "cuDNN"}
+    found = symbols.by_library(names, ".9.0")
+    assert {soname: members for soname, members in found.items() if members} == {
+        "libcublas.so.9.0": ["cublasCreate_v2"],
+        "libcudnn.so.7": ["cudnnCreate"],
+        "libcufft.so.9.0": ["cufftPlan1d"],
+    }
+    assert re.findall(r"FUNCTION\((\w+)\)", symbols.render_driver(["a.whl"], names)) == ["cuInit"]
+    text = symbols.render_stubs("a.whl", ".9.0", names)
+    assert cuda.stubs.parse_symbols(text, Path("x"))["libcufft.so.9.0"] == ("cufftPlan1d",)
+
+
+def test_read_only_strings_are_whole_strings() -> None:
+    symbols = importlib.import_module("simulated.symbols")
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8").split()
+    libc = next(Path(word) for word in maps if word.endswith("/libc.so.6"))
+    assert all(re.fullmatch(r"(cu|nv|__cu)\w+", name) for name in symbols.read_only_strings(libc))

@@ -1,0 +1,190 @@
+"""What gpu-shell is asked for, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpuenv.core.errors import HostError, UsageError
+from gpuenv.engine.model import Engine
+from gpuenv.host import gpu
+from gpuenv.host.gpu import HostGpus
+from gpuenv.shell import command as shell
+from gpuenv.shell import terminal
+from gpuenv.shell import words as shell_words
+
+LABELS = {
+    "gpuenv.variant": "cuda10.0",
+    "gpuenv.flavor": "cpu",
+    "gpuenv.cuda": "none",
+    "gpuenv.tensorflow": "1.15.5",
+    "gpuenv.keras": "2.2.5",
+    "gpuenv.python": "3.6.15",
+}
+SIMULATED = {**LABELS, "gpuenv.flavor": "gpu", "gpuenv.cuda": "simulated"}
+NONE = HostGpus()
+TWO = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))
+
+
+def arguments(work: Path, **changes: Any) -> argparse.Namespace:
+    names = ("variant", "flavor", "engine", "base", "cuda_lock", "sources_dir", "gpus", "cmd", "port", "prefix")
+    return argparse.Namespace(**{**dict.fromkeys(names), "work": str(work), **changes})
+
+
+def test_a_host_without_a_driver_gets_the_cpu(tmp_path: Path) -> None:
+    request = shell.parse_request(arguments(tmp_path), NONE)
+    assert (request.flavor, request.devices, request.work) == ("cpu", [], tmp_path)
+
+
+def test_a_host_with_a_driver_gets_all_gpus(tmp_path: Path) -> None:
+    request = shell.parse_request(arguments(tmp_path), TWO)
+    assert request.flavor == "gpu"
+    assert len(request.devices) == 1
+
+
+def test_the_cpu_flavor_asks_for_no_gpu(tmp_path: Path) -> None:
+    assert shell.parse_request(arguments(tmp_path, flavor="cpu"), TWO).devices == []
+    with pytest.raises(UsageError, match="cannot use a GPU"):
+        shell.parse_request(arguments(tmp_path, flavor="cpu", gpus="all"), TWO)
+
+
+def test_a_gpu_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="no NVIDIA driver"):
+        shell.parse_request(arguments(tmp_path, gpus="all"), NONE)
+
+
+@pytest.mark.parametrize("setting", [{"flavor": "gpuu"}, {"variant": "cuda11"}, {"port": "0"}, {"port": "http"}])
+def test_bad_settings(tmp_path: Path, setting: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        shell.parse_request(arguments(tmp_path, **setting), NONE)
+
+
+def test_a_port() -> None:
+    assert shell.parse_port(None) is None
+    assert shell.parse_port("8888") == 8888
+
+
+@pytest.mark.parametrize(
+    ("command", "streams", "expected"),
+    [
+        (None, (True, True, True), True),
+        (None, (True, True, False), True),
+        (None, (True, False, True), False),
+        (None, (False, True, True), False),
+        ("x", (True, True, True), True),
+        ("x", (True, True, False), False),
+        ("x", (False, True, True), False),
+    ],
+)
+def test_when_there_is_a_terminal_inside(command: str | None, streams: tuple[bool, ...], expected: bool) -> None:
+    assert shell.wants_terminal(command, streams) is expected
+
+
+def make_spec(tmp_path: Path, kind: str = "docker", *, has_terminal: bool = False, **changes: Any) -> Any:
+    engine = Engine(kind, "tcp://127.0.0.1:1", "")
+    request = shell.parse_request(arguments(tmp_path, **changes), NONE)
+    return shell.make_spec(engine, "gpuenv:x", LABELS, request, has_terminal=has_terminal)
+
+
+def test_the_container_of_a_command(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, cmd="exit 3", port="8888")
+    assert spec.command == ("bash", "-c", "exit 3")
+    assert (spec.tty, spec.working_dir, spec.port, spec.auto_remove) == (False, "/work", 8888, True)
+    assert spec.mounts[0].source == str(tmp_path)
+    assert "PS1" not in spec.environment
+
+
+def test_the_container_of_a_prompt(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path, has_terminal=True)
+    assert spec.command == ("bash", "--norc")
+    assert spec.environment["PS1"] == r"(cuda10.0-cpu) \w\$ "
+    assert spec.tty
+
+
+def test_podman_removes_nothing_itself(tmp_path: Path) -> None:
+    assert not make_spec(tmp_path, "podman").auto_remove
+
+
+def test_closed_input_is_not_attached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "input_descriptor", lambda: None)
+    assert not make_spec(tmp_path).stdin
+    monkeypatch.setattr(terminal, "input_descriptor", lambda: 0)
+    assert make_spec(tmp_path).stdin
+
+
+def test_the_line_on_what_this_is() -> None:
+    line = shell_words.environment_line(LABELS, "CPU (no NVIDIA driver on this host)")
+    assert line == (
+        "cuda10.0-cpu: TensorFlow 1.15.5, Keras 2.2.5, Python 3.6.15; device: CPU (no NVIDIA driver on this host)"
+    )
+
+
+def test_what_is_simulated_is_called_so() -> None:
+    assert shell_words.environment_line(SIMULATED, "CPU").startswith("cuda10.0-gpu, simulated CUDA: ")
+    assert "simulated" in shell_words.prompt(SIMULATED)
+
+
+@pytest.mark.parametrize(
+    ("host", "flavor", "gpus", "expected"),
+    [
+        (NONE, "cpu", None, "CPU (no NVIDIA driver on this host)"),
+        (NONE, "gpu", None, "CPU (no NVIDIA driver on this host; a stand-in for libcuda reports no device)"),
+        (TWO, "gpu", "none", "CPU (GPUS=none)"),
+        (TWO, "cpu", "none", "CPU (FLAVOR=cpu)"),
+        (TWO, "gpu", "1", "GPU 1 (Tesla T4), driver 470.256.02"),
+        (TWO, "gpu", None, "GPU 0 (Tesla V100), GPU 1 (Tesla T4), driver 470.256.02"),
+        (HostGpus("1.2", problem="nvidia-smi hangs"), "gpu", None, "all GPUs (nvidia-smi hangs), driver 1.2"),
+        (HostGpus(problem="no nvidia-smi"), "cpu", None, "CPU (no nvidia-smi)"),
+    ],
+)
+def test_the_device(host: HostGpus, flavor: str, gpus: str | None, expected: str) -> None:
+    assert shell_words.device(host, flavor, gpu.device_requests(gpus, host)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (3, "the command ended with exit code 3"),
+        (255, "the command ended with exit code 255"),
+        (143, "the command ended with exit code 143 (SIGTERM)"),
+        (137, "the command ended with exit code 137 (SIGKILL; if nobody killed it, the memory was full)"),
+    ],
+)
+def test_the_last_line(code: int, expected: str) -> None:
+    assert shell_words.exit_line(code, is_command=True) == expected
+
+
+@pytest.fixture
+def in_prefix(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """No engine; the environment's program ends with a code, and with some output."""
+
+    def end(output: str, code: int) -> None:
+        def run(*arguments: Any) -> int:
+            arguments[-1].add(output.encode())
+            return code
+
+        monkeypatch.setattr("gpuenv.shell.prefix.run", run)
+
+    monkeypatch.setattr(shell, "check_host", lambda: None)
+    monkeypatch.setattr(shell, "find_engine", lambda _: None)
+    return end
+
+
+KNOWN = "AttributeError: module 'tensorflow._api.v1.compat' has no attribute 'v1'\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "code"), [("x", KNOWN, 1), (None, KNOWN, 1), ("x", KNOWN, 0), ("x", "KeyError: 1\n", 1)]
+)
+def test_a_command_that_failed_is_explained_where_its_output_is_known(
+    command: str | None, output: str, code: int, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("in_prefix")(output, code)
+    work, capsys = request.getfixturevalue("tmp_path"), request.getfixturevalue("capsys")
+    assert shell.run(arguments(work, cmd=command)) == code
+    is_told = "this shows in its output: The code uses `v1`" in capsys.readouterr().err
+    assert is_told is ((command, output, code) == ("x", KNOWN, 1))

@@ -1,0 +1,139 @@
+"""gpu-shell without an engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import processes
+from gpuenv.core.errors import UsageError
+from gpuenv.harness.targets.model import TITLES
+from gpuenv.prefix import activate
+from gpuenv.prefix import choice as prefix_choice
+from gpuenv.prefix.choice import Made
+from gpuenv.shell import prefix as prefix_shell
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+
+def arguments(**values: object) -> argparse.Namespace:
+    names = ("engine", "flavor", "gpus", "port", "prefix")
+    return argparse.Namespace(**{**dict.fromkeys(names), **values})
+
+
+@pytest.fixture
+def variant() -> Variant:
+    return variants.find_variant("cuda10.0")
+
+
+@pytest.fixture(params=["venv", "conda"])
+def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """An environment of either kind, in a folder with a blank in its name."""
+    folder = tmp_path / "the 환경"
+    (folder / "bin").mkdir(parents=True)
+    activate.write_hooks(folder)
+    found = Made(request.param, "cpu", folder, "none")
+    monkeypatch.setattr(prefix_choice, "ensure", lambda *_: found)
+    return found
+
+
+def test_a_command_runs_in_the_work_folder(
+    variant: Variant, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    work = tmp_path / "딥 러닝"
+    work.mkdir()
+    command = 'pwd > out; echo "$PATH" >> out; echo "$PYTHONNOUSERSITE$PYTHONPATH" >> out; exit 3'
+    assert prefix_shell.run(arguments(), variant, work, command) == 3
+    where, path, python = (work / "out").read_text().splitlines()
+    assert where == str(work)
+    assert path.split(os.pathsep)[0] == f"{made.folder}/bin"
+    assert python == "1"
+
+
+def test_scripts_of_conda_packages_are_run_too(variant: Variant, made: Made, tmp_path: Path) -> None:
+    (made.folder / "etc/conda/activate.d/other.sh").write_text("export FROM_A_PACKAGE=1\n")
+    expected = "1" if made.kind == "conda" else ""
+    assert prefix_shell.run(arguments(), variant, tmp_path, f'test "$FROM_A_PACKAGE" = "{expected}"') == 0
+
+
+def test_the_end_by_a_signal_is_told_as_a_shell_tells_it(variant: Variant, made: Made, tmp_path: Path) -> None:
+    assert prefix_shell.run(arguments(), variant, tmp_path, "kill -9 $$") == 137
+
+
+def test_a_port_needs_an_engine(variant: Variant, made: Made, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a container engine"):
+        prefix_shell.run(arguments(port="8888"), variant, tmp_path, "true")
+
+
+def test_it_says_that_it_is_no_container(
+    variant: Variant, made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix_shell.run(arguments(), variant, tmp_path, "true")
+    said = capsys.readouterr().err
+    assert "device: CPU" in said
+    assert f"(a {TITLES[made.kind]}, not a container)" in said
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(None, None), ("all", None), ("none", ""), ("0,1", "0,1")])
+def test_gpus_are_chosen_by_the_variable_of_cuda(tmp_path: Path, gpus: str | None, expected: str | None) -> None:
+    values = prefix_shell.environment({}, "venv", tmp_path, "cuda10.0-gpu", gpus)
+    assert values.get("CUDA_VISIBLE_DEVICES") == expected
+
+
+def test_nothing_of_another_python_gets_in(tmp_path: Path) -> None:
+    host = {"PYTHONHOME": "/x", "PYTHONPATH": "/y", "CONDA_PREFIX": "/base", "PATH": "/bin", "LANG": "ko_KR.UTF-8"}
+    values = prefix_shell.environment(host, "venv", tmp_path, "cuda10.0-cpu", None)
+    assert not values.keys() & {"PYTHONHOME", "PYTHONPATH", "CONDA_PREFIX", "LD_LIBRARY_PATH"}
+    assert values["LANG"] == "ko_KR.UTF-8"
+    assert values["PS1"].startswith("(cuda10.0-cpu, no container)")
+
+
+PROGRAM = """
+import argparse, pathlib, sys
+from gpuenv.prefix import activate
+from gpuenv.prefix import choice as prefix_choice
+from gpuenv.shell import prefix as prefix_shell
+from gpuenv.variants import model as variants
+folder = pathlib.Path(sys.argv[2])
+activate.write_hooks(folder)
+prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder, "none")
+command = sys.argv[3]
+args = argparse.Namespace(gpus=None, port=None)
+sys.exit(prefix_shell.run(args, variants.find_variant(None), pathlib.Path("/"), command))
+"""
+
+
+def start(kind: str, folder: Path, command: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-c", PROGRAM, kind, str(folder), command]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("kind", ["venv", "conda"])
+def test_signals_are_passed_on(kind: str, tmp_path: Path) -> None:
+    command = "trap 'echo got; exit 7' TERM; echo ready; while true; do sleep 0.05; done"
+    with start(kind, tmp_path, command) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == b"got\n"
+    assert process.returncode == 7
+
+
+def test_what_the_shell_started_ends_with_it(tmp_path: Path) -> None:
+    """The end of a batch job's time: a training must not go on unseen."""
+    training = f'{sys.executable} -c "import os, time; print(os.getpid(), flush=True); time.sleep(60)"; true'
+    with start("venv", tmp_path, training) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        # The end of the output: nobody holds it any more.
+        assert process.stdout.read() == b""
+    assert process.returncode == 128 + signal.SIGTERM
+    assert processes.start_time(pid) is None

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from gpuenv.variants import model as variants
+from gpuenv.variants.model import Variant
+
+ALL = variants.load_all()
+EVERY_VARIANT = pytest.mark.parametrize("variant", ALL, ids=[variant.name for variant in ALL])
+
+
+@EVERY_VARIANT
+def test_lock_is_genuine_and_has_two_independent_origins(variant: Variant) -> None:
+    lock = variants.load_cuda_lock(variant.cuda_lock_path)
+    assert lock.label == "genuine"
+    for component in lock.components:
+        assert {source.origin for source in component.sources} >= {"nvidia", "julia"}
+        hosts = {urlsplit(source.url).hostname for source in component.sources}
+        assert len(hosts) == len(component.sources)
+
+
+@EVERY_VARIANT
+def test_versions_are_those_of_the_variant(variant: Variant) -> None:
+    by_name = {part.name: part for part in variants.load_cuda_lock(variant.cuda_lock_path).components}
+    assert by_name["cuda-toolkit"].version.startswith(variant.cuda.version + ".")
+    assert by_name["cudnn"].version == variant.cuda.cudnn
+    major = variant.cuda.cudnn.split(".")[0]
+    assert by_name["cudnn"].sonames == (f"libcudnn.so.{major}",)
+    assert all(soname.endswith(f".so.{variant.cuda.version}") for soname in by_name["cuda-toolkit"].sonames)
+
+
+def test_no_archive_is_named_twice() -> None:
+    every = [
+        source
+        for variant in ALL
+        for component in variants.load_cuda_lock(variant.cuda_lock_path).components
+        for source in component.sources
+    ]
+    assert len({source.sha256 for source in every}) == len(every)
+    assert len({source.url for source in every}) == len(every)
+    assert all(urlsplit(source.url).scheme == "https" for source in every)
