@@ -9,7 +9,6 @@ import pytest
 from gpuenv.cli import COMMANDS
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError
-from gpuenv.dev import code_map
 from gpuenv.dev import docs as readme
 from gpuenv.variants import model as variants
 
@@ -19,17 +18,6 @@ README = paths.project_root() / "README.md"
 def test_the_table_in_the_readme_is_the_one_that_the_variants_give() -> None:
     text = README.read_text(encoding="utf-8")
     assert text == readme.replace_table(text, readme.render_table(variants.load_all()), README), "run `make docs`"
-
-
-def test_the_map_of_the_code_is_current() -> None:
-    text = code_map.map_path().read_text(encoding="utf-8")
-    assert text == code_map.render_map(Path(code_map.__file__).parent), "run `make docs`"
-
-
-def test_a_module_in_no_area_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "stray.py").write_text("")
-    with pytest.raises(DataError, match="stray"):
-        code_map.render_map(tmp_path)
 
 
 def test_a_readme_without_markers_is_refused() -> None:

@@ -136,8 +136,8 @@ atomic.write_text(pathlib.Path(sys.argv[1]), "half" * 100_000)
     assert killed.returncode == -signal.SIGKILL
     assert lock_path.read_text() == old
     # What it left behind disturbs nobody: the next write goes through and takes it away.
-    again = f"import pathlib; from gpuenv.core import atomic; atomic.write_text(pathlib.Path({str(lock_path)!r}), 'new')"
-    subprocess.run([sys.executable, "-c", again], check=True)
+    program = "import sys, pathlib; from gpuenv.core import atomic; atomic.write_text(pathlib.Path(sys.argv[1]), 'new')"
+    subprocess.run([sys.executable, "-c", program, str(lock_path)], check=True)
     assert lock_path.read_text() == "new"
     assert [path.name for path in lock_path.parent.iterdir()] == [lock_path.name]
 
