@@ -61,6 +61,7 @@ CONDA = Option("conda", "micromamba, mamba, conda or rattler; the first of them 
     "micromamba", "mamba", "conda", "rattler",
 ))  # fmt: skip
 JSON = Option("json", "print JSON, for programs", is_flag=True)
+VERBOSE = Option("verbose", "also list what is fine", is_flag=True)
 BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA, CUDA_LOCK, SOURCES_DIR)
 CONDA_OPTIONS = (PREFIX, CHANNELS, CONDA)
 
@@ -124,7 +125,7 @@ COMMANDS = (
         "doctor",
         "gpuenv.doctor.command",
         "say what of this machine would get in the way, how to mend it, and what to type",
-        (VARIANT, JSON),
+        (VARIANT, JSON, VERBOSE),
     ),
     Command("engine", "gpuenv.engine.command", "start the private engine, or say which one is used", (ENGINE,)),
     Command("engine-stop", "gpuenv.engine.command", "stop the private engine"),

@@ -138,23 +138,23 @@ def _refuse(why: str) -> object:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Examine this machine; 0: fine, 1: warnings, 2: cannot work. Raises UsageError for an unknown variant."""
+    """Examine this machine; 0: it works, 2: something cannot. Raises UsageError for an unknown variant."""
     wish = Wish(tuple(variants.load_all()), variants.find_variant(args.variant) if args.variant else None)
     with contextlib.suppress(GpuenvError):
         # Once, before probes ask for them at the same time: they may have something to say to the user.
         paths.cache_dir(), paths.state_dir()
-    return report(gather(make_probes(wish)), wish, is_json=args.json)
+    return report(gather(make_probes(wish)), wish, is_json=args.json, is_verbose=args.verbose)
 
 
-def report(facts: Facts, wish: Wish, *, is_json: bool) -> int:
-    """Judge the facts, print the report, and return the exit code."""
+def report(facts: Facts, wish: Wish, *, is_json: bool, is_verbose: bool = False) -> int:
+    """Judge the facts, print the report (with what is fine if ``is_verbose``), and return the exit code."""
     facts = replace(facts, known={**facts.known, Wish: wish})
     routes = doctor_routes.list_routes(facts)
     found = [*examine(facts), *judge_routes(routes, wish)]
     if is_json:
         print(json.dumps(doctor_text.render_json(found, facts, routes), indent=2), flush=True)
     else:
-        doctor_text.show(found, facts, routes)
+        doctor_text.show(found, facts, routes, is_verbose=is_verbose)
     return findings.exit_code(found)
 
 

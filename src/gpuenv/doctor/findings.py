@@ -13,7 +13,6 @@ UNKNOWN = "unknown"
 SEVERITIES = (OK, UNKNOWN, WARNING, ERROR)
 
 EXIT_FINE = 0
-EXIT_WARNINGS = 1
 EXIT_CANNOT = 2
 
 
@@ -48,8 +47,5 @@ def unknown(check: str, message: str, remedy: str) -> list[Finding]:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0: all is fine; 1: warnings, or something could not be found out; 2: something cannot work."""
-    severities = {finding.severity for finding in findings}
-    if ERROR in severities:
-        return EXIT_CANNOT
-    return EXIT_WARNINGS if severities & {WARNING, UNKNOWN} else EXIT_FINE
+    """2 if something cannot work, else 0: a machine with warnings works."""
+    return EXIT_CANNOT if any(finding.severity == ERROR for finding in findings) else EXIT_FINE

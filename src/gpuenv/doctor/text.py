@@ -16,29 +16,31 @@ from gpuenv.doctor.routes import Route
 from gpuenv.harness.targets.model import TITLES
 from gpuenv.variants.compat import Serving
 
-#: What a severity is called in the list, and its color on a terminal.
+#: What a severity is called in the list, and its style on a terminal.
 WORDS = {
     "ok": ("ok", "green"),
     "unknown": ("unknown", "magenta"),
-    "warning": ("warning", "yellow"),
-    "error": ("ERROR", "red"),
+    "warning": ("WARNING", "bold yellow"),
+    "error": ("ERROR", "bold red"),
 }
 INDENT = 25
 #: On a terminal of fewer columns the message stands below what it is about.
 NARROW = 60
 
 
-def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route]) -> None:
-    """Print the list and the recommendation on standard output."""
+def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, is_verbose: bool) -> None:
+    """Print the list and the recommendation on standard output; what is fine is only counted, unless ``is_verbose``."""
+    listed = [finding for finding in findings if is_verbose or finding.severity != OK]
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A host's messages hold characters that not every terminal has.
         sys.stdout.reconfigure(errors="replace")
     # None where it was closed before this process began.
     if sys.stdout is not None and sys.stdout.isatty():
-        _show_on_terminal(findings)
+        _show_on_terminal(listed)
     else:
-        print("\n".join(render_findings(findings)))
-    print("\n".join(map(printable, render_end(findings, facts, routes))), flush=True)
+        print(*render_findings(listed), sep="\n", end="\n" if listed else "")
+    end = [*([""] if listed else []), render_counts(findings, is_folded=not is_verbose)]
+    print(*map(printable, [*end, *render_end(facts, routes)]), sep="\n", flush=True)
 
 
 def printable(text: str) -> str:
@@ -64,8 +66,8 @@ def _show_on_terminal(findings: Iterable[Finding]) -> None:
     is_narrow = console.width < NARROW
     indent = 4 if is_narrow else INDENT
     for finding in findings:
-        word, color = WORDS[finding.severity]
-        head = Text.assemble((f"{word:<8}", color), f" {finding.check:<15} ")
+        word, style = WORDS[finding.severity]
+        head = Text.assemble((f"{word:<8}", style), f" {finding.check:<15} ")
         body = Text(printable(finding.message))
         if is_narrow:
             console.print(head)
@@ -79,11 +81,15 @@ def _show_on_terminal(findings: Iterable[Finding]) -> None:
             console.print(Text(f"{'':<{indent}}do: {printable(finding.remedy)}", style="bold"), soft_wrap=True)
 
 
-def render_end(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
-    """The counts, and the one recommendation."""
+def render_counts(findings: Iterable[Finding], *, is_folded: bool) -> str:
+    """How many findings there are of each severity, and how to see those that are folded."""
     counts = Counter(finding.severity for finding in findings)
-    yield ""
-    yield ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts[severity] or severity == OK)
+    text = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts[severity] or severity == OK)
+    return f"{text} (VERBOSE=1 shows all)" if is_folded and counts[OK] else text
+
+
+def render_end(facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
+    """The one recommendation."""
     best = _best(facts, routes)
     if best is None:
         yield "recommendation: none, see what is wrong above"

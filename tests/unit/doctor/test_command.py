@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -71,8 +72,12 @@ def refuse() -> object:
     raise HostError("the folder cannot be made", "it is read-only", "another one")
 
 
+#: Far longer than any deadline in these tests, so that a loaded machine decides nothing.
+HANG_S = 30
+
+
 def hang() -> object:
-    time.sleep(30)
+    time.sleep(HANG_S)
     return MACHINE
 
 
@@ -92,7 +97,7 @@ def best_command(facts: Facts, asked: str | None = None) -> str | None:
 def test_a_probe_without_an_answer_is_a_finding_and_not_a_pass(ask: Any, reason: str) -> None:
     began = time.monotonic()
     found = gather([Probe(Machine, "the processor", ask, "uname -a", 0.2), Probe(Gpus, "GPUs", lambda: GPUS, "x")])
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < HANG_S / 2
     assert found.get(Gpus) == GPUS
     assert found.unanswered == {Machine: Unanswered("the processor", reason, "uname -a")}
     findings = doctor.examine(replace(make_facts(), known=_without(Machine), unanswered=found.unanswered))
@@ -110,15 +115,16 @@ def _without(kind: type) -> dict[type, object]:
 @pytest.mark.parametrize("kind", sorted(make_facts().known, key=str))
 def test_whatever_could_not_be_found_out_the_report_is_made(kind: type, capsys: pytest.CaptureFixture[str]) -> None:
     facts = Facts(_without(kind), {kind: Unanswered("something", "no answer within 5 s")})
-    assert doctor.report(facts, make_wish(), is_json=False) in (1, 2) or kind.__name__ == "Wish"
+    assert doctor.report(facts, make_wish(), is_json=False) in (0, 2)
     assert "recommendation:" in capsys.readouterr().out
 
 
 def test_probes_run_at_the_same_time() -> None:
-    began = time.monotonic()
     kinds = [type(f"Kind{number}", (), {}) for number in range(8)]
-    gather([Probe(kind, "sleep", lambda: time.sleep(0.2), "x") for kind in kinds])
-    assert time.monotonic() - began < 1
+    # Each waits for all the others: one after the other they would never answer.
+    together = threading.Barrier(len(kinds))
+    found = gather([Probe(kind, "a barrier", together.wait, "x", HANG_S) for kind in kinds])
+    assert not found.unanswered
 
 
 def test_a_machine_that_says_what_nobody_foresaw_does_not_cost_the_report() -> None:
@@ -132,8 +138,8 @@ def test_a_machine_that_says_what_nobody_foresaw_does_not_cost_the_report() -> N
     [
         ([], 0),
         ([CPU_ONLY], 0),
-        ([CPU_ONLY, NO_ENGINE], 1),
-        ([replace(MACHINE, flags=None)], 1),
+        ([CPU_ONLY, NO_ENGINE], 0),
+        ([replace(MACHINE, flags=None)], 0),
         ([replace(MACHINE, architecture="aarch64")], 2),
         ([Toolkit()], 2),
         ([CPU_ONLY, NO_ENGINE, OFFLINE], 2),
@@ -243,7 +249,7 @@ def test_what_was_not_found_out_is_a_doubt_that_is_told(capsys: pytest.CaptureFi
 
 
 def test_the_list_is_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.report(make_facts(Toolkit()), make_wish(), is_json=False)
+    doctor.report(make_facts(Toolkit()), make_wish(), is_json=False, is_verbose=True)
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert captured.err == ""
@@ -254,6 +260,17 @@ def test_the_list_is_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]
     assert "better would be cuda10.0-gpu" in lines[-1]
     assert "\x1b" not in captured.out
     assert re.search(r"^\d+ ok, 1 error$", captured.out, re.MULTILINE)
+
+
+def test_what_is_fine_is_only_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.report(make_facts(), make_wish(), is_json=False)
+    assert re.match(r"\d+ ok \(VERBOSE=1 shows all\)\nrecommendation: make gpu-shell\n", capsys.readouterr().out)
+    no_room = make_facts(CPU_ONLY, Engines(replace(RUNNING, free_bytes=5 * GB)))
+    doctor.report(no_room, make_wish(), is_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("WARNING  disk ")
+    assert lines[1].strip().startswith("do: docker system df")
+    assert re.fullmatch(r"\d+ ok, 1 warning \(VERBOSE=1 shows all\)", lines[3])
 
 
 def test_on_a_terminal_it_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +285,7 @@ def test_on_a_terminal_it_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 def test_json_has_findings_variants_and_the_recommendation(capsys: pytest.CaptureFixture[str]) -> None:
     t4 = replace(GPUS, cards=(Card(0, "Tesla T4", "7.5"),))
-    assert doctor.report(make_facts(t4), make_wish(), is_json=True) == 1
+    assert doctor.report(make_facts(t4), make_wish(), is_json=True) == 0
     said = json.loads(capsys.readouterr().out)
     assert set(said) == {"findings", "variants", "recommendation"}
     assert all(set(one) == {"check", "severity", "message", "remedy"} for one in said["findings"])
@@ -348,7 +365,7 @@ def test_what_takes_long_is_told_and_is_no_reason_to_wait_longer(
     gather(
         [Probe(Gpus, "the NVIDIA driver", hang, "nvidia-smi", 0.3), Probe(Machine, "the processor", hang, "x", 0.05)]
     )
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < HANG_S / 2
     assert capsys.readouterr().err == "gpuenv: still waiting for the NVIDIA driver (0.3 s at most)\n"
 
 
@@ -427,21 +444,21 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPUENV_INSTALL_ENGINE", "0")
     monkeypatch.setattr(doctor_probe_engine, "current_docker_endpoints", lambda: iter(()))
     monkeypatch.setattr(doctor_probe_engine, "current_podman_endpoints", lambda: iter(()))
-    monkeypatch.setattr(doctor_ask, "ask", lambda *_: time.sleep(30))
+    monkeypatch.setattr(doctor_ask, "ask", lambda *_: time.sleep(HANG_S))
 
 
 @pytest.mark.usefixtures("bare")
-def test_without_engine_and_network_it_ends_within_a_second(capsys: pytest.CaptureFixture[str]) -> None:
-    took_s: list[float] = []
-    # The best of three: other tests may keep the processors busy at the same time.
-    while not took_s or (min(took_s) >= 1 and len(took_s) < 3):
-        capsys.readouterr()
-        began = time.monotonic()
-        code = cli.main(["doctor", "--json"])
-        took_s.append(time.monotonic() - began)
-    assert min(took_s) < 1
+def test_without_engine_and_network_nothing_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What waits for more than a first sign waits for this; how long it takes in all is measured in tests/e2e.
+    monkeypatch.setattr(doctor_ask, "ANSWERS_S", HANG_S)
+    monkeypatch.setattr(doctor, "NETWORK_DEADLINE_S", HANG_S)
+    began = time.monotonic()
+    code = cli.main(["doctor", "--json"])
+    assert time.monotonic() - began < HANG_S / 2
     said = json.loads(capsys.readouterr().out)
-    assert code in (1, 2)
+    assert code in (0, 2)
     assert {one["check"] for one in said["findings"] if one["severity"] == "unknown"} >= {
         "index",
         "registry",

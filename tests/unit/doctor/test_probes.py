@@ -333,16 +333,18 @@ def test_only_where_there_is_a_network_an_answer_is_waited_for(
     def ask(question: Question, alive: threading.Event) -> Answer:
         if is_alive:
             alive.set()
-        time.sleep(0.5)
+        # Later than FIRST_SIGN_S, however late this thread began.
+        time.sleep(0.5 if is_alive else 30)
         return Answer(question.kind, "late")
 
     monkeypatch.setattr(doctor_ask, "FIRST_SIGN_S", 0.1)
     monkeypatch.setattr(doctor_ask, "AGAIN_S", (0.05, 0.1))
     monkeypatch.setattr(doctor_ask, "ask", ask)
+    monkeypatch.setattr(doctor_ask, "ANSWERS_S", 15.0)
     began = time.monotonic()
     found = doctor_ask.ask_all([Question("index", "here", "http://here", verify=True)])
     assert found["http://here"].is_silent is not is_alive
-    assert (time.monotonic() - began > 0.4) is is_alive
+    assert time.monotonic() - began < 15
 
 
 def test_a_question_that_was_lost_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,11 +356,10 @@ def test_a_question_that_was_lost_is_asked_again(monkeypatch: pytest.MonkeyPatch
             time.sleep(30)
         return Answer(question.kind, "second")
 
+    monkeypatch.setattr(doctor_ask, "FIRST_SIGN_S", 15.0)
     monkeypatch.setattr(doctor_ask, "ask", ask)
-    began = time.monotonic()
     found = doctor_ask.ask_all([Question("index", "here", "http://here", verify=True)])
     assert found["http://here"].problem is None
-    assert time.monotonic() - began < doctor_ask.FIRST_SIGN_S
 
 
 def test_a_proxy_without_a_scheme_is_one_of_http(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
