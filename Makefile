@@ -60,10 +60,11 @@ bench: $(VENV)/ready-dev ## measure speed and size against the engine alone
 clean: $(VENV)/ready ## remove what this project made on this machine, and nothing else
 	$(RUN) clean
 
-lint: $(VENV)/ready-dev ## ruff, mypy, hadolint, shellcheck
+lint: $(VENV)/ready-dev ## ruff, mypy, the order of imports, hadolint, shellcheck
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
+	@report=$$($(VENV)/bin/lint-imports --no-logo --no-cache) || { echo "$$report"; exit 1; }
 	@$(VENV)/bin/hadolint docker/Dockerfile
 	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' | xargs $(VENV)/bin/shellcheck
 

@@ -21,7 +21,8 @@ from gpuenv.core.errors import EngineError, HostError, UsageError
 from gpuenv.engine import container as containers
 from gpuenv.engine import private as private_engine
 from gpuenv.engine import private_daemon, reaper
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 
 if TYPE_CHECKING:
     from docker import DockerClient

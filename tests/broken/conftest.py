@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 
 
 @pytest.fixture(scope="session")

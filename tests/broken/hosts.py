@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from gpuenv import cli
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report.model import Outcome

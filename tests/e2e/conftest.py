@@ -19,7 +19,8 @@ import docker
 import pytest
 
 from gpuenv.core import paths
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin
 from tiny.command import Gpuenv, OwnEngine, plain_environment
 from tiny.index import Index, served

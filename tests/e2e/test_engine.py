@@ -21,7 +21,8 @@ from gpuenv.core import mounts, paths, processes
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private as private_engine
 from gpuenv.engine import private_daemon, private_network
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import Daemon, Folders
 from gpuenv.host import packages as engine_install
 
@@ -210,7 +211,7 @@ def test_ctrl_c_while_it_starts_leaves_no_daemon(place: Folders, monkeypatch: py
 def test_auto_finds_it_and_says_so(
     place: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gpuenv.engine.model.current_docker_endpoints", lambda: iter(()))
+    monkeypatch.setattr("gpuenv.engine.find.current_docker_endpoints", lambda: iter(()))
     private_engine.start()
     capsys.readouterr()
     engine = find_engine(None)

@@ -15,7 +15,6 @@ import pytest
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.facts import (
-    Answer,
     Client,
     Clients,
     Clock,
@@ -40,9 +39,10 @@ from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.host import systems
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
+from gpuenv.net.questions import Answer
 from gpuenv.variants import model as variants
 from gpuenv.variants.compat import Card
-from gpuenv.variants.model import FLAVORS
+from gpuenv.variants.kinds import FLAVORS
 from simulated.host.build import HOOK_NAME
 from simulated.host.scenario import Scenario
 

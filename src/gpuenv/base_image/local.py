@@ -13,10 +13,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.base_image import apt_sources, python_tree, registry, root_system
+from gpuenv.base_image import apt_sources, python_tree, root_system
 from gpuenv.core import locking as filelock
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import EngineError, HostError
+from gpuenv.engine.inspection import inspect, labels_in
 from gpuenv.engine.model import Engine
 from gpuenv.host import packages as engine_install
 from gpuenv.host import pythons
@@ -124,8 +125,8 @@ def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> Made |
 
 def _has(engine: Engine, reference: str, key: str) -> bool:
     """Whether the engine has this image with this whole key; the tag carries only its beginning."""
-    image = registry.inspect(engine, reference)
-    return image is not None and (image["Config"].get("Labels") or {}).get("gpuenv.key") == key
+    image = inspect(engine, reference)
+    return image is not None and labels_in(image).get("gpuenv.key") == key
 
 
 def make(engine: Engine, plan: Plan, *, need_builder: bool) -> Made:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 import re
 import ssl
 import threading
@@ -13,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gpuenv.core import ui
-from gpuenv.core.errors import EngineError, SourceError
-from gpuenv.engine.api import Api, RefusedError
+from gpuenv.core.errors import SourceError
+from gpuenv.engine.inspection import inspect
 from gpuenv.engine.model import Engine
 from gpuenv.variants.model import BaseImage
 
@@ -45,19 +44,6 @@ def split_name(reference: str) -> tuple[str, str]:
     host = name.split("/")[0]
     has_host = "/" in name and ("." in host or ":" in host or host == "localhost")
     return (f"https://{host}" if has_host else DEFAULT_REGISTRY), name
-
-
-def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
-    """What the engine says of an image that it has; None if it has not. Part of every warm start: no SDK."""
-    try:
-        image = Api(engine).call("GET", f"/images/{reference}/json")
-    except RefusedError as error:
-        if error.status == http.HTTPStatus.NOT_FOUND:
-            return None
-        raise EngineError(
-            f"the engine does not tell about {reference}", error.message, "look at the engine's log"
-        ) from error
-    return image if isinstance(image, dict) else None
 
 
 def has_pinned(engine: Engine, base: BaseImage) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpuenv.core.errors import UsageError
-from gpuenv.lock import tool as toollock
 from gpuenv.variants.conda import Conda
-from gpuenv.variants.locks import load_lock, read_checked, sha256_hex, with_header
-from gpuenv.variants.model import FLAVORS, Variant, load_cuda_lock
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.locks import drifted, load_lock, read_checked, sha256_hex, with_header
+from gpuenv.variants.model import Variant, load_cuda_lock
 
 #: The systems that the file serves, as conda calls them.
 SUBDIRS = ("linux-64", "win-64")
@@ -115,7 +115,7 @@ def check(variant: Variant) -> None:
         text = lock.read_text(encoding="utf-8")
         if made_from != inputs_digest(variant, flavor, text):
             why = f"[conda] of variant.toml, or {lock.name}, changed after it was made"
-            raise toollock.drifted(file, why, variant.name)
+            raise drifted(file, why, variant.name)
         # The same inputs, and another text: this program has changed since.
         if file.read_text(encoding="utf-8") != render(variant, flavor, text):
-            raise toollock.drifted(file, "`make lock` writes it differently now", variant.name)
+            raise drifted(file, "`make lock` writes it differently now", variant.name)

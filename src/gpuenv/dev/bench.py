@@ -18,7 +18,8 @@ from gpuenv.core.errors import CheckError, EngineError, HostError
 from gpuenv.dev import builds as bench_builds
 from gpuenv.dev import harness as bench_harness
 from gpuenv.dev import programs as bench_programs
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
 from gpuenv.images import plan as images
 from gpuenv.images.image import Built

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gpuenv.core.errors import CheckError
+from gpuenv.engine.inspection import inspect
 from gpuenv.engine.model import Engine
-from gpuenv.images.image import Built, inspect
+from gpuenv.images.image import Built
 
 #: Sums up the files that each installed package lists as its own, and the CUDA libraries. Bytes, as JSON.
 SIZES = """

@@ -9,6 +9,7 @@ from typing import TypeVar
 from gpuenv.doctor.remedies import SYSTEMD
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
+from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 from gpuenv.variants.model import Variant
 
@@ -242,20 +243,6 @@ class Pythons:
     cuda: frozenset[str] = frozenset()
     #: Why no base image can be made on this machine, by variant; None if one can.
     base_obstacles: Mapping[str, str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one address answered: ``problem`` is None if it did. ``date`` is its clock's (seconds since 1970)."""
-
-    kind: str
-    name: str
-    problem: str | None = None
-    is_silent: bool = False
-    is_untrusted: bool = False
-    #: The proxy that did not answer, or not as it should.
-    proxy: str = ""
-    date: float | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from gpuenv.doctor.facts import (
     Toolkit,
 )
 from gpuenv.doctor.findings import ERROR, OK, Finding
-from gpuenv.host.processor import PREFIX_GB
+from gpuenv.variants.kinds import PREFIX_GB
 from gpuenv.variants.model import Variant
 
 

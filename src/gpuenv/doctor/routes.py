@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from gpuenv.doctor import obstacles
 from gpuenv.doctor.checks.variants import judge_variants
 from gpuenv.doctor.facts import Engines, Facts, Gpus, Network, Wish
-from gpuenv.harness.targets.model import TITLES
 from gpuenv.host import gpu
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.kinds import FLAVORS, TITLES
+from gpuenv.variants.model import Variant
 
 PRIVATE = "private"
 

@@ -13,8 +13,8 @@ from gpuenv.doctor.checks.variants import judge_variants
 from gpuenv.doctor.facts import Facts, Gpus, Wish
 from gpuenv.doctor.findings import OK, SEVERITIES, Finding
 from gpuenv.doctor.routes import Route
-from gpuenv.harness.targets.model import TITLES
 from gpuenv.variants.compat import Serving
+from gpuenv.variants.kinds import TITLES
 
 #: What a severity is called in the list, and its style on a terminal.
 WORDS = {

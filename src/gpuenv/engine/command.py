@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(request: str | None) -> int:
     """People read standard error; standard output is one line for ``eval "$(gpuenv engine)"``."""
-    from gpuenv.engine.model import describe_better, find_engine
+    from gpuenv.engine.find import describe_better, find_engine
 
     engine = find_engine(request)
     if engine is None:

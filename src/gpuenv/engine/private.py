@@ -14,6 +14,8 @@ from gpuenv.core import locking as filelock
 from gpuenv.core import mounts, paths, processes, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private_network
+from gpuenv.engine.api import Api
+from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import (
     Daemon,
     Folders,
@@ -134,9 +136,6 @@ def _tidy(place: Folders) -> None:
 
 def _subnet(daemon: Daemon) -> str:
     """The subnet that the daemon chose for its bridge: one that nothing on this machine uses."""
-    from gpuenv.engine.api import Api
-    from gpuenv.engine.model import Engine
-
     network = Api(Engine("private", daemon.url, "", daemon.api_version)).call("GET", "/networks/bridge")
     return str(network["IPAM"]["Config"][0]["Subnet"])
 

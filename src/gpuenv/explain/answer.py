@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpuenv.explain import windows
 from gpuenv.explain.entry import LANGUAGES, Remedy
 from gpuenv.explain.excerpt import Line
 from gpuenv.explain.match import Match, Ordered
-from gpuenv.host import systems
 
 WORDS = {
     "en": {
@@ -118,7 +118,7 @@ def _is_for(remedy: Remedy, system: str) -> bool:
 def _fill(remedy: Remedy, match: Match, context: Context, label: str = "") -> Step:
     command = remedy.command.format_map(match.values) if remedy.command else None
     if command and context.system == "windows" and not remedy.systems:
-        command = systems.for_windows(command)
+        command = windows.for_windows(command)
         label = context.word("wsl2") if command.startswith("make ") else ""
     return Step(label + remedy.texts[context.language].format_map(match.values), command, context.word("run"))
 
@@ -129,7 +129,7 @@ def _with_anaconda(found: list[Step], context: Context) -> list[Step]:
     if any("conda env create" in command for command in commands):
         return found
     for place, command in enumerate(commands, 1):
-        made = systems.conda_for_windows(command)
+        made = windows.conda_for_windows(command)
         if made:
             step = Step(context.word("anaconda").format(name=made.name), made.command, context.word("run"))
             return [*found[:place], step, *found[place:]]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import CheckError, UsageError
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report import live
 from gpuenv.harness.report import model as report

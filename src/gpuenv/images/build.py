@@ -15,13 +15,14 @@ from gpuenv.base_image.base import Base, ensure_base
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import BuildError
 from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.inspection import inspect, labels_in
 from gpuenv.engine.model import Engine
-from gpuenv.host import processor as host
+from gpuenv.host import processor
 from gpuenv.images import context as build_context
-from gpuenv.images import image
 from gpuenv.images import log as build_log
 from gpuenv.images import run as build_run
 from gpuenv.images.context import Inputs, content_key
+from gpuenv.images.disk import check_disk
 from gpuenv.net import build_settings as network
 
 
@@ -42,8 +43,8 @@ def build(
 
     Raises HostError (processor, disk), SourceError (CUDA, base), BuildError, EngineError.
     """
-    host.check_host()
-    host.check_disk(engine, inputs.variant, inputs.flavor)
+    processor.check_host()
+    check_disk(engine, inputs.variant, inputs.flavor)
     began = time.monotonic()
     base = ensure_base(engine, inputs.variant, base_choice, need_builder=inputs.needs_builder)
     context = build_context.assemble(inputs, sources_dir)
@@ -115,10 +116,10 @@ def build_argv(prefix: Sequence[str], settings: Settings, context: Path) -> list
 
 def _give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str]) -> None:
     """Read an image's labels back, give it its name, and remove the one that had it before."""
-    details = image.inspect(engine, image_id)
-    if details is None or not labels.items() <= image.labels_in(details).items():
+    details = inspect(engine, image_id)
+    if details is None or not labels.items() <= labels_in(details).items():
         raise BuildError(f"{tag} was built, but is not what was asked for", f"{image_id} has other labels", "try again")
-    before = image.inspect(engine, tag)
+    before = inspect(engine, tag)
     repository, name = tag.split(":")
     api = Api(engine)
     try:

@@ -1,22 +1,15 @@
-"""One image: there already and current, or built now (`image_build.py`)."""
+"""One image: there already and current, or built now (`build.py`)."""
 
 from __future__ import annotations
 
-import http
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths
-from gpuenv.core.errors import EngineError
-from gpuenv.engine.api import Api, RefusedError
+from gpuenv.core import locking, paths
+from gpuenv.engine.inspection import inspect, labels_in
 from gpuenv.engine.model import Engine
-from gpuenv.images.context import Inputs, content_key, load_inputs, tag_of
+from gpuenv.images.context import Inputs, content_key, load_inputs
 from gpuenv.variants.model import CudaLock, Variant
-
-__all__ = ["Built", "content_key", "ensure_image", "find_image", "tag_of"]
 
 
 @dataclass(frozen=True)
@@ -50,14 +43,14 @@ def ensure_image(  # noqa: PLR0913 (what a user can choose, all by keyword)
     if built:
         return built
     # Imported here, because a warm shell never gets so far (see `make bench`).
-    from gpuenv.images import build as image_build
+    from gpuenv.images import build
 
     lock = paths.state_dir() / "images" / f"{inputs.file_name}.lock"
-    with filelock.held(lock, f"another gpuenv builds {inputs.tag}; waiting for it"):
+    with locking.held(lock, f"another gpuenv builds {inputs.tag}; waiting for it"):
         built = find_image(engine, inputs, base_choice)
         if built:
             return built
-        image_id, labels, seconds = image_build.build(engine, inputs, base_choice, sources_dir)
+        image_id, labels, seconds = build.build(engine, inputs, base_choice, sources_dir)
         return Built(inputs.tag, image_id, labels, variant, flavor, seconds)
 
 
@@ -80,19 +73,3 @@ def _is_current_base(inputs: Inputs, kind: str, identity: str) -> bool:
     if inputs.needs_builder:
         pinned += f"+{inputs.variant.builder.digest}"
     return kind == "local" or (kind == "registry" and identity == pinned)
-
-
-def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
-    """What the engine knows of an image, or None if it has none of that name. Raises EngineError."""
-    try:
-        details: dict[str, Any] = Api(engine).call("GET", f"/images/{reference}/json")
-    except RefusedError as error:
-        if error.status == http.HTTPStatus.NOT_FOUND:
-            return None
-        raise EngineError(f"{reference} cannot be looked at", error.message, "look at the engine's log") from error
-    return details
-
-
-def labels_in(details: Mapping[str, Any]) -> dict[str, str]:
-    """The labels of an inspected image."""
-    return (details.get("Config") or {}).get("Labels") or {}

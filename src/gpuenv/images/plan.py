@@ -9,13 +9,16 @@ from pathlib import Path
 
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError, GpuenvError
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.inspection import inspect
+from gpuenv.engine.model import Engine
 from gpuenv.host.processor import check_host
 from gpuenv.images import image
-from gpuenv.images.context import load_inputs
+from gpuenv.images.context import load_inputs, tag_of
 from gpuenv.images.image import Built
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS, CudaLock, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import CudaLock, Variant
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Planned:
     @property
     def tag(self) -> str:
         """The name it has, or would have."""
-        return image.tag_of(self.variant, self.flavor, self.cuda_lock.label)
+        return tag_of(self.variant, self.flavor, self.cuda_lock.label)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def _try(engine: Engine, planned: Planned, args: argparse.Namespace) -> tuple[Ro
     except GpuenvError as error:
         ui.say(f"error: {error}")
         return Row(planned.tag, "failed", error.why.splitlines()[0]), True
-    details = image.inspect(engine, built.id) or {}
+    details = inspect(engine, built.id) or {}
     state = "present" if built.seconds is None else "built"
     return Row(built.tag, state, "", details.get("Size", 0), built.seconds), False
 

@@ -21,8 +21,9 @@ from gpuenv.lock import tool as toollock
 from gpuenv.lock.resolve import resolve, unsatisfied
 from gpuenv.lock.tool import TOOL
 from gpuenv.variants import model as variants
-from gpuenv.variants.locks import Pin, load_lock, read_checked, render_lock, sha256_hex
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.locks import Pin, drifted, load_lock, read_checked, render_lock, sha256_hex
+from gpuenv.variants.model import Variant
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ def _check_variant(variant: Variant) -> None:
         lock = load_lock(variant.lock_path(flavor))
         requirements = read_requirements(variant, flavor)
         if lock.inputs_digest != inputs_digest(variant, flavor):
-            raise toollock.drifted(lock.path, "variant.toml or requirements.in changed after it was made", variant.name)
+            raise drifted(lock.path, "variant.toml or requirements.in changed after it was made", variant.name)
         if missing := unsatisfied(requirements, lock.pins):
-            raise toollock.drifted(lock.path, f"it does not fulfill {', '.join(missing)}", variant.name)
+            raise drifted(lock.path, f"it does not fulfill {', '.join(missing)}", variant.name)
         if unproved := [pin.name for pin in lock.pins if not pin.is_proved_for_windows]:
             why = f"nothing says that {', '.join(unproved)} can be installed on Windows without a compiler"
-            raise toollock.drifted(lock.path, why, variant.name)
+            raise drifted(lock.path, why, variant.name)
     conda_spec.check(variant)
 
 

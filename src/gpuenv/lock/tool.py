@@ -16,7 +16,7 @@ from gpuenv.core import paths
 from gpuenv.core.errors import DataError
 from gpuenv.core.schema import read_toml
 from gpuenv.lock.uv import run_uv
-from gpuenv.variants.locks import read_checked, sha256_hex, with_header
+from gpuenv.variants.locks import drifted, read_checked, sha256_hex, with_header
 
 #: What ``VARIANT=`` calls them.
 TOOL = "tool"
@@ -105,11 +105,6 @@ def without_hashes(text: str) -> str:
     """The pins of a requirements file alone, one a line."""
     lines = (line.removesuffix("\\").rstrip() for line in text.splitlines() if not line.startswith((" ", "#")))
     return "".join(f"{line}\n" for line in lines)
-
-
-def drifted(path: Path, why: str, name: str) -> DataError:
-    """The error for a lock that does not belong to its inputs any more."""
-    return DataError(f"{path} is not current", why, f"run `make lock VARIANT={name}`")
 
 
 def _name(requirement: str) -> str:

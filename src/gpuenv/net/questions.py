@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from gpuenv.doctor.facts import Answer
 from gpuenv.net.build_settings import without_login
 
 #: To resolve a name and be connected, for the first one of all.
@@ -37,6 +36,20 @@ class Question:
     proxies: tuple[tuple[str, str], ...] = ()
     #: That its server answers is not enough.
     has_to_be_there: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one address answered: ``problem`` is None if it did. ``date`` is its clock's (seconds since 1970)."""
+
+    kind: str
+    name: str
+    problem: str | None = None
+    is_silent: bool = False
+    is_untrusted: bool = False
+    #: The proxy that did not answer, or not as it should.
+    proxy: str = ""
+    date: float | None = None
 
 
 def ask_all(asked: Sequence[Question]) -> dict[str, Answer]:

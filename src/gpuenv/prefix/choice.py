@@ -11,7 +11,6 @@ from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
 from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
-from gpuenv.harness.targets.model import TITLES
 from gpuenv.host import pythons
 from gpuenv.prefix import conda_env
 from gpuenv.prefix import cuda as prefix_cuda
@@ -19,6 +18,7 @@ from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.prefix.mark import Mark
 from gpuenv.variants import model as variants
+from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from gpuenv.core import atomic, paths, scratch, ui
 from gpuenv.core import locking as filelock
 from gpuenv.core.errors import HostError, UsageError
-from gpuenv.host.processor import PREFIX_GB
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix.mark import Content, Mark
+from gpuenv.variants.kinds import PREFIX_GB
 
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
 _OURS = frozenset((

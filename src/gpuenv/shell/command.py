@@ -12,7 +12,8 @@ from typing import Any
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
 from gpuenv.engine import container as containers
-from gpuenv.engine.model import Engine, find_engine
+from gpuenv.engine.find import find_engine
+from gpuenv.engine.model import Engine
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.processor import check_host

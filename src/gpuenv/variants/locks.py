@@ -198,6 +198,11 @@ def sha256_hex(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def drifted(path: Path, why: str, name: str) -> DataError:
+    """The error for a lock that does not belong to its inputs any more."""
+    return DataError(f"{path} is not current", why, f"run `make lock VARIANT={name}`")
+
+
 def _command(path: Path) -> str:
     # The folder of a variant has its name; the command's own locks stand beside the package.
     return f"make lock VARIANT={path.parent.name if (path.parent / 'variant.toml').is_file() else 'tool'}"

@@ -15,8 +15,8 @@ from gpuenv.core import paths
 from gpuenv.core.errors import DataError, UsageError
 from gpuenv.core.schema import DIGEST, SHA256, SONAME, VERSION, Table, load_table
 from gpuenv.variants.conda import Conda, read_conda
+from gpuenv.variants.kinds import FLAVORS
 
-FLAVORS = ("gpu", "cpu")
 #: How an archive is opened; `gpuenv.cuda.archives` has one function for each.
 UNPACKERS = ("tar", "zip", "runfile")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -21,7 +21,7 @@ from gpuenv.conda.channels import Request
 from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.schema import read_toml
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS
+from gpuenv.variants.kinds import FLAVORS
 
 rattler = pytest.importorskip("rattler", reason="py-rattler needs Python 3.10")
 exceptions = pytest.importorskip("rattler.exceptions")

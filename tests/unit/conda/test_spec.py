@@ -18,7 +18,8 @@ from gpuenv.lock import uv
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.conda import Conda
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import Variant
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from gpuenv.doctor import command as doctor
 from gpuenv.doctor import remedies
 from gpuenv.doctor.checks import variants as doctor_checks_variants
 from gpuenv.doctor.facts import (
-    Answer,
     Client,
     Clients,
     Clock,
@@ -46,6 +45,7 @@ from gpuenv.doctor.facts import (
 )
 from gpuenv.doctor.findings import Finding
 from gpuenv.host.gpu import HostGpus
+from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 
 CHECKS = {check.name: check for check in doctor.CHECKS}

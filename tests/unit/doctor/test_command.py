@@ -38,7 +38,6 @@ from gpuenv.doctor import gather as doctor_probes
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor import text as doctor_text
 from gpuenv.doctor.facts import (
-    Answer,
     Clients,
     Conda,
     Engines,
@@ -54,11 +53,12 @@ from gpuenv.doctor.facts import (
 )
 from gpuenv.doctor.gather import Probe, gather
 from gpuenv.doctor.probes import engine as doctor_probe_engine
-from gpuenv.engine import model as engine
+from gpuenv.engine import find as engine
 from gpuenv.engine import private as private_engine
 from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.private_daemon import Daemon
 from gpuenv.net import questions as doctor_ask
+from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 
 V100_AND_RTX = (Card(0, "RTX 3080", "8.6"), Card(1, "Tesla V100", "7.0"))

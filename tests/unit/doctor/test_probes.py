@@ -21,7 +21,7 @@ import pytest
 from fakes.doctor import make_wish
 from fakes.engine import serving
 from gpuenv.doctor import remedies
-from gpuenv.doctor.facts import Answer, Client, CondaConfig, Memory, PciCard, Running, Shadow
+from gpuenv.doctor.facts import Client, CondaConfig, Memory, PciCard, Running, Shadow
 from gpuenv.doctor.probes import conda as doctor_probe_conda
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
@@ -34,7 +34,7 @@ from gpuenv.host import gpu, pythons
 from gpuenv.host import processor as host
 from gpuenv.host.gpu import HostGpus
 from gpuenv.net import questions as doctor_ask
-from gpuenv.net.questions import Question
+from gpuenv.net.questions import Answer, Question
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.compat import Card

@@ -9,9 +9,10 @@ from fakes.engine import PODMAN, serving
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import command as engine_command
-from gpuenv.engine import model as engine
+from gpuenv.engine import find as engine
 from gpuenv.engine import private as private_engine
 from gpuenv.engine.endpoints import Endpoint
+from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import Daemon
 
 PRIVATE = Daemon(1, 2, "unix:///run/private.sock", "bridge", "172.18.0.0/16", "1.41")
@@ -209,7 +210,7 @@ def test_a_private_engine_that_was_asked_for_says_what_is_missing(places: Simple
 
 def test_the_client_speaks_the_version_of_the_ping_and_asks_for_no_other(tmp_path: Path) -> None:
     with serving(tmp_path) as fake:
-        client = engine.Engine("docker", fake.url, "a test", "1.41").client()
+        client = Engine("docker", fake.url, "a test", "1.41").client()
         assert client.api.api_version == "1.41"
         assert fake.asked == []
         client.close()

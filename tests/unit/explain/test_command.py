@@ -18,6 +18,7 @@ from gpuenv.engine import refusals
 from gpuenv.explain import answer as explain_text
 from gpuenv.explain import command as explain
 from gpuenv.explain import signs as log_signs
+from gpuenv.explain import windows
 from gpuenv.explain.catalog import load_catalog
 from gpuenv.host import systems
 from gpuenv.images import log as build_log
@@ -238,15 +239,15 @@ def test_windows_gets_what_works_there(tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_a_command_on_windows(command: str, there: str) -> None:
-    assert systems.for_windows(command) == there
+    assert windows.for_windows(command) == there
 
 
 def test_what_anaconda_makes_in_place_of_a_shell() -> None:
-    made = systems.conda_for_windows("make gpu-shell VARIANT=cuda9.0 GPUS=none FLAVOR=cpu")
+    made = windows.conda_for_windows("make gpu-shell VARIANT=cuda9.0 GPUS=none FLAVOR=cpu")
     assert made
     assert (made.name, made.command[-30:]) == ("gpuenv-cuda9.0-cpu", r"envs\cuda9.0\environment-cpu.yml"[-30:])
-    assert systems.conda_for_windows("make gpu-shell PORT=8888 CMD=jupyter") is None
-    assert systems.conda_for_windows("make images") is None
+    assert windows.conda_for_windows("make gpu-shell PORT=8888 CMD=jupyter") is None
+    assert windows.conda_for_windows("make images") is None
 
 
 def test_a_harmless_message_is_no_root_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,9 +301,7 @@ def test_a_refused_container_names_a_cause_that_the_catalog_knows() -> None:
 
 
 def test_the_catalog_is_not_loaded_for_a_shell() -> None:
-    program = (
-        "import sys, gpuenv.shell.command; assert 'gpuenv.explain.catalog' not in sys.modules"
-    )
+    program = "import sys, gpuenv.shell.command; assert 'gpuenv.explain.catalog' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

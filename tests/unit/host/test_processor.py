@@ -47,11 +47,3 @@ def test_where_the_system_does_not_tell_nothing_is_claimed(tmp_path: Path, text:
     if text is not None:
         path.write_text(text)
     host.check_host("x86_64", path)
-
-
-def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
-    host.refuse_small_disk(tmp_path, 4 * 10**9, 4, "v-cpu")
-    with pytest.raises(HostError, match=r"too little disk space to build v-cpu") as caught:
-        host.refuse_small_disk(tmp_path, 4 * 10**9 - 1, 4, "v-cpu")
-    assert "it takes 4 GB" in caught.value.why
-    assert str(tmp_path) in caught.value.why

@@ -19,7 +19,8 @@ from gpuenv.images import image
 from gpuenv.images.build import Settings
 from gpuenv.images.context import Inputs, content_key
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS, CudaLock, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import CudaLock, Variant
 
 ENGINE = Engine("docker", "unix:///nowhere", "a test")
 VARIANT = variants.find_variant(None)
@@ -32,10 +33,10 @@ def inputs_of(flavor: str, lock: CudaLock = LOCK) -> Inputs:
 
 
 def test_tags() -> None:
-    assert image.tag_of(VARIANT, "cpu", "genuine") == f"gpuenv:{VARIANT.name}-cpu"
-    assert image.tag_of(VARIANT, "gpu", "genuine") == f"gpuenv:{VARIANT.name}-gpu"
-    assert image.tag_of(VARIANT, "gpu", "simulated") == f"gpuenv:{VARIANT.name}-gpu-simulated"
-    assert image.tag_of(VARIANT, "cpu", "simulated") == f"gpuenv:{VARIANT.name}-cpu"
+    assert build_context.tag_of(VARIANT, "cpu", "genuine") == f"gpuenv:{VARIANT.name}-cpu"
+    assert build_context.tag_of(VARIANT, "gpu", "genuine") == f"gpuenv:{VARIANT.name}-gpu"
+    assert build_context.tag_of(VARIANT, "gpu", "simulated") == f"gpuenv:{VARIANT.name}-gpu-simulated"
+    assert build_context.tag_of(VARIANT, "cpu", "simulated") == f"gpuenv:{VARIANT.name}-cpu"
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
@@ -105,7 +106,8 @@ def test_the_context(monkeypatch: pytest.MonkeyPatch, isolated: Path) -> None:
 
 def answer(monkeypatch: pytest.MonkeyPatch, labels: dict[str, str] | None) -> None:
     details: dict[str, Any] | None = None if labels is None else {"Id": "sha256:1", "Config": {"Labels": labels}}
-    monkeypatch.setattr(image, "inspect", lambda *_: details)
+    for module in (image, image_build):
+        monkeypatch.setattr(module, "inspect", lambda *_: details)
 
 
 def labels_on(inputs: Inputs, kind: str, identity: str) -> dict[str, str]:

@@ -26,7 +26,8 @@ def arguments(**given: str) -> argparse.Namespace:
 
 @pytest.fixture(autouse=True)
 def empty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "inspect", lambda *_: None)
+    for module in (image, images):
+        monkeypatch.setattr(module, "inspect", lambda *_: None)
     monkeypatch.setattr(images, "find_engine", lambda _: ENGINE)
     monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source answers")
 

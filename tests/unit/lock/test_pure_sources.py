@@ -16,7 +16,7 @@ from gpuenv.lock.wheels import WINDOWS, Choice, wheel_tags
 from gpuenv.net.pip_settings import PipSettings
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS
+from gpuenv.variants.kinds import FLAVORS
 
 
 def make_source(path: Path, *names: str) -> Choice:

@@ -25,7 +25,8 @@ from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import pip as prefix_pip
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import Variant
 
 EVERY = [(name, flavor) for name in variants.list_names() for flavor in FLAVORS]
 Packages = Mapping[str, str]

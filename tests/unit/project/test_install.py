@@ -12,6 +12,7 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
+from gpuenv.variants.kinds import FLAVORS
 
 SCRIPT = runpy.run_path(str(paths.docker_dir() / "install.py"))
 A, B = "a" * 64, "b" * 64
@@ -34,7 +35,7 @@ def test_pins_with_hashes_and_markers() -> None:
 
 
 @pytest.mark.parametrize("variant", variants.load_all(), ids=lambda variant: variant.name)
-@pytest.mark.parametrize("flavor", variants.FLAVORS)
+@pytest.mark.parametrize("flavor", FLAVORS)
 def test_every_file_of_the_locks_is_recognized(variant: variants.Variant, flavor: str) -> None:
     pins = locks.linux_pins(locks.load_lock(variant.lock_path(flavor)))
     for pin in pins:

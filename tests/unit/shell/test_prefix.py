@@ -13,12 +13,12 @@ import pytest
 
 from gpuenv.core import processes
 from gpuenv.core.errors import UsageError
-from gpuenv.harness.targets.model import TITLES
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.prefix.choice import Made
 from gpuenv.shell import prefix as prefix_shell
 from gpuenv.variants import model as variants
+from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
 
 

@@ -12,8 +12,9 @@ import pytest
 from gpuenv.core.errors import DataError
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
+from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import Pin
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.model import Variant
 
 A, B = "a" * 64, "b" * 64
 WIN, LIN = 'sys_platform == "win32"', 'sys_platform == "linux"'

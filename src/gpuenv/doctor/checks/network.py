@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
-from gpuenv.doctor.facts import Answer, Clock, Engines, Machine, Network, Pythons, Wish
+from gpuenv.doctor.facts import Clock, Engines, Machine, Network, Pythons, Wish
 from gpuenv.doctor.findings import Finding, error, ok, unknown, warning
 from gpuenv.doctor.remedies import find_remedy
+from gpuenv.net.questions import Answer
 
 #: A clock is wrong if it is off by more: time zones set by hand make up to 14 hours.
 CLOCK_TOLERANCE_S = 24 * 3600

@@ -26,7 +26,8 @@ from gpuenv.host import packages as engine_install
 from gpuenv.images import image
 from gpuenv.images.context import load_inputs
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import Variant
 
 #: An engine that answered a ping answers this at once, or is in trouble.
 INFO_TIMEOUT_S = 4.0
@@ -38,7 +39,7 @@ _NOWHERE = "unix:///dev/null/none"
 
 
 def engines(wish: Wish) -> Engines:
-    """What :func:`gpuenv.engine.model.find_engine` would find, without starting or installing anything."""
+    """What :func:`gpuenv.engine.find.find_engine` would find, without starting or installing anything."""
     refusals: list[Refusal] = []
     found = next(answering(refusals), None)
     if found is not None:

@@ -20,7 +20,8 @@ from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor as host
 from gpuenv.host import systems
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS, Variant
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import Variant
 
 MEMINFO = Path("/proc/meminfo")
 #: Only there while systemd runs (sd_booted(3)); its programs alone may be installed anywhere.

@@ -15,14 +15,15 @@ from gpuenv.conda import rattler as conda_rattler
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core.errors import GpuenvError
 from gpuenv.cuda.files import cached_path, local_path
-from gpuenv.doctor.facts import Answer, Network, Wish
+from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import packages as engine_install
 from gpuenv.net import build_settings as network
 from gpuenv.net import certificates
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
-from gpuenv.net.questions import Question, ask_all, redact
+from gpuenv.net.questions import Answer, Question, ask_all, redact
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import FLAVORS, CudaLock, Source
+from gpuenv.variants.kinds import FLAVORS
+from gpuenv.variants.model import CudaLock, Source
 
 #: Where a channel is that is called by its name only.
 _CHANNEL = "https://conda.anaconda.org/{}/linux-64/repodata.json"

@@ -8,11 +8,12 @@ import dataclasses
 from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
 from gpuenv.engine.model import Engine
-from gpuenv.harness.targets.model import TITLES, Target
+from gpuenv.harness.targets.model import Target
 from gpuenv.images import plan as images
 from gpuenv.images.plan import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
+from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
 
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core.errors import CheckError, GpuenvError
 from gpuenv.prefix import activate
+from gpuenv.variants.kinds import TITLES
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 REFERENCE_IN_IMAGE = "/gpuenv-reference"
 #: What every command gets: no bytecode beside read-only programs, and C++ messages kept to warnings.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
-#: What people call the kinds that are folders of this machine.
-TITLES = {"venv": "virtual environment", "conda": "conda environment"}
 
 
 @dataclass(frozen=True)

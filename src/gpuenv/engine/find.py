@@ -1,0 +1,133 @@
+"""Finds the container engine to use, and says why.
+
+``auto`` takes, in this order: a Docker daemon that answers, the private daemon if it runs already,
+Podman, a private daemon started (and if needed installed) now, and, as the last resort, none: an environment of
+this machine (a virtual one, or one of conda). Whatever is not the first of these is announced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from gpuenv.core import ui
+from gpuenv.core.errors import EngineError
+from gpuenv.engine.endpoints import Endpoint, UnreachableError, current_docker_endpoints, current_podman_endpoints, ping
+from gpuenv.engine.model import Engine
+
+if TYPE_CHECKING:
+    from gpuenv.engine.private_daemon import Daemon
+
+
+def find_engine(request: str | None) -> Engine | None:
+    """The engine to use. ``None`` (for auto, venv and conda) means: an environment of this machine.
+
+    Raises EngineError when the one that was asked for is not there.
+    """
+    if request in (None, "auto"):
+        return _find_any()
+    if request in ("venv", "conda"):
+        return None
+    if request == "private":
+        from gpuenv.engine import private
+
+        private.install()
+        return _private(private.start())
+    endpoints = current_docker_endpoints() if request == "docker" else current_podman_endpoints()
+    refusals: list[str] = []
+    engine = _first_answering(endpoints, refusals, want=request)
+    if engine is None:
+        raise EngineError(
+            f"ENGINE={request}, but no {str(request).capitalize()} engine answers",
+            "; ".join(refusals),
+            describe_better(),
+        )
+    return engine
+
+
+def _find_any() -> Engine | None:
+    refusals: list[str] = []
+    engine = _first_answering(current_docker_endpoints(), refusals)
+    if engine is not None:
+        return engine
+    why = f"no Docker daemon answers ({'; '.join(refusals)})"
+    engine = _running_private() or _first_answering(current_podman_endpoints(), refusals)
+    if engine is None:
+        engine = _new_private(why, refusals)
+    if engine is None:
+        reasons = "; ".join(refusals)
+        ui.say(
+            f"no engine: {reasons}. Using an environment of this machine instead of a container. {describe_better()}"
+        )
+        return None
+    ui.say(f"{why}; using {engine.why}. {describe_better()}")
+    return engine
+
+
+def _first_answering(endpoints: Iterable[Endpoint], refusals: list[str], want: str | None = None) -> Engine | None:
+    """The first engine that answers (and is a ``want``); why the others do not goes into ``refusals``."""
+    for endpoint in endpoints:
+        try:
+            pong = ping(endpoint)
+        except UnreachableError as error:
+            refusals.append(f"{error}{_DENIED if error.is_denied else ''}")
+            if endpoint.is_chosen and want is None:
+                ui.warn(f"{endpoint.origin} names an engine that does not answer: {error}")
+            continue
+        kind = "podman" if pong.is_podman else "docker"
+        if want not in (None, kind):
+            refusals.append(f"{endpoint.url} is {kind.capitalize()}")
+            continue
+        why = f"{kind.capitalize()} at {endpoint.url} ({endpoint.origin})"
+        return Engine(kind, endpoint.url, why, pong.api_version, endpoint.tls_dir)
+    return None
+
+
+_DENIED = " (join the group docker with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker)"
+
+
+def _running_private() -> Engine | None:
+    from gpuenv.engine import private
+
+    daemon = private.running()
+    return _private(daemon) if daemon else None
+
+
+def _new_private(why: str, refusals: list[str]) -> Engine | None:
+    """A private engine started now, if this machine and its user allow and it works; else None."""
+    from gpuenv.engine import private
+    from gpuenv.host import packages
+
+    obstacle = private.obstacle()
+    if obstacle is None and not packages.is_allowed():
+        obstacle = "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
+    if obstacle is None and not ui.confirm(f"{why}. {private.describe_start()}?"):
+        obstacle = "a private engine was declined"
+    if obstacle is not None:
+        refusals.append(obstacle)
+        return None
+    try:
+        # Installing may have started the distribution's own daemon; then that is simply there.
+        is_new = private.install()
+        found = _first_answering(current_docker_endpoints(), []) if is_new else None
+        return found or _private(private.start())
+    except EngineError as error:
+        ui.warn(str(error))
+        refusals.append(error.what)
+        return None
+
+
+def _private(daemon: Daemon) -> Engine:
+    text = f"the private engine at {daemon.url}"
+    return Engine("private", daemon.url, text, daemon.api_version, network=daemon.network)
+
+
+def describe_better() -> str:
+    """How to get a better engine than a fallback: one sentence for people."""
+    if shutil.which("dockerd") and os.getuid() == 0:
+        return "For another engine start Docker's service, or set DOCKER_HOST."
+    if shutil.which("podman"):
+        return "For Podman run `systemctl --user start podman.socket`; for Docker start its service or set DOCKER_HOST."
+    return "For a better one install Docker or Podman, set DOCKER_HOST, or run `sudo make engine` on Debian or Ubuntu."
