@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
+from gpuenv.explain.encoding import Console, find_encoding
 
 #: Small enough that what is made of a piece stays in the processor's cache.
 PIECE_BYTES = 128 * 1024
@@ -39,7 +40,6 @@ _CHARACTERS = (
     (b"&gt;", b">"),
     (b"&amp;", b"&"),
 )
-_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 @contextmanager
@@ -103,25 +103,26 @@ def _shown(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def read_pieces(chunks: Iterable[bytes], origin: str) -> Iterator[bytes]:
-    """Whole lines, clean, in UTF-8 (what is not UTF-8 stays as it is). Raises UsageError if it is no text, or empty."""
+    """Whole lines, clean, in UTF-8 where their encoding is known. Raises UsageError if it is no text, or empty."""
     is_empty = True
     rest = b""
+    console = Console()
     for text in _decode(iter(chunks), origin):
         is_empty = is_empty and not text.strip()
         data = rest + text
         end = data.rfind(b"\n") + 1
         rest = data[end:]
         if end:
-            yield clean(data[:end])
+            yield clean(console.to_utf8(data[:end]))
         if len(rest) > PIECE_BYTES:
             # A progress bar, or no log at all: its last state may still be written over.
             last = rest.rstrip(b"\r").rfind(b"\r") + 1
-            yield from () if last else (clean(rest + b"\n"),)
+            yield from () if last else (clean(console.to_utf8(rest + b"\n")),)
             rest = rest[last:] if last else b""
     if is_empty:
         raise UsageError(f"{origin} is empty", "there is no line to be explained", "make explain LOG=<file>")
     if rest:
-        yield clean(rest + b"\n")
+        yield clean(console.to_utf8(rest + b"\n"))
 
 
 def _decode(chunks: Iterator[bytes], origin: str) -> Iterator[bytes]:
@@ -140,26 +141,6 @@ def _decode(chunks: Iterator[bytes], origin: str) -> Iterator[bytes]:
         # PowerShell's `>>` puts UTF-16 behind whatever the file was before.
         yield text.replace(b"\0", b"")
         chunk = next(chunks, b"")
-
-
-def find_encoding(head: bytes) -> tuple[str | None, int]:
-    """The encoding, and the length of the mark that says so; (None, 0) for what is no text."""
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return encoding, len(mark)
-    if b"\0" not in head:
-        return "utf-8", 0
-    # UTF-16 without a mark: one half of each character of the ASCII kind is NUL, and always the same half.
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if zeros > len(head) / 50 and others <= zeros / 3 and _is_text(head.decode(encoding, "replace")):
-            return encoding, 0
-    return None, 0
-
-
-def _is_text(text: str) -> bool:
-    strange = sum(not (character.isprintable() or character.isspace() or character == "\x1b") for character in text)
-    return strange <= len(text) / 50
 
 
 def clean(piece: bytes) -> bytes:

@@ -44,8 +44,8 @@ def test_encodings_and_ends_of_lines(encoding: str, end: str, size: int) -> None
         (b" 10%\r 50%\r\r\n", b" 50%\n"),
         (b" 10%\rError: no\nnext\n", b"Error: no\nnext\n"),
         (b"no end", b"no end\n"),
-        ("지정된 모듈 WinError 126\n".encode("cp949"), "지정된 모듈 WinError 126\n".encode("cp949")),
-        (b"caf\xe9 \xff\xfe\n", b"caf\xe9 \xff\xfe\n"),
+        ("지정된 모듈 WinError 126\n".encode("cp949"), "지정된 모듈 WinError 126\n".encode()),
+        (b"caf\xe9 \x81 \xff\xfe\n", b"caf\xe9 \x81 \xff\xfe\n"),
     ],
 )
 def test_what_a_terminal_shows_is_left(raw: bytes, seen: bytes) -> None:
