@@ -3,7 +3,7 @@
 # A setting on the command line (`make gpu-shell VARIANT=name`) reaches the command as GPUENV_VARIANT, word for word
 # ($(value ...), so that make does not expand a `$` inside CMD). Only the command line counts, not the
 # environment: names like WORK mean other things on many clusters.
-SETTINGS := VARIANT FLAVOR GPUS WORK CMD PORT ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA TARGET HOSTS JOBS REQUIRE_GPU CHECK UPGRADE LOG JSON VERBOSE
+SETTINGS := VARIANT FLAVOR GPUS WORK CMD PORT ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA TARGET HOSTS JOBS REQUIRE_GPU CHECK UPGRADE LOG JSON VERBOSE YES
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),$(eval export GPUENV_$(name) = $$(value $(name)))))
 # The one exception: REQUIRE_GPU counts from the environment too (`REQUIRE_GPU=1 make test-env`), because a promise that
 # was overheard would look like one that was kept. Nothing else uses that name.

@@ -34,21 +34,62 @@ KEPT = ("base.lock", "buildx", "engine", "environments", "images", "logs", "mmde
 
 
 def run(args: argparse.Namespace) -> int:
-    """Remove, and list what was removed. Asks first where somebody can answer. Raises HostError when one is at work."""
-    question = "Remove gpuenv's containers, images, volumes (with Keras' data sets), downloads and private engine?"
-    if not ui.confirm(question):
-        raise UsageError("nothing was removed", "the answer was no", "run `make clean` to be asked again")
+    """Remove, and list what was removed. Raises HostError when another gpuenv is at work.
+
+    Asks first on a terminal. Elsewhere it goes ahead with what only this checkout made; more needs ``YES=1``.
+    """
+    if not args.yes:
+        _ask(shared_with())
     for folder in (paths.state_dir(), paths.cache_dir()):
         refuse_busy(folder)
     removed = [line for engine in _running_engines(args.engine) for line in _clean_engine(engine)]
     if private_daemon.folders().record.exists() and private_engine.stop():
         removed.append("the private engine")
+    paths.forget_checkouts()
     removed += remove_known(paths.cache_dir(), CACHED) + remove_known(paths.state_dir(), KEPT)
     for line in removed:
         ui.say(f"removed {line}")
     if not removed:
         ui.say("there was nothing to remove")
     return 0
+
+
+def _ask(shared: list[str]) -> None:
+    """Raises UsageError on a no, and where nobody can be asked about what is shared."""
+    deed = "remove gpuenv's containers, images, volumes (with Keras' data sets), downloads and private engine"
+    if shared and not ui.is_interactive():
+        raise UsageError(
+            "nothing was removed",
+            f"there is no terminal to ask on, and {'; '.join(shared)}",
+            "repeat with YES=1 to remove it all the same (`make clean YES=1`)",
+        )
+    if not ui.confirm(f"{deed} ({'; '.join(shared)})" if shared else deed):
+        raise UsageError("nothing was removed", "the answer was no", "run `make clean` to be asked again")
+
+
+def shared_with() -> list[str]:
+    """What :func:`run` would remove though this checkout did not make it, or not for itself alone."""
+    others = paths.other_checkouts()
+    shared = [f"the downloads and environments are used by {', '.join(map(str, others))}, too"] if others else []
+    daemon = private_engine.running()
+    if daemon is not None:
+        foreign = foreign_in(Engine("private", daemon.url, "", daemon.api_version).client())
+        shared += [f"the private engine holds what gpuenv did not make: {', '.join(foreign)}"] if foreign else []
+    elif private_daemon.folders().data.exists():
+        shared.append("the private engine does not run, so nobody knows what else is in it")
+    return shared
+
+
+def foreign_in(client: DockerClient) -> list[str]:
+    """The containers, named images and volumes in an engine that somebody made by hand."""
+    boxes = [box.name for box in client.containers.list(all=True) if "gpuenv.owner" not in box.labels]
+    tags = [tag for image in client.images.list() for tag in image.tags]
+    volumes = [
+        volume.name for volume in client.volumes.list() if "gpuenv.project" not in (volume.attrs["Labels"] or {})
+    ]
+    foreign = [f"container {name}" for name in boxes]
+    foreign += [f"image {tag}" for tag in tags if tag not in own_names(tags, "")]
+    return foreign + [f"volume {name}" for name in volumes]
 
 
 def _running_engines(request: str | None) -> Iterator[Engine]:

@@ -60,6 +60,7 @@ CHANNELS = Option("channels", "conda channels instead of the variant's: a mirror
 CONDA = Option("conda", "micromamba, mamba, conda or rattler; the first of them that is here if not given", (
     "micromamba", "mamba", "conda", "rattler",
 ))  # fmt: skip
+YES = Option("yes", "remove without a question, also what other checkouts use", is_flag=True)
 JSON = Option("json", "print JSON, for programs", is_flag=True)
 VERBOSE = Option("verbose", "also list what is fine", is_flag=True)
 BUILD_OPTIONS = (VARIANT, FLAVOR, ENGINE, BASE, CUDA, CUDA_LOCK, SOURCES_DIR)
@@ -131,7 +132,7 @@ COMMANDS = (
     Command("engine-stop", "gpuenv.engine.command", "stop the private engine"),
     Command("docs", "gpuenv.dev.docs", "write the generated parts of the documentation"),
     Command("bench", "gpuenv.dev.bench", "measure this against the engine alone", BUILD_OPTIONS),
-    Command("clean", "gpuenv.clean", "remove what the project made, and nothing else", (ENGINE,)),
+    Command("clean", "gpuenv.clean", "remove what the project made, and nothing else", (ENGINE, YES)),
 )
 
 

@@ -75,6 +75,11 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     # With the state folder that the engine belongs to, the engine goes as a whole.
     folders["GPUENV_STATE_DIR"] = str(own_engine.state)
     done = gpuenv.run("clean", DOCKER_HOST=own_engine.url, **folders)
+    assert done.returncode != 0
+    for held in ("nothing was removed", "container by-hand", "image built-on-ours:1", "volume foreign", "YES=1"):
+        assert held in done.stderr
+    assert processes.start_time(own_engine.pid) is not None
+    done = gpuenv.run("clean", "--yes", DOCKER_HOST=own_engine.url, **folders)
     assert done.returncode == 0, done.stderr
     assert "removed the private engine" in done.stderr
     assert not own_engine.state.exists()

@@ -13,6 +13,7 @@ from gpuenv import clean
 from gpuenv.core import locking as filelock
 from gpuenv.core import paths, processes, ui
 from gpuenv.core.errors import HostError, UsageError
+from gpuenv.engine import private_daemon
 
 
 def test_only_our_names_of_an_image_are_removed() -> None:
@@ -91,18 +92,61 @@ def test_a_no_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     (paths.cache_dir() / "sources").mkdir()
     monkeypatch.setattr(ui, "confirm", lambda _: False)
     with pytest.raises(UsageError, match="nothing was removed"):
-        clean.run(argparse.Namespace(engine="venv"))
+        clean.run(argparse.Namespace(engine="venv", yes=False))
     assert (paths.cache_dir() / "sources").exists()
+
+
+def shared_by_another_checkout(tmp_path: Path) -> Path:
+    """A download in a cache folder that another checkout uses, too."""
+    download = paths.cache_dir() / "sources" / "archive"
+    download.mkdir(parents=True)
+    (tmp_path / "other" / "envs").mkdir(parents=True)
+    (paths.cache_dir() / "checkouts" / "0123").symlink_to(tmp_path / "other")
+    (paths.cache_dir() / "checkouts" / "4567").symlink_to(tmp_path / "removed-since")
+    return download
+
+
+def test_without_a_terminal_what_others_use_needs_a_yes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    download = shared_by_another_checkout(tmp_path)
+    monkeypatch.setattr(ui, "is_interactive", lambda: False)
+    with pytest.raises(UsageError, match="nothing was removed") as caught:
+        clean.run(argparse.Namespace(engine="venv", yes=False))
+    assert f"used by {tmp_path / 'other'}, too" in caught.value.why
+    assert "YES=1" in caught.value.next_step
+    assert download.exists()
+    assert clean.run(argparse.Namespace(engine="venv", yes=True)) == 0
+    assert not download.exists()
+    assert "no terminal" not in capsys.readouterr().err
+
+
+def test_on_a_terminal_the_question_names_who_else_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared_by_another_checkout(tmp_path)
+    monkeypatch.setattr(ui, "is_interactive", lambda: True)
+    asked: list[str] = []
+    monkeypatch.setattr(ui, "confirm", lambda deed: asked.insert(0, deed))
+    with pytest.raises(UsageError, match="nothing was removed"):
+        clean.run(argparse.Namespace(engine="venv", yes=False))
+    assert str(tmp_path / "other") in asked[0]
+
+
+def test_what_is_in_a_private_engine_that_does_not_run_is_not_known() -> None:
+    assert clean.shared_with() == []
+    private_daemon.folders().data.mkdir(parents=True)
+    assert "does not run" in clean.shared_with()[0]
 
 
 def test_without_any_engine_the_folders_are_cleaned(capsys: pytest.CaptureFixture[str]) -> None:
     cache, state = paths.cache_dir(), paths.state_dir()
     (cache / "sources").mkdir()
     (state / "logs").mkdir()
-    assert clean.run(argparse.Namespace(engine="venv")) == 0
+    assert clean.run(argparse.Namespace(engine="venv", yes=False)) == 0
     assert not cache.exists()
     assert not state.exists()
-    assert f"removed {cache / 'sources'}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no terminal to ask on, so this goes ahead: remove gpuenv's" in said
+    assert f"removed {cache / 'sources'}" in said
 
 
 def test_nothing_is_removed_from_an_engine_under_an_open_shell() -> None:

@@ -69,7 +69,7 @@ def check_program() -> None:
         reason = "it is not installed, and only root can install it"
     elif not engine_install.is_allowed():
         reason = "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
-    elif not ui.confirm("Making a base image needs mmdebstrap. Install it with apt-get?"):
+    elif not ui.confirm("install mmdebstrap with apt-get (a base image is made with it)"):
         reason = "it is not installed, and installing it was declined"
     if reason:
         raise HostError(

@@ -7,13 +7,18 @@ when the home folder is read-only, as on many cluster nodes.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import shutil
 import stat
 from functools import cache
 from pathlib import Path
 
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError
+
+_CHECKOUTS = "checkouts"
 
 
 def project_root() -> Path:
@@ -44,13 +49,34 @@ def reference_dir() -> Path:
 @cache
 def state_dir() -> Path:
     """The folder for what must survive; made if missing. Raises HostError if there is none."""
-    return _user_dir("GPUENV_STATE_DIR", "XDG_STATE_HOME", ".local/state")
+    return _note_checkout(_user_dir("GPUENV_STATE_DIR", "XDG_STATE_HOME", ".local/state"))
 
 
 @cache
 def cache_dir() -> Path:
     """The folder for what can be fetched again; made if missing. Raises HostError if there is none."""
-    return _user_dir("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
+    return _note_checkout(_user_dir("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", ".cache"))
+
+
+def other_checkouts() -> list[Path]:
+    """The other checkouts of this project that have used this state or cache folder and are still there."""
+    links = [link for folder in (state_dir(), cache_dir()) for link in (folder / _CHECKOUTS).glob("*")]
+    return sorted({link.readlink() for link in links if (link / "envs").is_dir()} - {project_root()})
+
+
+def forget_checkouts() -> None:
+    """Remove what :func:`other_checkouts` goes by."""
+    for folder in (state_dir(), cache_dir()):
+        shutil.rmtree(folder / _CHECKOUTS, ignore_errors=True)
+
+
+def _note_checkout(folder: Path) -> Path:
+    """Leave a link to this checkout in the folder, for :func:`other_checkouts`."""
+    root = project_root()
+    with contextlib.suppress(OSError):
+        (folder / _CHECKOUTS).mkdir(exist_ok=True)
+        (folder / _CHECKOUTS / hashlib.sha256(str(root).encode()).hexdigest()[:12]).symlink_to(root)
+    return folder
 
 
 def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:

@@ -34,14 +34,15 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(question: str) -> bool:
-    """Ask a yes/no question; without a terminal nobody can object, and the answer is yes.
+def confirm(deed: str) -> bool:
+    """Ask on a terminal whether to do something; elsewhere say that it is done.
 
-    A caller that must not go ahead unasked checks :func:`is_interactive` first.
+    Only for what was asked for by name, or what the README promises: see `clean.py` for what needs ``YES=1``.
     """
     if not is_interactive():
+        say(f"no terminal to ask on, so this goes ahead: {deed}")
         return True
-    print(f"{PREFIX}{question} [Y/n] ", end="", file=sys.stderr, flush=True)
+    print(f"{PREFIX}{deed}? [Y/n] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("", "y", "yes")
 
 

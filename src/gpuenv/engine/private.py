@@ -46,7 +46,7 @@ def obstacle() -> str | None:
 def describe_start() -> str:
     """What :func:`install` and :func:`start` would do, for a question or an announcement."""
     missing = engine_install.missing()
-    first = f"Install {', '.join(missing)} with apt-get and start" if missing else "Start"
+    first = f"install {', '.join(missing)} with apt-get and start" if missing else "start"
     return f"{first} a private Docker daemon (data in {folders().data})"
 
 
