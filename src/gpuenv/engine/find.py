@@ -103,7 +103,7 @@ def _new_private(why: str, refusals: list[str]) -> Engine | None:
     obstacle = private.obstacle()
     if obstacle is None and not packages.is_allowed():
         obstacle = "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
-    if obstacle is None and not ui.confirm(f"{why}. {private.describe_start()}?"):
+    if obstacle is None and not ui.confirm(f"{private.describe_start()}, because {why}"):
         obstacle = "a private engine was declined"
     if obstacle is not None:
         refusals.append(obstacle)

@@ -117,7 +117,7 @@ def test_patience_ends(fake: FakeEngine) -> None:
 
 
 def dead_owner() -> str:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
         began = processes.start_time(process.pid)
     return f"{process.pid}:{began}"
 
