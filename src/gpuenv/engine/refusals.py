@@ -22,14 +22,15 @@ GPU_REMEDIES = (
 
 def _gpu_remedy(message: str) -> str:
     found = [remedy for said, remedy in GPU_REMEDIES if said in message]
-    return "; ".join([*(found or _known_remedy(message)), "set GPUS=none to use the CPU"])
+    return "; ".join([*(found or _in_catalog(message)), "set GPUS=none to use the CPU"])
 
 
-def _known_remedy(message: str) -> list[str]:
-    """What the catalog of `make explain` says of it: nothing, or the cause and what to do."""
+def _in_catalog(message: str) -> list[str]:
+    """What the catalog of `make explain` says of it: the cause and what to do, as far as it knows them."""
     from gpuenv.explain import command as explain
 
-    return (explain.cause_of(message) or "").splitlines()
+    known = explain.diagnose(message)
+    return [text for text in (known.cause, known.remedy) if text] if known else []
 
 
 def is_missing_init(message: str) -> bool:
@@ -58,7 +59,7 @@ def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
             f"{message}; it runs elsewhere, or may not read that folder (NFS without root access)",
             "set WORK to a folder on a disk of this machine",
         )
-    known = " ".join(_known_remedy(message))
+    known = " ".join(_in_catalog(message))
     return EngineError(
         what, message, known or "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is"
     )

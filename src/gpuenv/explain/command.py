@@ -91,8 +91,16 @@ def _describe(match: Match, context: Context) -> dict[str, object]:
     }
 
 
-def cause_of(text: str) -> str | None:
-    """The root cause that some output shows and what to try first, on two lines at most; None if it is not known.
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the catalog knows of some output: the root cause, and what to try first ('' if there is no command)."""
+
+    cause: str
+    remedy: str
+
+
+def diagnose(text: str) -> Diagnosis | None:
+    """The root cause that some output shows and what to try first; None if it is not known.
 
     For failures of our own: whatever goes wrong here must not hide what failed there.
     """
@@ -102,7 +110,7 @@ def cause_of(text: str) -> str | None:
             return None
         context = Context(explain_text.choose_language(), systems.detect(), None)
         step = next((one for one in explain_text.steps(found.root, context) if one.command), None)
-        return explain_text.cause(found.root, context) + (f"\n{step.on_one_line}" if step else "")
+        return Diagnosis(explain_text.cause(found.root, context), step.on_one_line if step else "")
     except Exception:  # noqa: BLE001 - see above
         return None
 
@@ -112,5 +120,5 @@ def note(output: str) -> str:
 
     Not called its cause: a check may fail for a reason of its own.
     """
-    known = cause_of(output)
-    return "  shows: " + known.replace("\n", "\n         ") + "\n" if known else ""
+    known = diagnose(output)
+    return "  shows: " + "\n         ".join(filter(None, (known.cause, known.remedy))) + "\n" if known else ""

@@ -146,8 +146,5 @@ def _no_index(text: str, network: BuildNetwork) -> Cause | None:
 def _in_catalog(text: str) -> Cause | None:
     from gpuenv.explain import command as explain
 
-    known = explain.cause_of(text)
-    if known is None:
-        return None
-    why, _, remedy = known.partition("\n")
-    return Cause(why, remedy or "see the log")
+    known = explain.diagnose(text)
+    return Cause(known.cause, known.remedy or "see the log") if known else None

@@ -102,12 +102,11 @@ def _explain(output: str) -> None:
     """Say what is known of a failed command, from the end of what it wrote; nothing if nothing is."""
     from gpuenv.explain import command as explain
 
-    known = explain.cause_of(output)
+    known = explain.diagnose(output)
     if known is not None:
-        cause, _, remedy = known.partition("\n")
-        ui.say(f"this shows in its output: {cause}")
-        if remedy:
-            ui.say(f"  next:  {remedy}")
+        ui.say(f"this shows in its output: {known.cause}")
+        if known.remedy:
+            ui.say(f"  next:  {known.remedy}")
 
 
 def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace, tail: Tail) -> int:

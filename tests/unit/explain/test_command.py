@@ -266,18 +266,19 @@ def test_a_harmless_message_is_no_root_cause(tmp_path: Path, capsys: pytest.Capt
 STUB = "2019-01-01 00:00:00.0: E x.cc:1] failed call to cuInit: CUDA_ERROR_STUB_LIBRARY\n"
 
 
-def test_the_cause_of_some_output_in_two_lines() -> None:
-    known = explain.cause_of("noise\n" + TRACEBACK.read_text(encoding="utf-8"))
+def test_the_cause_of_some_output_and_what_to_try_first() -> None:
+    known = explain.diagnose("noise\n" + TRACEBACK.read_text(encoding="utf-8"))
     assert known
-    assert len(known.splitlines()) <= 2
-    assert "built for CUDA 10.0" in known
-    assert explain.cause_of("all is well") is None
-    assert explain.cause_of("") is None
+    assert "\n" not in known.cause + known.remedy
+    assert "built for CUDA 10.0" in known.cause
+    assert "VARIANT=cuda10.0" in known.remedy
+    assert explain.diagnose("all is well") is None
+    assert explain.diagnose("") is None
 
 
 def test_a_broken_catalog_does_not_hide_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explain, "load_catalog", lambda: 1 / 0)
-    assert explain.cause_of(STUB) is None
+    assert explain.diagnose(STUB) is None
     assert explain.note(STUB) == ""
 
 
