@@ -69,7 +69,7 @@ lint: $(VENV)/ready-dev ## ruff, mypy, the order of imports, hadolint, shellchec
 	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' | xargs $(VENV)/bin/shellcheck
 
 test-unit: $(VENV)/ready-dev ## the command's own tests: no engine, no network, seconds
-	@$(VENV)/bin/python -m pytest tests/unit
+	@$(VENV)/bin/python -m pytest tests/unit -n $(or $(JOBS),auto) --maxprocesses 8 --dist worksteal
 
 test-e2e: $(VENV)/ready-dev ## the command through a real engine, with small images
 	@$(VENV)/bin/python -m pytest tests/e2e

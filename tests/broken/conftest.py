@@ -9,6 +9,15 @@ import pytest
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 
+#: Seconds for one test. The first one builds all images and runs all checks on them (about 300 s on two cores).
+TIMEOUT_S = 3600
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Limit the time of every test of this folder that sets no limit itself."""
+    if item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:

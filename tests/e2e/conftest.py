@@ -26,11 +26,21 @@ from tiny.command import Gpuenv, OwnEngine, plain_environment
 from tiny.index import Index, served
 from tiny.variant import Tiny, fetch_tools, make_tiny
 
+#: Seconds for one test. The first one may install and start an engine and make a base image.
+TIMEOUT_S = 900
+
 
 def pytest_configure() -> None:
-    """A job in the background of a script ignores these two, and so would every program that a test starts."""
+    """A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Limit the time of every test of this folder that sets no limit itself."""
+    if item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")

@@ -269,7 +269,7 @@ WITHOUT_UNIT_TESTS = """
 import sys
 from gpuenv import cli
 from gpuenv.harness import command as harness
-harness.run_unit_tests = lambda: None
+harness.run_unit_tests = lambda *_: None
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -281,6 +281,7 @@ def package_of(specification: str, depends: tuple[str, ...] = (), constrains: tu
 
 
 @heavy
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", variants.list_names())
 def test_the_harness_runs_in_a_conda_environment_with_cuda(name: str, tmp_path: Path, base_channel: Channel) -> None:
     variant = variants.find_variant(name)

@@ -37,7 +37,7 @@ from gpuenv.harness import command as harness
 from gpuenv.harness.report import files as report_files
 reports, clear = pathlib.Path(sys.argv[1]), report_files.clear
 report_files.clear = lambda _: clear(reports)
-harness.run_unit_tests = lambda: None
+harness.run_unit_tests = lambda *_: None
 sys.exit(cli.main(sys.argv[2:]))
 """
 #: A Python whose host is gone as soon as pip is started: `kill -9 -1` is the whole machine of this user.

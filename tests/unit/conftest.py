@@ -16,9 +16,10 @@ _numbers = itertools.count()
 
 
 def pytest_configure() -> None:
-    """A job in the background of a script ignores these two, and so would every program that a test starts."""
+    """A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

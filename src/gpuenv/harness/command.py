@@ -23,7 +23,7 @@ from gpuenv.harness.report import live
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report import table as report_table
 from gpuenv.harness.report.model import Outcome, Report
-from gpuenv.harness.targets import hosts
+from gpuenv.harness.targets import hosts, remote
 from gpuenv.harness.targets import listing as targets
 from gpuenv.harness.targets.container import remove_leftovers
 from gpuenv.harness.targets.model import Plan, Target, save_plan
@@ -34,6 +34,8 @@ from gpuenv.host.processor import check_host
 PYTEST_PASSED = 0
 #: Each has a process here that waits most of the time.
 HOSTS_AT_ONCE = 8
+#: Seconds for one check, its container and its programs. A command on a remote host is given up before that.
+CHECK_LIMIT_S = remote.COMMAND_LIMIT_S + 60
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     refuse_gpu_without_driver(args)
     if needs_engine(args) or not args.hosts:
         check_host()
-    run_unit_tests()
+    run_unit_tests(args.jobs)
     engine = find_engine(args.engine) if needs_engine(args) else None
     plan = make_plan(args, engine)
     refuse_gpu_without_target(plan)
@@ -97,11 +99,12 @@ def needs_engine(args: argparse.Namespace) -> bool:
     return args.target == "image" or (args.target is None and not args.hosts)
 
 
-def run_unit_tests() -> None:
-    """The command's own tests, in seconds: what follows is worth nothing if the tool itself is broken."""
+def run_unit_tests(jobs: str | None) -> None:
+    """Run the command's own tests on ``jobs`` cores (None: all). Raises CheckError: a broken tool proves nothing."""
     folder = paths.project_root() / "tests" / "unit"
     ui.say("unit tests")
     command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
+    command += ["-n", jobs or "auto", "--maxprocesses", "8", "--dist", "worksteal"]
     if subprocess.run(command, cwd=paths.project_root(), check=False).returncode != 0:
         raise CheckError(
             "the unit tests fail, so no environment was tested",
@@ -158,7 +161,7 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     """The command that runs the checks; with several jobs, each target stays in one process."""
     folder = paths.project_root() / "tests" / "env"
     argv = [sys.executable, "-m", "pytest", str(folder), "-p", "no:cacheprovider", "--tb=short", "-q"]
-    argv += ["--plan", str(plan_path), "--results", str(results)]
+    argv += ["--plan", str(plan_path), "--results", str(results), f"--timeout={CHECK_LIMIT_S}"]
     # A folder of this run's own: pytest would tidy up those of other runs, of which it may not remove all.
     argv += [f"--basetemp={results.parent / 'pytest'}"]
     argv += [f"--junit-xml={junit}", "-o", "junit_family=xunit1", "-o", "junit_suite_name=gpuenv"]

@@ -10,6 +10,9 @@ import pytest
 
 from gpuenv.core.signals import PassOn, passed_on
 
+#: The code under test takes SIGALRM for itself.
+pytestmark = pytest.mark.timeout(method="thread")
+
 
 class Killed(list[str]):
     """Records the signals that were sent."""

@@ -21,6 +21,9 @@ from gpuenv.variants import model as variants
 from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
 
+#: The code under test takes SIGALRM for itself.
+pytestmark = pytest.mark.timeout(method="thread")
+
 
 def arguments(**values: object) -> argparse.Namespace:
     names = ("engine", "flavor", "gpus", "port", "prefix")
