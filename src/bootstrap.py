@@ -2,9 +2,10 @@
 
 usage: bootstrap.py VENV LOCK
 
-VENV is made or brought up to LOCK; a stamp inside it, written last, names the lock it holds, so that a
-half-made environment is never used. Only the standard library is needed. The file must stay readable for any
-Python from 2.7 on: that is how a too old one gets a sentence instead of a SyntaxError.
+VENV is made or brought up to LOCK; a stamp inside it, written last, names the locks it holds, so that a
+half-made environment is never used. What a larger lock has more is added in place. Only the standard library
+is needed. The file must stay readable for any Python from 2.7 on: that is how a too old one gets a sentence
+instead of a SyntaxError.
 """
 
 import hashlib
@@ -15,9 +16,11 @@ import sys
 
 OLDEST = (3, 9)
 STAMP = "gpuenv-lock"
-# Where the common systems keep the CA bundle that `update-ca-certificates` and its kin maintain.
+#: Each holds all of the one before it, in the same versions.
+LOCKS = ("requirements.txt", "requirements-report.txt", "requirements-dev.txt")
 #: What the common programs read, strongest first.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+#: Where the common systems keep the CA bundle that `update-ca-certificates` and its kin maintain.
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -59,23 +62,21 @@ def wanted_stamp(lock):
     return "%s %s %s" % (os.path.basename(lock), digest, sys.version.split()[0])
 
 
-def holds(venv, wanted):
-    """Whether VENV is complete and holds what the stamp WANTED names."""
+def read_stamp(venv):
+    """The locks that VENV holds, as wanted_stamp() names them; none if it was never whole."""
     try:
         with open(os.path.join(venv, STAMP)) as stream:
-            found = stream.read().splitlines()
+            return stream.read().splitlines()
     except (IOError, OSError):
-        return False
-    return wanted in found and os.path.exists(os.path.join(venv, "bin", "python"))
+        return []
 
 
-def is_for_developers(venv):
-    """Whether VENV was made from the lock for developers, whatever its age: then it stays one."""
-    try:
-        with open(os.path.join(venv, STAMP)) as stream:
-            return "-dev.txt " in stream.read()
-    except (IOError, OSError):
-        return False
+def choose_locks(held, lock):
+    """The locks that an environment holds in the end, smallest first: it stays as large as it was, whatever its age."""
+    names = [line.split()[0] for line in held] + [os.path.basename(lock)]
+    largest = max(LOCKS.index(name) for name in names if name in LOCKS)
+    paths = [os.path.join(os.path.dirname(lock), name) for name in LOCKS[: largest + 1]]
+    return [path for path in paths if os.path.exists(path)]
 
 
 def network_environment():
@@ -100,17 +101,20 @@ def run(argv):
     return subprocess.call(argv, env=network_environment(), stdout=sys.stderr) == 0
 
 
-def make_venv(venv, lock):
-    """Create VENV and install LOCK into it, with uv if it is there, else with venv and pip."""
+def install(venv, lock, is_new):
+    """Install LOCK into VENV, with uv if it is there, else with pip; a new one is made first, with the same program."""
     python = os.path.join(venv, "bin", "python")
     uv = shutil.which("uv")
     # uv does not read pip's configuration, so where an index of one's own is set there it may fail: then pip does it.
-    if uv and run([uv, "venv", "--quiet", "--python", sys.executable, venv]):
+    if uv and (not is_new or run([uv, "venv", "--quiet", "--python", sys.executable, venv])):
         if run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]):
             return
         say("uv could not install it; trying pip")
-    shutil.rmtree(venv, ignore_errors=True)
-    if not run([sys.executable, "-m", "venv", venv]):
+    if is_new:
+        shutil.rmtree(venv, ignore_errors=True)
+    # What uv made has no pip.
+    has_pip = os.path.exists(os.path.join(venv, "bin", "pip"))
+    if not has_pip and not run([sys.executable, "-m", "venv", venv]):
         fail(
             "no virtual environment could be made with %s" % sys.executable,
             "its venv module is missing or incomplete (Debian and Ubuntu pack it separately)",
@@ -142,21 +146,23 @@ def main(venv, lock):
     """Bring VENV up to LOCK unless it is there already; two at once wait for each other."""
     import fcntl  # not on Windows, where make does not call this
 
-    wanted = wanted_stamp(lock)
     with open(venv + ".lock", "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        if holds(venv, wanted):
+        held = read_stamp(venv)
+        works = os.path.exists(os.path.join(venv, "bin", "python"))
+        if works and wanted_stamp(lock) in held:
             return
-        developers = lock.replace(".txt", "-dev.txt")
-        if os.path.exists(developers) and is_for_developers(venv):
-            lock, wanted = developers, wanted_stamp(developers)
-        names = os.path.basename(venv), os.path.basename(lock)
-        say("preparing the command's own environment in %s (once, until %s changes)" % names)
-        shutil.rmtree(venv, ignore_errors=True)
-        make_venv(venv, lock)
+        locks = choose_locks(held, lock)
+        stamps = [wanted_stamp(path) for path in locks]
+        is_new = not (works and held and set(held) <= set(stamps))
+        names = os.path.basename(venv), os.path.basename(locks[-1])
+        if is_new:
+            say("preparing the command's own environment in %s (once, until %s changes)" % names)
+            shutil.rmtree(venv, ignore_errors=True)
+        else:
+            say("adding to the command's own environment in %s (once, until %s changes)" % names)
+        install(venv, locks[-1], is_new)
         add_command(venv)
-        # The lock for developers holds the other one too, so an environment made from it serves both.
-        stamps = sorted({wanted, wanted_stamp(lock.replace("-dev.txt", ".txt"))})
         with open(os.path.join(venv, STAMP + ".part"), "w") as stream:
             stream.write("\n".join(stamps) + "\n")
         os.rename(os.path.join(venv, STAMP + ".part"), os.path.join(venv, STAMP))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -51,13 +51,45 @@ def test_a_second_call_does_nothing(made: Path) -> None:
 
 
 def test_a_half_made_environment_is_not_taken_for_a_good_one(made: Path, tmp_path: Path) -> None:
-    holds = runpy.run_path(str(BOOTSTRAP))["holds"]
-    stamp = (made / ".venv/gpuenv-lock").read_text().strip()
-    assert holds(str(made / ".venv"), stamp)
-    assert not holds(str(made / ".venv"), stamp.replace("requirements", "other"))
     shutil.copytree(made / ".venv", tmp_path / ".venv", symlinks=True)
     (tmp_path / ".venv/gpuenv-lock").unlink()
-    assert not holds(str(tmp_path / ".venv"), stamp)
+    (tmp_path / ".venv/half-made").touch()
+    result = bootstrap(tmp_path / ".venv", made / "requirements.txt")
+    assert result.returncode == 0, result.stderr
+    assert "preparing the command's own environment" in result.stderr
+    assert not (tmp_path / ".venv/half-made").exists()
+
+
+def make_wheel(folder: Path, name: str) -> str:
+    """A line of a requirements file for a package made here."""
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def test_a_larger_lock_is_added_in_place_and_stays_when_the_smaller_one_changes(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / ".venv", tmp_path / ".venv", symlinks=True)
+    small, large = tmp_path / "requirements.txt", tmp_path / "requirements-report.txt"
+    shutil.copy(made / "requirements.txt", small)
+    large.write_text(f"--find-links {tmp_path}\n{make_wheel(tmp_path, 'tiny')}")
+    (tmp_path / ".venv/marker").touch()
+    result = bootstrap(tmp_path / ".venv", large)
+    assert result.returncode == 0, result.stderr
+    assert "adding to the command's own environment" in result.stderr
+    assert (tmp_path / ".venv/marker").exists()
+    for lock in (small, large):
+        assert bootstrap(tmp_path / ".venv", lock).stderr == ""
+    small.write_text("# changed\n")
+    result = bootstrap(tmp_path / ".venv", small)
+    assert result.returncode == 0, result.stderr
+    assert "preparing" in result.stderr
+    assert not (tmp_path / ".venv/marker").exists()
+    assert list((tmp_path / ".venv").rglob("tiny.py"))
 
 
 def test_what_does_not_match_its_hash_is_refused(made: Path, tmp_path: Path) -> None:

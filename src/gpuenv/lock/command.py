@@ -17,9 +17,8 @@ from packaging.utils import canonicalize_name
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core import atomic, ui
 from gpuenv.core.errors import DataError
-from gpuenv.lock import tool as toollock
+from gpuenv.lock import tool
 from gpuenv.lock.resolve import resolve, unsatisfied
-from gpuenv.lock.tool import TOOL
 from gpuenv.variants import model as variants
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import Pin, drifted, load_lock, read_checked, render_lock, sha256_hex
@@ -51,11 +50,11 @@ def run(args: argparse.Namespace) -> int:
 
 def select_targets(name: str | None) -> list[Target]:
     """Every target, or the one called ``name``. Raises UsageError, which lists the known ones."""
-    known = [*variants.list_names(), TOOL]
+    known = [*variants.list_names(), tool.TOOL]
     if name is not None and name not in known:
         raise variants.suggest_known("variant", name, known)
     chosen = known if name is None else [name]
-    return [_tool_target() if each == TOOL else variant_target(variants.find_variant(each)) for each in chosen]
+    return [_tool_target() if each == tool.TOOL else variant_target(variants.find_variant(each)) for each in chosen]
 
 
 def update(target: Target, *, upgrade: bool) -> None:
@@ -84,7 +83,7 @@ def variant_target(variant: Variant) -> Target:
 
 
 def _tool_target() -> Target:
-    return Target(TOOL, toollock.lock_paths(), toollock.check, lambda upgrade: toollock.render(upgrade=upgrade))
+    return Target(tool.TOOL, tool.lock_paths(), tool.check, lambda upgrade: tool.render(upgrade=upgrade))
 
 
 def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:

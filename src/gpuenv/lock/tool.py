@@ -1,12 +1,11 @@
 """The command's own locks: what ``.venv`` is made of, on every system and every Python it supports.
 
-``src/requirements.txt`` holds what runs, ``src/requirements-dev.txt`` also what ``make lint`` and ``make lock`` need;
-both come from ``pyproject.toml``. Unlike a variant's lock they are universal (markers choose), as uv writes them.
+uv makes them from ``pyproject.toml``. Unlike a variant's lock they are universal: markers choose.
 """
 
 from __future__ import annotations
 
-import re
+import json
 import tempfile
 from pathlib import Path
 
@@ -20,29 +19,33 @@ from gpuenv.variants.locks import drifted, read_checked, sha256_hex, with_header
 
 #: What ``VARIANT=`` calls them.
 TOOL = "tool"
+#: Each file of ``src/`` holds all of the one before it, and these extras of pyproject.toml: what runs, what draws the
+#: report's pictures, what ``make lint`` and ``make lock`` need. (src/bootstrap.py knows the order too.)
+LOCKS = {"requirements.txt": (), "requirements-report.txt": ("report",), "requirements-dev.txt": ("report", "dev")}
 
 
 def lock_paths() -> tuple[Path, ...]:
-    """The two files, the runtime's first."""
-    source = paths.project_root() / "src"
-    return source / "requirements.txt", source / "requirements-dev.txt"
+    """The files, the runtime's first."""
+    return tuple(paths.project_root() / "src" / name for name in LOCKS)
 
 
-def read_project() -> tuple[str, tuple[tuple[str, ...], ...]]:
-    """The lowest Python (``"3.9"``) and, per lock, the requirements. Raises DataError when they are not there."""
+def read_inputs(extras: tuple[str, ...]) -> tuple[str, str]:
+    """The lowest Python (``"3.9"``), and the sha256 (hex) of what decides the lock with these extras.
+
+    Raises DataError when pyproject.toml does not name them.
+    """
     path = paths.project_root() / "pyproject.toml"
     project = read_toml(path).get("project", {})
     try:
-        runtime = tuple(project["dependencies"])
-        extra = tuple(project["optional-dependencies"]["dev"])
+        wanted = [project["dependencies"], *(project["optional-dependencies"][extra] for extra in extras)]
         python = lowest_python(project["requires-python"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} is not usable",
-            f"expected dependencies, the extra `dev` and requires-python in [project]: {error!r}",
+            f"expected dependencies, the extras {', '.join(extras)} and requires-python in [project]: {error!r}",
             "restore it from version control",
         ) from error
-    return python, (runtime, (*runtime, *extra))
+    return python, sha256_hex(json.dumps([python, *wanted]))
 
 
 def lowest_python(specifier: str) -> str:
@@ -53,60 +56,38 @@ def lowest_python(specifier: str) -> str:
     raise ValueError(f"no >= in {specifier!r}")
 
 
-def inputs_digest(python: str, requirements: tuple[str, ...]) -> str:
-    """The sha256 (hex) of what decides one lock."""
-    return sha256_hex("\n".join([f"python {python}", *requirements]))
-
-
 def check() -> None:
-    """Raise DataError unless both locks are unedited and made from the present pyproject.toml."""
-    python, sets = read_project()
-    for path, requirements in zip(lock_paths(), sets):
-        made_from, body, _ = read_checked(path)
-        if made_from != inputs_digest(python, requirements):
+    """Raise DataError unless all locks are unedited and made from the present pyproject.toml."""
+    for path, extras in zip(lock_paths(), LOCKS.values()):
+        if read_checked(path)[0] != read_inputs(extras)[1]:
             raise drifted(path, "the dependencies in pyproject.toml changed after it was made", TOOL)
-        names = set(re.findall(r"^([a-z0-9-]+)==", body, re.MULTILINE))
-        if missing := [line for line in requirements if _name(line) not in names]:
-            raise drifted(path, f"it does not hold {', '.join(missing)}", TOOL)
 
 
 def render(*, upgrade: bool) -> dict[Path, str]:
-    """The texts of both locks, resolved anew; versions of the present ones are kept unless ``upgrade``."""
-    python, sets = read_project()
+    """The texts of all locks, resolved anew; versions of the present ones are kept unless ``upgrade``."""
     texts: dict[Path, str] = {}
-    constraints = ""
-    for path, requirements in zip(lock_paths(), sets):
+    smaller = ""
+    for path, extras in zip(lock_paths(), LOCKS.values()):
+        python, digest = read_inputs(extras)
         present = "" if upgrade or not path.exists() else read_checked(path)[1]
-        body = _compile(requirements, constraints, present, python)
-        texts[path] = with_header(TOOL, body, inputs_digest(python, requirements))
-        # What runs has the same versions with and without the dev tools.
-        constraints = body
+        # A package has the same version in all locks, so that the larger one can be added to the smaller one in place.
+        smaller = _compile(extras, python, present, constraints=smaller)
+        texts[path] = with_header(TOOL, smaller, digest)
     return texts
 
 
-def _compile(requirements: tuple[str, ...], constraints: str, present: str, python: str) -> str:
+def _compile(extras: tuple[str, ...], python: str, present: str, constraints: str) -> str:
     with tempfile.TemporaryDirectory(prefix="gpuenv-lock-") as name:
         folder = Path(name)
-        (folder / "requirements.in").write_text("\n".join(requirements) + "\n", encoding="utf-8")
-        (folder / "constraints.txt").write_text(without_hashes(constraints), encoding="utf-8")
+        (folder / "constraints.txt").write_text(constraints, encoding="utf-8")
         (folder / "out.txt").write_text(present, encoding="utf-8")
-        run_uv(compile_argv(python), folder, f"for the command itself (Python {python} and newer)")
+        run_uv(compile_argv(extras, python), folder, f"for the command itself (Python {python} and newer)")
         return (folder / "out.txt").read_text(encoding="utf-8")
 
 
-def compile_argv(python: str) -> list[str]:
-    """The arguments of uv, to be run in the folder of the inputs; the result names no index."""
+def compile_argv(extras: tuple[str, ...], python: str) -> list[str]:
+    """The arguments of uv, to be run in the folder of out.txt; the result names no index."""
+    source = [str(paths.project_root() / "pyproject.toml"), *(f"--extra={extra}" for extra in extras)]
     how = ["--universal", "--python-version", python, "--generate-hashes", "--no-header", "--no-annotate"]
     files = ["--constraints", "constraints.txt", "--output-file", "out.txt"]
-    return ["pip", "compile", "--quiet", "--no-emit-index-url", "--no-emit-find-links", *how, *files, "requirements.in"]
-
-
-def without_hashes(text: str) -> str:
-    """The pins of a requirements file alone, one a line."""
-    lines = (line.removesuffix("\\").rstrip() for line in text.splitlines() if not line.startswith((" ", "#")))
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _name(requirement: str) -> str:
-    match = re.match(r"[A-Za-z0-9._-]+", requirement)
-    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else requirement
+    return ["pip", "compile", "--quiet", "--no-emit-index-url", "--no-emit-find-links", *how, *files, *source]

@@ -4,6 +4,7 @@ import argparse
 import http.server
 import importlib.util
 import json
+import re
 import shutil
 import socket
 import threading
@@ -15,8 +16,7 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError, GpuenvError, SourceError, UsageError
 from gpuenv.lock import command as lock
-from gpuenv.lock import exclusions, resolve, uv
-from gpuenv.lock import tool as toollock
+from gpuenv.lock import exclusions, resolve, tool, uv
 from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, parse_pylock
 from gpuenv.net.pip_settings import PipSettings
 from gpuenv.variants import locks
@@ -232,7 +232,7 @@ def no_resolver(*_: object) -> None:
     raise AssertionError("nothing may be resolved here")
 
 
-@pytest.mark.parametrize(("name", "count"), [(None, 4), ("tool", 2), ("cuda9.0", 4)])
+@pytest.mark.parametrize(("name", "count"), [(None, 4), ("tool", 3), ("cuda9.0", 4)])
 def test_the_locks_in_the_repository_are_current(
     name: str | None, count: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,15 +320,17 @@ def test_a_requirement_that_pulls_in_the_other_distribution_is_refused(
         lock.run(options("cuda10.0", check=False))
 
 
-def test_tool_requirements_lose_hashes_and_keep_markers() -> None:
-    text = f'a==1.0 ; python_version < "3.10" \\\n    --hash=sha256:{A}\nb==2.0 \\\n    --hash=sha256:{C}\n'
-    assert toollock.without_hashes(text) == 'a==1.0 ; python_version < "3.10"\nb==2.0\n'
+def test_each_lock_of_the_command_holds_all_of_the_smaller_one() -> None:
+    # Then what is larger can be added to an environment in place.
+    pins = [set(re.findall(r"^[a-z0-9-]+==[^ ]+", path.read_text(), re.MULTILINE)) for path in tool.lock_paths()]
+    assert pins[0] < pins[1] < pins[2]
+    assert not any(pin.startswith("matplotlib==") for pin in pins[0])
 
 
 def test_lowest_python() -> None:
-    assert toollock.lowest_python(">=3.9,<4") == "3.9"
+    assert tool.lowest_python(">=3.9,<4") == "3.9"
     with pytest.raises(ValueError, match="no >="):
-        toollock.lowest_python("<4")
+        tool.lowest_python("<4")
 
 
 # The real resolver against an index on this machine.
