@@ -1,16 +1,19 @@
-"""The catalog itself: every entry against its own samples, and every sample against all entries."""
+"""The catalog itself: every entry against its own samples, and every sample against all entries.
+
+One test for each entry: as thousands of small tests they took more time to be counted than to be run.
+"""
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gpuenv.explain import answer as explain_text
 from gpuenv.explain import command as explain
-from gpuenv.explain.answer import Context
+from gpuenv.explain.answer import Context, Step
 from gpuenv.explain.catalog import default_folder, load_catalog
 from gpuenv.explain.entry import LANGUAGES, STAGES, SYSTEMS, Entry, Rule
 from gpuenv.explain.excerpt import Line
@@ -18,115 +21,116 @@ from gpuenv.explain.match import Match, Ordered, match_rule
 from gpuenv.explain.text import clean
 
 ENTRIES = load_catalog()
-SAMPLES = [(entry, number) for entry in ENTRIES for number in range(len(entry.samples))]
 MAKEFILE = (Path(__file__).parents[3] / "Makefile").read_text(encoding="utf-8")
-NAMES = [f"{entry.id}-{number + 1}" for entry, number in SAMPLES]
+VERBS = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
+SETTINGS = {*re.findall(r"^SETTINGS := (.*)$", MAKEFILE, re.MULTILINE)[0].split()}
 
 #: Rows of the pain list that no log can be explained by, with the reason. None is left out.
 ROWS_LEFT_OUT: dict[str, str] = {}
 
 
-@cache
-def answer(text: str) -> Ordered | None:
-    return explain.read([clean(text.encode() + b"\n")], ENTRIES).found
-
-
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_an_entry_has_samples_a_near_miss_and_references(entry: Entry) -> None:
-    assert len(entry.samples) >= 2
-    assert len(entry.near_misses) >= 1
-    assert entry.references
-    assert set(entry.cause) == set(LANGUAGES)
-    assert all(set(remedy.texts) == set(LANGUAGES) for remedy in entry.remedies)
+def test_entry(entry: Entry) -> None:
+    checks = (
+        lacks_what_an_entry_needs,
+        texts_read_badly,
+        samples_are_answered_otherwise,
+        near_misses_match,
+        rules_without_a_sample,
+        systems_left_alone,
+        make_commands_that_do_not_exist,
+        posix_commands_for_windows,
+        environments_that_a_mac_cannot_have,
+    )
+    problems = [f"{check.__name__}: {problem}" for check in checks for problem in check(entry)]
+    assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_a_korean_text_is_korean_and_a_cause_is_one_sentence(entry: Entry) -> None:
+def lacks_what_an_entry_needs(entry: Entry) -> Iterator[str]:
+    if len(entry.samples) < 2 or not entry.near_misses or not entry.references:
+        yield "expected two samples, a near miss and a reference at least"
+    for texts in (entry.cause, *(remedy.texts for remedy in entry.remedies)):
+        if set(texts) != set(LANGUAGES):
+            yield f"languages: {sorted(texts)}"
+
+
+def texts_read_badly(entry: Entry) -> Iterator[str]:
     for text in (entry.cause["ko"], *(remedy.texts["ko"] for remedy in entry.remedies)):
-        assert any("가" <= letter <= "힣" for letter in text), text
+        if not any("가" <= letter <= "힣" for letter in text):
+            yield f"not Korean: {text}"
     for text in entry.cause.values():
-        assert "\n" not in text
-        assert text.endswith((".", ".)"))
+        if "\n" in text or not text.endswith((".", ".)")):
+            yield f"not one sentence: {text}"
 
 
-@pytest.mark.parametrize(("entry", "number"), SAMPLES, ids=NAMES)
-def test_the_first_answer_to_a_sample_is_its_own_entry(entry: Entry, number: int) -> None:
-    found = answer(entry.samples[number])
-    assert found, "no entry matches"
-    assert found.root.entry.id == entry.id
-
-
-@pytest.mark.parametrize(("entry", "number"), SAMPLES, ids=NAMES)
-def test_no_other_entry_claims_a_sample_at_the_same_stage(entry: Entry, number: int) -> None:
-    found = answer(entry.samples[number])
-    assert found
-    assert [other.entry.id for other in found.others] == []
-
-
-@pytest.mark.parametrize(("entry", "number"), SAMPLES, ids=NAMES)
-def test_texts_are_whole_on_every_system(entry: Entry, number: int) -> None:
-    found = answer(entry.samples[number])
-    assert found
-    unknown = {name for name, value in found.root.values.items() if value == "?"}
-    for language in LANGUAGES:
-        for system in SYSTEMS:
-            assert explain_text.render_known(found, Context(language, system, None))
+def samples_are_answered_otherwise(entry: Entry) -> Iterator[str]:
     texts = [*entry.cause.values(), *(text for one in entry.remedies for text in (*one.texts.values(), one.command))]
-    assert not [text for text in texts for name in unknown if f"{{{name}}}" in (text or "")], "a value is missing"
+    for number, sample in enumerate(entry.samples, 1):
+        found = read(sample, ENTRIES)
+        if found is None or found.root.entry.id != entry.id:
+            yield f"sample {number} is explained by {found.root.entry.id if found else 'no entry'}"
+            continue
+        if found.others:
+            yield f"sample {number} is claimed at the same stage by {[other.entry.id for other in found.others]}"
+        for language in LANGUAGES:
+            for system in SYSTEMS:
+                if not explain_text.render_known(found, Context(language, system, None)):
+                    yield f"sample {number}: no answer in {language} on {system}"
+        for name in (name for name, value in found.root.values.items() if value == "?"):
+            yield from (
+                f"sample {number} gives no {{{name}}}: {text}" for text in texts if f"{{{name}}}" in (text or "")
+            )
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_somebody_on_any_system_is_told_what_to_do(entry: Entry) -> None:
-    for system in SYSTEMS:
-        assert explain_text.steps(match_of(entry), Context("en", system, None))
+def near_misses_match(entry: Entry) -> Iterator[str]:
+    yield from (text for text in entry.near_misses if read(text, (entry,)))
 
 
-def match_of(entry: Entry) -> Match:
-    values = dict.fromkeys({*entry.derive, *(name for rule in entry.rules for name in rule.groups)}, "x")
-    return Match(entry, values, (Line(1, ""),))
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_every_make_command_exists(entry: Entry) -> None:
-    verbs = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
-    settings = {*re.findall(r"^SETTINGS := (.*)$", MAKEFILE, re.MULTILINE)[0].split()}
-    for remedy in entry.remedies:
-        for text in (remedy.command or "", *(re.findall(r"`(make [^`]*)`", remedy.texts["en"]))):
-            for verb, rest in re.findall(r"(?:^|; |&& )make ([a-z0-9-]+)((?: [A-Z_]+=\S+)*)", text):
-                assert verb in verbs, text
-                assert {*re.findall(r" ([A-Z_]+)=", rest)} - settings - {""} == set(), text
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_windows_has_no_make_and_no_posix_shell(entry: Entry) -> None:
-    for step in explain_text.steps(match_of(entry), Context("en", "windows", None)):
-        is_elsewhere = "WSL2" in step.text or step.text.startswith("(debian") or step.text.startswith("(fedora")
-        if step.command and not is_elsewhere:
-            assert not re.search(r"(?:^|; |&& )(?:make|export|unset|env|date)\b|^[A-Z_]+=", step.command), step
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_a_mac_is_not_sent_to_environments_that_it_cannot_have(entry: Entry) -> None:
-    for step in explain_text.steps(match_of(entry), Context("en", "macos", None)):
-        assert not re.match(r"make (?:conda|venv)-env", step.command or "") or step.text.startswith("(")
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_a_near_miss_does_not_match_its_own_entry(entry: Entry) -> None:
-    for text in entry.near_misses:
-        assert explain.read([clean(text.encode() + b"\n")], [entry]).found is None, text
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_every_rule_is_needed_by_a_sample(entry: Entry) -> None:
-    for rule in entry.rules:
-        assert any(_matches(rule, sample) for sample in entry.samples), rule.fragments
+def rules_without_a_sample(entry: Entry) -> Iterator[str]:
+    yield from (
+        str(rule.fragments) for rule in entry.rules if not any(_matches(rule, sample) for sample in entry.samples)
+    )
 
 
 def _matches(rule: Rule, sample: str) -> bool:
     lines = [line.rstrip() for line in sample.splitlines()]
     starts = range(max(1, len(lines) - rule.within + 1))
     return any(match_rule(rule, lines[start : start + rule.within]) for start in starts)
+
+
+def systems_left_alone(entry: Entry) -> Iterator[str]:
+    yield from (system for system in SYSTEMS if not steps_on(system, entry))
+
+
+def make_commands_that_do_not_exist(entry: Entry) -> Iterator[str]:
+    for remedy in entry.remedies:
+        for text in (remedy.command or "", *(re.findall(r"`(make [^`]*)`", remedy.texts["en"]))):
+            for verb, rest in re.findall(r"(?:^|; |&& )make ([a-z0-9-]+)((?: [A-Z_]+=\S+)*)", text):
+                if verb not in VERBS or {*re.findall(r" ([A-Z_]+)=", rest)} - SETTINGS - {""}:
+                    yield text
+
+
+def posix_commands_for_windows(entry: Entry) -> Iterator[str]:
+    for step in steps_on("windows", entry):
+        is_elsewhere = "WSL2" in step.text or step.text.startswith(("(debian", "(fedora"))
+        is_posix = re.search(r"(?:^|; |&& )(?:make|export|unset|env|date)\b|^[A-Z_]+=", step.command or "")
+        if is_posix and not is_elsewhere:
+            yield step.command or ""
+
+
+def environments_that_a_mac_cannot_have(entry: Entry) -> Iterator[str]:
+    for step in steps_on("macos", entry):
+        if re.match(r"make (?:conda|venv)-env", step.command or "") and not step.text.startswith("("):
+            yield step.command or ""
+
+
+def read(text: str, entries: tuple[Entry, ...]) -> Ordered | None:
+    return explain.read([clean(text.encode() + b"\n")], entries).found
+
+
+def steps_on(system: str, entry: Entry) -> list[Step]:
+    values = dict.fromkeys({*entry.derive, *(name for rule in entry.rules for name in rule.groups)}, "x")
+    return explain_text.steps(Match(entry, values, (Line(1, ""),)), Context("en", system, None))
 
 
 def test_every_stage_has_a_file() -> None:
