@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import ssl
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from gpuenv.core import ui
+from gpuenv.core.deadline import gather
 from gpuenv.core.errors import SourceError
 from gpuenv.engine.inspection import inspect
 from gpuenv.engine.model import Engine
@@ -52,29 +53,22 @@ def has_pinned(engine: Engine, base: BaseImage) -> bool:
 
 
 def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
-    """Whether a registry answers at ``url``: None if it does (whatever it answers), else the reason it does not."""
-    outcome = [f"{urlsplit(url).netloc} did not answer within {timeout_s:g} s"]
-
-    def ask() -> None:
-        outcome[0] = _ask(url, timeout_s)
-
-    # In a thread, because resolving a name can take the system much longer than any time limit here.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return outcome[0] or None
+    """Why no registry answers at ``url``; None if one does, whatever it answers."""
+    # With a deadline, because resolving a name can take the system much longer than any time limit of ours.
+    answer = gather({url: partial(_ask, url, timeout_s)}, timeout_s)[url]
+    return f"{urlsplit(url).netloc}: {answer}" if isinstance(answer, Exception) else answer
 
 
-def _ask(url: str, timeout_s: float) -> str:
+def _ask(url: str, timeout_s: float) -> str | None:
     try:
         with urllib.request.urlopen(f"{url}/v2/", timeout=timeout_s):  # noqa: S310 (always http or https)
-            return ""
+            return None
     except urllib.error.HTTPError as error:
         error.close()  # 401 is the usual answer to an unknown caller: the registry is there.
-        return ""
+        return None
     except urllib.error.URLError as error:
         # A certificate that this Python does not know is an answer: the engine has its own authorities.
-        return "" if isinstance(error.reason, ssl.SSLError) else f"{urlsplit(url).netloc}: {error.reason}"
+        return None if isinstance(error.reason, ssl.SSLError) else f"{urlsplit(url).netloc}: {error.reason}"
     except (OSError, ValueError) as error:
         return f"{urlsplit(url).netloc}: {error}"
 

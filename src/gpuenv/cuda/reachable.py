@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
+from functools import partial
 from pathlib import Path
 
+from gpuenv.core.deadline import gather
 from gpuenv.cuda.files import cached_path, file_name, local_path
 from gpuenv.net import download
 from gpuenv.variants.model import Component, CudaLock, Source
@@ -36,24 +35,12 @@ def _is_here(source: Source, sources_dir: Path | None) -> bool:
 
 def _ask(sources: list[Source]) -> dict[Source, str | None]:
     """What each source answers: None, or the reason why it does not serve."""
-    answers: dict[Source, str | None] = dict.fromkeys(sources, "no answer in time")
-    incoming: queue.Queue[tuple[Source, str | None]] = queue.Queue()
+    answers = gather({source: partial(_probe, source) for source in sources}, DEADLINE_S)
+    return {source: str(answer) if isinstance(answer, Exception) else answer for source, answer in answers.items()}
 
-    def ask(source: Source) -> None:
-        reason = "it is missing" if local_path(source) else download.probe(source.url, DEADLINE_S)
-        incoming.put((source, reason))
 
-    for source in sources:
-        # Daemons: a name server that hangs must not hold up the end of the process.
-        threading.Thread(target=ask, args=(source,), daemon=True).start()
-    deadline = time.monotonic() + DEADLINE_S
-    for _ in sources:
-        try:
-            source, reason = incoming.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            break
-        answers[source] = reason
-    return answers
+def _probe(source: Source) -> str | None:
+    return "it is missing" if local_path(source) else download.probe(source.url, DEADLINE_S)
 
 
 def _render(component: Component, answers: dict[Source, str | None]) -> str:

@@ -1,27 +1,28 @@
-"""Whether addresses answer: asked with the host's own proxies and certificates, all at the same time.
+"""Ask whether addresses answer, all at the same time, with the host's own proxies and certificates.
 
-Without a network this ends soon: only when something lets itself be connected to is more than a moment waited.
+Fails fast offline: if no connection succeeds within FIRST_SIGN_S, the rest counts as unreachable; else waits up to
+ANSWERS_S.
 """
 
 from __future__ import annotations
 
-import queue
 import socket
 import threading
-import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import urlsplit
 
+from gpuenv.core.deadline import Asked
 from gpuenv.net.build_settings import without_login
 
 #: To resolve a name and be connected, for the first one of all.
 FIRST_SIGN_S = 0.6
 #: For all answers, once there is a network.
 ANSWERS_S = 5.0
-#: When those that are silent are asked anew. Name servers drop some of many questions at a time, and the system's own
-#: resolver repeats a question after 5 s only.
+#: When those that are silent are asked anew: the system's own resolver repeats a question after 5 s only.
 AGAIN_S = (0.25, FIRST_SIGN_S, 2.0)
 
 
@@ -54,46 +55,31 @@ class Answer:
 
 def ask_all(asked: Sequence[Question]) -> dict[str, Answer]:
     """The answer to each question, by its URL. Takes FIRST_SIGN_S without a network, ANSWERS_S at most with one."""
-    answers: dict[str, Answer] = {}
-    incoming: queue.Queue[tuple[str, Answer]] = queue.Queue()
+    asking: Asked[str, Answer] = Asked()
     is_alive = threading.Event()
-    began = time.monotonic()
+    urls = {one.url for one in asked}
+    answers: dict[str, Answer | Exception] = {}
     for until_s in (*AGAIN_S, ANSWERS_S):
-        silent = [one for one in asked if one.url not in answers]
-        _start(silent, incoming, is_alive)
-        _collect(incoming, answers, len(asked), began + until_s)
-        if len(answers) == len(asked) or (until_s >= FIRST_SIGN_S and not is_alive.is_set()):
+        # Name servers drop some of many questions at a time: those to one host are asked one after the other.
+        turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        for one in (one for one in asked if one.url not in answers):
+            asking.ask(one.url, partial(_ask_in_turn, one, turns[urlsplit(one.url).netloc], is_alive))
+        answers = asking.wait(urls, until_s)
+        if answers.keys() >= urls or (until_s >= FIRST_SIGN_S and not is_alive.is_set()):
             break
-    return {one.url: answers.get(one.url) or _silence(one) for one in asked}
+    return {one.url: _told(one, answers.get(one.url)) for one in asked}
 
 
-def _silence(question: Question) -> Answer:
-    return Answer(question.kind, question.name, "no answer in time", is_silent=True)
+def _ask_in_turn(question: Question, turn: threading.Lock, is_alive: threading.Event) -> Answer:
+    with turn:
+        return ask(question, is_alive)
 
 
-def _start(asked: Sequence[Question], incoming: queue.Queue[tuple[str, Answer]], is_alive: threading.Event) -> None:
-    """Ask every host in a thread of its own, one question after the other."""
-    groups: dict[str, list[Question]] = {}
-    for one in asked:
-        groups.setdefault(urlsplit(one.url).netloc, []).append(one)
-
-    def ask_group(group: list[Question]) -> None:
-        for one in group:
-            incoming.put((one.url, ask(one, is_alive)))
-
-    for group in groups.values():
-        # Daemons: a name server that hangs must not hold up the end of the process.
-        threading.Thread(target=ask_group, args=(group,), daemon=True).start()
-
-
-def _collect(incoming: queue.Queue[tuple[str, Answer]], answers: dict[str, Answer], count: int, until: float) -> None:
-    """Take answers until each question has one; of several to the same the first counts."""
-    while len(answers) < count:
-        try:
-            url, answer = incoming.get(timeout=max(0.001, until - time.monotonic()))
-        except queue.Empty:
-            return
-        answers.setdefault(url, answer)
+def _told(question: Question, answer: Answer | Exception | None) -> Answer:
+    if isinstance(answer, Answer):
+        return answer
+    text = describe(answer) if answer else "no answer in time"
+    return Answer(question.kind, question.name, text, is_silent=answer is None)
 
 
 def ask(question: Question, is_alive: threading.Event) -> Answer:

@@ -384,7 +384,7 @@ def test_probe_does_not_wait_for_ever(archive: bytes, monkeypatch: pytest.Monkey
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.tar"
         reason = sources.unreachable_reason(lock_of(source_of(url, archive, "slow")), None)
-    assert reason == "no source of toolkit 9.0 can be reached (slow: no answer in time)"
+    assert reason == "no source of toolkit 9.0 can be reached (slow: no answer within 0.2 s)"
 
 
 def wait_until(condition: object, timeout_s: float = 20.0) -> None:
