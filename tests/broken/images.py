@@ -14,14 +14,14 @@ from pathlib import Path
 from gpuenv import cli
 from gpuenv.core import locking as filelock
 from gpuenv.core import paths
+from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources
+from gpuenv.cuda.wheel import find_pip
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import listing as targets
 from gpuenv.net import certificates
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants import model as variants
-from simulated import cuda
-from simulated.wheel import find_pip
 
 from .table import HERE, Fault
 

@@ -22,12 +22,13 @@ import pytest
 
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core import paths
+from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources
 from gpuenv.host import pythons
 from gpuenv.variants import model as variants
 from gpuenv.variants.locks import Pin
 from gpuenv.variants.model import load_cuda_lock
-from simulated import conda_channel, cuda
+from simulated import conda_channel
 from simulated.conda_channel import Channel, Package, Served
 from tiny.command import Gpuenv, plain_environment
 from tiny.index import Index, served

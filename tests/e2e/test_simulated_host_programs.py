@@ -15,6 +15,7 @@ import pytest
 
 from gpuenv.core import elf, paths
 from gpuenv.host import gpu
+from simulated import elf_symbols
 from simulated.host import build, scenario
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
@@ -185,7 +186,7 @@ def test_libraries_have_their_soname_and_run_with_an_old_c_library(programs: Pat
     assert known is not None
     assert known.soname == Path(name).name
     assert known.needed == ("libc.so.6",)
-    wanted = {symbol.version for symbol in elf.undefined_symbols(programs / name) if symbol.version}
+    wanted = {symbol.version for symbol in elf_symbols.undefined_symbols(programs / name) if symbol.version}
     versions = [tuple(map(int, version.split("_")[1].split("."))) for version in wanted]
     assert versions
     assert max(versions) <= GLIBC_MAX

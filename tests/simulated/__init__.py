@@ -1,1 +1,1 @@
-"""A simulated CUDA: see cuda.py."""
+"""What stands in for machines, drivers and servers in the tests."""

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -192,3 +193,16 @@ def write_config(folder: Path, ports: dict[str, int]) -> Path:
 
 def _block(name: str, lines: Sequence[str]) -> str:
     return "\n".join([f"Host {shlex.quote(name)}", *(f"  {line}" for line in lines), ""])
+
+
+def main(argv: list[str]) -> None:
+    """Run hosts for another process: print their entries for ``HOSTS=``, go on until standard input ends."""
+    kind, url, api_version, tls_dir, image, count = argv
+    engine = Engine(kind, url, "", api_version or None, Path(tls_dir) if tls_dir else None)
+    with running_ssh_hosts(engine, image, int(count)) as running:
+        print(*running.uris, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

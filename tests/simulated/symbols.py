@@ -1,6 +1,6 @@
 """Measure what a wheel wants from NVIDIA's libraries; run by hand when a variant is added or its TensorFlow changes.
 
-    python tests/simulated/symbols.py stubs WHEEL SUFFIX > tests/simulated/symbols-VARIANT.txt
+    python tests/simulated/symbols.py stubs WHEEL SUFFIX > src/gpuenv/cuda/simulation/symbols-VARIANT.txt
     python tests/simulated/symbols.py driver WHEEL... > docker/libcuda/driver-api.h
 
 SUFFIX is what the SONAMEs end in (".9.0"). A name counts when the wheel's libraries leave it undefined (TensorFlow up
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gpuenv.core import elf
 from gpuenv.cuda import archives
+from simulated import elf_symbols
 
 #: What belongs to the driver, libcuda.so.1: `cu` and a capital; all capitals (cuDNN) is a name in a message instead.
 DRIVER = re.compile(r"cu(?![A-Z]+$)[A-Z][A-Za-z0-9_]+")
@@ -50,7 +51,7 @@ def read_only_strings(path: Path) -> set[str]:
 
 def wanted_names(library: Path) -> set[str]:
     """The names that one library leaves undefined or looks up while running."""
-    undefined = {symbol.name for symbol in elf.undefined_symbols(library)}
+    undefined = {symbol.name for symbol in elf_symbols.undefined_symbols(library)}
     return undefined | read_only_strings(library)
 
 

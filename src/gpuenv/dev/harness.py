@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import os
 import secrets
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,6 @@ from pathlib import Path
 
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import CheckError
-from gpuenv.cuda import choice as cuda_choice
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
 from gpuenv.harness.report.model import Outcome, parse_results
@@ -64,17 +63,27 @@ def in_parallel(engine: Engine, pair: Sequence[Target]) -> tuple[float, float]:
 
 def over_ssh(engine: Engine, target: Target) -> tuple[float, float]:
     """Seconds of the harness on eight hosts at a time, and of the same programs on two cores, two at a time."""
-    cuda_choice.load_simulation()  # puts the tests' folder on the path
-    ssh_hosts = importlib.import_module("simulated.ssh_hosts")
     with pointed_at(engine), ThreadPoolExecutor(CORES) as pool:
         began = time.perf_counter()
         list(pool.map(lambda _: work_alone(engine, target, CORES), range(SSH_HOSTS)))
         work = time.perf_counter() - began
-    with ssh_hosts.running_ssh_hosts(engine, target.image, SSH_HOSTS) as running:
-        found = hosts.list_targets(
-            argparse.Namespace(variant=target.variant, flavor=target.flavor, hosts=" ".join(running.uris))
-        )
+    with ssh_hosts(engine, target.image) as uris:
+        found = hosts.list_targets(argparse.Namespace(variant=target.variant, flavor=target.flavor, hosts=uris))
         return run_harness(None, found, jobs=harness.HOSTS_AT_ONCE).seconds, work
+
+
+@contextmanager
+def ssh_hosts(engine: Engine, image: str) -> Iterator[str]:
+    """``HOSTS=`` for containers of ``image`` with an ssh server, which a program of the tests makes and removes."""
+    program = paths.project_root() / "tests" / "simulated" / "ssh_hosts.py"
+    described = [engine.kind, engine.url, engine.api_version or "", str(engine.tls_dir or "")]
+    argv = [sys.executable, str(program), *described, image, str(SSH_HOSTS)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None  # noqa: S101 - it was started with a pipe
+        uris = running.stdout.readline().strip()
+        if not uris:
+            raise CheckError("the hosts to measure do not start", f"{program} says why, above", "make bench")
+        yield uris
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from gpuenv.core.errors import BuildError, HostError
 from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
+from gpuenv.cuda.stubs import MARKER
 from gpuenv.host import gpu
 from gpuenv.variants import compat
 from gpuenv.variants import model as variants
@@ -31,8 +32,8 @@ from gpuenv.variants.model import CudaLock, Variant
 DRIVER = "libcuda.so.1"
 #: The module that stands in for the driver, the line that loads it at every start, and its library's folder.
 _HOOK, _HOOK_PTH, STAND_IN_FOLDER = "gpuenv_driver.py", "gpuenv_driver.pth", "lib/gpuenv-driver"
-#: The symbol by which a library of the tests is known (tests/simulated/stubs.py), and how large one is at most.
-_SIMULATED, _SIMULATED_BYTES = b"gpuenv_simulated_library", 5_000_000
+#: How large a simulated library is at most.
+_SIMULATED_BYTES = 5_000_000
 
 
 def choose_flavor(args: argparse.Namespace) -> str:
@@ -168,10 +169,10 @@ def _no_compiler(what: str) -> HostError:
 
 
 def label(folder: Path) -> str:
-    """``simulated`` for an environment whose libraries are those of the tests, else ``genuine``.
+    """``simulated`` for an environment whose CUDA libraries are stand-ins, else ``genuine``.
 
     Asked of the libraries that TensorFlow finds: a simulated one is small, and says so in its own text.
     """
     links = [path for path in find_framework(folder).parent.glob("lib*.so.*") if path.is_symlink() and path.exists()]
     small = (path for path in links if path.stat().st_size < _SIMULATED_BYTES)
-    return "simulated" if any(_SIMULATED in path.read_bytes() for path in small) else "genuine"
+    return "simulated" if any(MARKER.encode() in path.read_bytes() for path in small) else "genuine"

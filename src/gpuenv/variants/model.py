@@ -140,7 +140,7 @@ class Component:
 
 @dataclass(frozen=True)
 class CudaLock:
-    """The content of a ``cuda.lock.toml``; ``simulated`` locks are made by tests and say so."""
+    """The content of a ``cuda.lock.toml``; ``simulated`` locks say so."""
 
     simulated: bool
     components: tuple[Component, ...]

@@ -8,6 +8,7 @@ import pytest
 
 from gpuenv.core import elf
 from gpuenv.core.errors import DataError
+from simulated import elf_symbols
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def libc() -> Path:
 
 def test_soname_is_read_from_the_file_and_not_from_its_name(libc: Path, tmp_path: Path) -> None:
     shutil.copy(libc, tmp_path / "libother.so.9")
-    assert elf.read_soname(tmp_path / "libother.so.9") == "libc.so.6"
+    assert elf_symbols.read_soname(tmp_path / "libother.so.9") == "libc.so.6"
 
 
 def test_library_says_machine_and_needs(libc: Path) -> None:
@@ -30,8 +31,8 @@ def test_library_says_machine_and_needs(libc: Path) -> None:
 
 
 def test_exported_symbols_carry_their_version_node(libc: Path) -> None:
-    exported = elf.exported_symbols(libc)
-    assert elf.Symbol("printf", "GLIBC_2.2.5", None, is_weak=False) in exported
+    exported = elf_symbols.exported_symbols(libc)
+    assert elf_symbols.Symbol("printf", "GLIBC_2.2.5", None, is_weak=False) in exported
     # Both the default and the hidden older version count.
     assert {symbol.version for symbol in exported if symbol.name == "memcpy"} == {"GLIBC_2.2.5", "GLIBC_2.14"}
 
@@ -39,28 +40,30 @@ def test_exported_symbols_carry_their_version_node(libc: Path) -> None:
 def test_undefined_symbols_say_from_which_library_they_are_wanted(libc: Path) -> None:
     libm = libc.with_name("libm.so.6")
     wanted = {
-        (symbol.library, symbol.version.split("_")[0]) for symbol in elf.undefined_symbols(libm) if symbol.version
+        (symbol.library, symbol.version.split("_")[0])
+        for symbol in elf_symbols.undefined_symbols(libm)
+        if symbol.version
     }
     assert ("libc.so.6", "GLIBC") in wanted
-    assert not {symbol.name for symbol in elf.undefined_symbols(libm)} & {
-        symbol.name for symbol in elf.exported_symbols(libm)
+    assert not {symbol.name for symbol in elf_symbols.undefined_symbols(libm)} & {
+        symbol.name for symbol in elf_symbols.exported_symbols(libm)
     }
 
 
 def test_executable_without_soname_has_none() -> None:
-    assert elf.read_soname(Path(sys.executable).resolve()) is None
+    assert elf_symbols.read_soname(Path(sys.executable).resolve()) is None
 
 
 def test_text_is_no_library(tmp_path: Path) -> None:
     path = tmp_path / "libscript.so"
     path.write_text("INPUT(libc.so.6)\n")
     assert elf.read_library(path) is None
-    assert elf.read_soname(path) is None
+    assert elf_symbols.read_soname(path) is None
     assert not elf.is_elf(tmp_path)
     with pytest.raises(DataError, match="not an ELF file"):
         elf.read_needed(path)
     with pytest.raises(DataError, match="not an ELF file"):
-        elf.undefined_symbols(path)
+        elf_symbols.undefined_symbols(path)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.99])

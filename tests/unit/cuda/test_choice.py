@@ -8,6 +8,7 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.core.errors import UsageError
 from gpuenv.cuda import choice as cuda_choice
+from gpuenv.cuda import simulated
 from gpuenv.variants import model as variants
 
 LOCK = """\
@@ -36,7 +37,7 @@ def test_the_variants_own_lock_is_the_default(cuda: str | None, capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
-def test_simulated_one_is_made_by_the_tests_and_announced(
+def test_simulated_one_is_made_and_announced(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def make(variant: variants.Variant, folder: Path) -> Path:
@@ -44,7 +45,7 @@ def test_simulated_one_is_made_by_the_tests_and_announced(
         (folder / "made.toml").write_text(LOCK)
         return folder / "made.toml"
 
-    monkeypatch.setattr(cuda_choice.load_simulation(), "make_simulated_lock", make)
+    monkeypatch.setattr(simulated, "make_simulated_lock", make)
     variant = variants.find_variant(None)
     lock = cuda_choice.load(chosen(cuda="simulated"), variant)
     assert lock.label == "simulated"
@@ -65,10 +66,3 @@ def test_named_lock_wins_and_a_simulated_one_is_announced(tmp_path: Path, capsys
 def test_named_lock_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a file"):
         cuda_choice.load(chosen(cuda_lock=str(tmp_path / "no.toml")), variants.find_variant(None))
-
-
-def test_without_the_tests_there_is_no_simulation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    variant = variants.find_variant(None)
-    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
-    with pytest.raises(UsageError, match="CUDA=simulated is not possible here"):
-        cuda_choice.load(chosen(cuda="simulated"), variant)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core import elf, paths
+from simulated import elf_symbols
 
 NO_DEVICE, NOT_INITIALIZED, INVALID_VALUE = 100, 3, 1
 FOLDER = paths.docker_dir() / "libcuda"
@@ -37,13 +38,13 @@ def driver(library: Path) -> ctypes.CDLL:
 
 
 def test_it_takes_the_drivers_name_and_needs_nothing_but_libc(library: Path) -> None:
-    assert elf.read_soname(library) == "libcuda.so.1"
+    assert elf_symbols.read_soname(library) == "libcuda.so.1"
     assert set(elf.read_needed(library)) <= {"libc.so.6"}
 
 
 def test_it_exports_everything_that_was_measured_and_its_mark(library: Path) -> None:
     measured = set(re.findall(r"^FUNCTION\((\w+)\)$", (FOLDER / "driver-api.h").read_text(), re.MULTILINE))
-    exported = {symbol.name for symbol in elf.exported_symbols(library)}
+    exported = {symbol.name for symbol in elf_symbols.exported_symbols(library)}
     assert len(measured) > 300
     assert measured <= exported
     assert "gpuenv_libcuda_standin" in exported

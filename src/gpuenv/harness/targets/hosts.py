@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
+from gpuenv.cuda import stubs
 from gpuenv.harness.targets.addresses import Address, parse_hosts
 from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
 from gpuenv.harness.targets.remote import open_host
@@ -25,9 +26,9 @@ PROBE_LIMIT_S = 60
 #: How the reason begins when nothing on a host answers; else its Python is what does not start.
 UNREACHED = "it cannot be reached"
 _REACHED, _SIMULATED = "gpuenv-reached", "gpuenv-simulated-cuda"
-#: A simulated CUDA (tests/simulated) names itself inside each of its libraries, which are small.
+#: A simulated CUDA (gpuenv.cuda.stubs) names itself inside each of its libraries, which are small.
 _LOOK_FOR_SIMULATED = (
-    "grep -qs gpuenv_simulated_library /dev/null $(find /usr/local/cuda-*/lib64 -type f -size -100k 2>/dev/null)"
+    f"grep -qs {stubs.MARKER} /dev/null $(find /usr/local/cuda-*/lib64 -type f -size -100k 2>/dev/null)"
     f" && echo {_SIMULATED}"
 )
 

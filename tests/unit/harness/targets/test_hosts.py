@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gpuenv.core.errors import CheckError, UsageError
+from gpuenv.cuda.stubs import MARKER
 from gpuenv.harness.report import json_file as report_json
 from gpuenv.harness.report.model import Report
 from gpuenv.harness.targets import hosts
 from gpuenv.harness.targets.addresses import Address
 from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.variants import model as variants
-from simulated.stubs import MARKER
 
 VARIANT = variants.find_variant("cuda10.0")
 LAB = Address("ssh://lab1?timeout=5", "/opt/x")

@@ -1,4 +1,4 @@
-"""A simulated CUDA for machines that cannot reach, or do not want to fetch, NVIDIA's archives.
+"""Makes a simulated CUDA (`CUDA=simulated`) for machines that cannot reach, or do not want to fetch, NVIDIA's archives.
 
 Genuine NVIDIA libraries where a wheel on the package index has them, stubs for the rest. TensorFlow imports and trains
 on the CPU with it; no GPU can. Whatever is built from it is labelled simulated, because its lock says so.
@@ -15,15 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import atomic, ui
-from gpuenv.core import locking as filelock
+from gpuenv.core import atomic, locking, ui
 from gpuenv.core.errors import UsageError
+from gpuenv.cuda import stubs, wheel
 from gpuenv.cuda.files import local_path, sha256_of
 from gpuenv.variants.model import Component, Source, Variant, load_cuda_lock
 
-from . import stubs, wheel
-
-HERE = Path(__file__).resolve().parent
+#: The names that each stub exports, and the pinned wheels.
+DATA = Path(__file__).with_name("simulation")
 LOCK_NAME = "cuda.lock.toml"
 #: Families of libraries that are taken from the wheel (its cuDNN only when asked for: it is too old for TensorFlow).
 GENUINE = ("cublas", "cudart", "curand", "cusparse")
@@ -56,7 +55,7 @@ def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool =
     if is_current(path, plan):
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.held(folder / "lock", "another gpuenv is making the simulated CUDA; waiting for it"):
+    with locking.held(folder / "lock", "another gpuenv is making the simulated CUDA; waiting for it"):
         if not is_current(path, plan):
             ui.say(f"making a simulated CUDA {variant.cuda.version} for {variant.name} in {folder}")
             atomic.write_text(path, render_lock(plan, _make_components(plan, folder)))
@@ -66,13 +65,13 @@ def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool =
 
 def make_plan(variant: Variant, *, genuine_cudnn: bool) -> Plan:
     """Decide from the variant's own lock what is genuine and what is a stub. Raises UsageError if nothing is known."""
-    symbols_path = HERE / f"symbols-{variant.name}.txt"
-    requirements = HERE / f"requirements-{variant.cuda.version}.txt"
+    symbols_path = DATA / f"symbols-{variant.name}.txt"
+    requirements = DATA / f"requirements-{variant.cuda.version}.txt"
     if not symbols_path.is_file() or not requirements.is_file():
         raise UsageError(
             f"there is no simulated CUDA for {variant.name}",
-            f"{symbols_path.name} or {requirements.name} is missing in {HERE}",
-            "leave CUDA=simulated out, or add them (see tests/simulated/symbols.py)",
+            f"{symbols_path.name} or {requirements.name} is missing in {DATA}",
+            "leave CUDA=simulated out, or add them (tests/simulated/symbols.py measures the symbols)",
         )
     symbols = stubs.parse_symbols(symbols_path.read_text(encoding="utf-8"), symbols_path)
     source = wheel.load_wheel(requirements)
@@ -105,14 +104,14 @@ def is_current(path: Path, plan: Plan) -> bool:
 
 def digest(plan: Plan) -> str:
     """The sha256 of everything that decides what is made, except for the compiler."""
-    code = [sha256_of(HERE / name) for name in ("cuda.py", "stubs.py")]
+    code = [sha256_of(Path(code)) for code in (__file__, stubs.__file__)]
     content = {**vars(plan), "wheel": plan.wheel.sha256, "code": code}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def render_lock(plan: Plan, components: list[Component]) -> str:
     """The text of the lock."""
-    lines = [_INPUTS + digest(plan), f"# A simulated CUDA for {plan.variant}, made by tests/simulated/cuda.py."]
+    lines = [_INPUTS + digest(plan), f"# A simulated CUDA for {plan.variant}, made by gpuenv."]
     lines += ["simulated = true", ""]
     for component in components:
         lines += ["[[component]]", f'name = "{component.name}"', f'version = "{component.version}"']

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import importlib
 import re
 import shutil
 import zipfile
@@ -12,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import elf
 from gpuenv.core.errors import DataError, HostError, SourceError, UsageError
-from gpuenv.cuda import choice as cuda_choice
-from gpuenv.cuda import sources
+from gpuenv.cuda import simulated as cuda
+from gpuenv.cuda import sources, stubs, wheel
 from gpuenv.cuda.files import sha256_of
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
+from simulated import elf_symbols, symbols
 
-cuda = cuda_choice.load_simulation()
 ALL = variants.load_all()
 EVERY_VARIANT = pytest.mark.parametrize("variant", ALL, ids=[variant.name for variant in ALL])
 
@@ -36,14 +34,14 @@ def small_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sonames = [f"lib{family}.so.{variant.cuda.version}" for family in cuda.GENUINE for variant in ALL]
     with zipfile.ZipFile(path, "w") as package:
         for soname in [*sonames, "libcudnn.so.7"]:
-            cuda.stubs.compile_stub(soname, "int genuine(void) { return 0; }\n", libraries)
+            stubs.compile_stub(soname, "int genuine(void) { return 0; }\n", libraries)
             package.write(libraries / soname, f"cntk/libs/{soname}")
-    real = cuda.wheel.load_wheel
+    real = wheel.load_wheel
     digest = sha256_of(path)
     monkeypatch.setattr(
-        cuda.wheel, "load_wheel", lambda requirements: dataclasses.replace(real(requirements), sha256=digest)
+        wheel, "load_wheel", lambda requirements: dataclasses.replace(real(requirements), sha256=digest)
     )
-    monkeypatch.setattr(cuda.wheel, "fetch_wheel", lambda wheel: path)
+    monkeypatch.setattr(wheel, "fetch_wheel", lambda wheel: path)
     return path
 
 
@@ -59,8 +57,8 @@ def test_simulated_lock_yields_what_the_variants_own_lock_yields(
     assert list(sources.stage_libraries(lock, tmp_path / "libs", None)) == wanted
     for soname in wanted:
         is_genuine = any(soname.startswith(f"lib{family}.") for family in cuda.GENUINE)
-        exported = elf.exported_symbols(tmp_path / "libs" / soname)
-        assert (cuda.stubs.MARKER in {symbol.name for symbol in exported}) != is_genuine
+        exported = elf_symbols.exported_symbols(tmp_path / "libs" / soname)
+        assert (stubs.MARKER in {symbol.name for symbol in exported}) != is_genuine
         assert {symbol.version for symbol in exported} == {soname}
 
 
@@ -126,23 +124,22 @@ def test_variant_without_measured_symbols_is_refused(tmp_path: Path) -> None:
 
 
 def test_pip_that_fails_is_told_with_its_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pin = cuda.wheel.load_wheel(cuda.HERE / f"requirements-{ALL[0].cuda.version}.txt")
+    pin = wheel.load_wheel(cuda.DATA / f"requirements-{ALL[0].cuda.version}.txt")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(SourceError, match="could not be fetched") as error:
-        cuda.wheel.fetch_wheel(pin)
+        wheel.fetch_wheel(pin)
     assert "pip says: ERROR" in error.value.why
-    assert cuda.wheel.find_cached(pin) is None
+    assert wheel.find_cached(pin) is None
 
 
 def test_damaged_symbols_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 2"):
-        cuda.stubs.parse_symbols("[libx.so.1]\nnot a name\n", tmp_path / "symbols-x.txt")
+        stubs.parse_symbols("[libx.so.1]\nnot a name\n", tmp_path / "symbols-x.txt")
 
 
 def test_measured_names_go_to_the_library_they_belong_to() -> None:
-    symbols = importlib.import_module("simulated.symbols")
     names = {"cublasCreate_v2", "cudnnCreate", "cufftPlan1d", "cuInit", "cudaFree", "cuDNN"}
     found = symbols.by_library(names, ".9.0")
     assert {soname: members for soname, members in found.items() if members} == {
@@ -152,11 +149,10 @@ def test_measured_names_go_to_the_library_they_belong_to() -> None:
     }
     assert re.findall(r"FUNCTION\((\w+)\)", symbols.render_driver(["a.whl"], names)) == ["cuInit"]
     text = symbols.render_stubs("a.whl", ".9.0", names)
-    assert cuda.stubs.parse_symbols(text, Path("x"))["libcufft.so.9.0"] == ("cufftPlan1d",)
+    assert stubs.parse_symbols(text, Path("x"))["libcufft.so.9.0"] == ("cufftPlan1d",)
 
 
 def test_read_only_strings_are_whole_strings() -> None:
-    symbols = importlib.import_module("simulated.symbols")
     maps = Path("/proc/self/maps").read_text(encoding="utf-8").split()
     libc = next(Path(word) for word in maps if word.endswith("/libc.so.6"))
     assert all(re.fullmatch(r"(cu|nv|__cu)\w+", name) for name in symbols.read_only_strings(libc))

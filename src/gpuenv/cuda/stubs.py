@@ -1,4 +1,4 @@
-"""Libraries of CUDA that say "not implemented" to everything, compiled from a list of names.
+"""Compiles libraries of CUDA that say "not implemented" to everything, from a list of names.
 
 Each has the SONAME and the version node of the real one, so that the loader takes it, and carries the symbol
 `gpuenv_simulated_library`, by which a harness knows it again. The bytes depend on the names and the compiler only.
@@ -21,7 +21,7 @@ MARKER = "gpuenv_simulated_library"
 
 _HEAD = """\
 #include <stddef.h>
-const char {marker}[] = "simulated by the tests of gpuenv: {soname}";
+const char {marker}[] = "simulated by gpuenv: {soname}";
 """
 _FUNCTION = "int {name}(void) {{ return {status}; }}\n"
 #: cuDNN is asked for its version before anything else; 7.6.5 is 7605, in three parts or in one.

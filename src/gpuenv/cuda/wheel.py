@@ -1,4 +1,4 @@
-"""The wheel that genuine NVIDIA libraries are taken from: fetched once by pip, which checks its hash."""
+"""Fetches, once, the wheel that a simulated CUDA takes genuine NVIDIA libraries from; pip checks its hash."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths, ui
+from gpuenv.core import locking, paths, ui
 from gpuenv.core.errors import DataError, HostError, SourceError
-from gpuenv.net import certificates
-from gpuenv.net import pip_settings as pipconfig
+from gpuenv.net import certificates, pip_settings
 
 _PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 _CUDNN = re.compile(r"^# cudnn: (?P<version>[\d.]+)$", re.MULTILINE)
@@ -52,7 +50,7 @@ def find_cached(wheel: Wheel) -> Path | None:
 def fetch_wheel(wheel: Wheel) -> Path:
     """The file of ``wheel``, fetched if need be. Raises SourceError when pip cannot, HostError without a pip."""
     folder = _folder(wheel)
-    with filelock.held(folder.with_suffix(".lock"), f"another gpuenv is fetching {wheel.distribution}; waiting for it"):
+    with locking.held(folder.with_suffix(".lock"), f"another gpuenv is fetching {wheel.distribution}; waiting for it"):
         cached = find_cached(wheel)
         if cached is not None:
             return cached
@@ -87,7 +85,7 @@ def _folder(wheel: Wheel) -> Path:
 
 def _run_pip(wheel: Wheel, target: Path) -> None:
     environment = dict(os.environ)
-    bundle = pipconfig.load_pip_settings().cert or certificates.find_bundle()
+    bundle = pip_settings.load_pip_settings().cert or certificates.find_bundle()
     if bundle is not None:
         # Older releases of pip know no other authorities than their own list.
         environment.setdefault("PIP_CERT", str(bundle))
