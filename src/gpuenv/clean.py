@@ -143,11 +143,10 @@ def clean_client(client: DockerClient) -> list[str]:
 def refuse_open(owners: Iterable[str]) -> None:
     """Raises HostError while a process lives that an owner label (``pid:start time``) names."""
     for owner in owners:
-        pid, _, began = owner.partition(":")
-        if pid.isdigit() and str(processes.start_time(int(pid))) == began:
+        if processes.is_alive(owner):
             raise HostError(
                 "nothing was removed from the engine",
-                f"a gpuenv is at work there (process {pid})",
+                f"a gpuenv is at work there (process {owner.partition(':')[0]})",
                 "end it, then repeat",
             )
 

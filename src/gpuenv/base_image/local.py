@@ -19,8 +19,7 @@ from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import EngineError, HostError
 from gpuenv.engine.inspection import inspect, labels_in
 from gpuenv.engine.model import Engine
-from gpuenv.host import packages as engine_install
-from gpuenv.host import pythons
+from gpuenv.host import pythons, systems
 from gpuenv.host.pythons import LocalPython
 from gpuenv.variants.model import Variant
 
@@ -63,9 +62,9 @@ class Made:
 
 def plan(variant: Variant) -> Plan:
     """Look at what this machine has. Raises HostError if no base can be made of it."""
-    release = engine_install.parse_os_release(_os_release())
+    release = systems.read_os_release()
     codename = apt_sources.suite_of(release)
-    if codename is None or not engine_install.is_debian(_os_release()):
+    if codename is None or not systems.is_debian(release):
         raise _impossible("this system is neither Debian nor Ubuntu")
     python = _movable_python(variant)
     if python is None:
@@ -94,13 +93,6 @@ def _movable_python(variant: Variant) -> LocalPython | None:
     found = [python for python in pythons.find_pythons(variant.python_minor) if python.prefix != Path("/usr")]
     exact = [python for python in found if python.version == variant.python]
     return next(iter(exact or found), None)
-
-
-def _os_release() -> str:
-    try:
-        return Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _impossible(why: str, next_step: str = "make the registry reachable and set BASE=registry") -> HostError:

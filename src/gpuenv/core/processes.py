@@ -1,10 +1,28 @@
-"""Knowing a process again: a process number alone is not enough, since the kernel gives it out anew."""
+"""Identifies a process by PID and start time, because PIDs are reused; asks `ps` where there is no /proc (macOS)."""
 
 from __future__ import annotations
 
+import calendar
+import os
+import subprocess
+import time
 from pathlib import Path
 
 _PROC = Path("/proc")
+
+
+def _ask_ps(*options: str) -> list[list[str]]:
+    """The words of each line that `ps` prints, in English and universal time; none where it fails."""
+    environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
+    try:
+        done = subprocess.run(["ps", *options], env=environment, capture_output=True, text=True, check=False)
+    except OSError:
+        return []
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def _has_proc() -> bool:
+    return (_PROC / "self").exists()
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -19,17 +37,28 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def start_time(pid: int) -> int | None:
-    """When ``pid`` began, in clock ticks since boot; None if there is no such process (or only its zombie)."""
+    """When ``pid`` began; None if there is no such process (or only its zombie).
+
+    Clock ticks since boot; where there is no /proc, seconds since 1970.
+    """
     fields = _stat(pid)
-    return int(fields[19]) if fields else None
+    if fields or _has_proc():
+        return int(fields[19]) if fields else None
+    rows = _ask_ps("-o", "stat=,lstart=", "-p", str(pid))
+    if not rows or rows[0][0].startswith("Z"):
+        return None
+    return calendar.timegm(time.strptime(" ".join(rows[0][1:]), "%a %b %d %H:%M:%S %Y"))
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that ``pid`` started, and those that they started; none where there is no /proc."""
-    parents = {one: int(fields[1]) for one in _numbers() if (fields := _stat(one))}
+    """The processes that ``pid`` started, and those that they started."""
+    if _has_proc():
+        parents = {number: int(fields[1]) for number in _numbers() if (fields := _stat(number))}
+    else:
+        parents = {int(number): int(parent) for number, parent in _ask_ps("-axo", "pid=,ppid=")}
     found = [pid]
     for parent in found:
-        found += [one for one, its in parents.items() if its == parent]
+        found += [number for number, its in parents.items() if its == parent]
     return found[1:]
 
 
@@ -38,7 +67,7 @@ def _numbers() -> list[int]:
 
 
 def command_line(pid: int) -> list[str]:
-    """The arguments of ``pid``; empty if there is no such process."""
+    """The arguments of ``pid``; empty if there is no such process, or no /proc (a private engine needs Linux)."""
     try:
         content = (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
@@ -49,6 +78,12 @@ def command_line(pid: int) -> list[str]:
 def is_same(pid: int, began: int) -> bool:
     """Whether ``pid`` is still the process that began at ``began`` (see :func:`start_time`)."""
     return start_time(pid) == began
+
+
+def is_alive(owner: str) -> bool | None:
+    """Whether the process lives that a container's label ``gpuenv.owner`` names (``pid:start time``); None if none."""
+    pid, _, began = owner.partition(":")
+    return is_same(int(pid), int(began)) if pid.isdigit() and began.isdigit() else None
 
 
 def find_naming(path: Path) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import termios
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpuenv.engine.model import Engine
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
 _MAIN = Path(__file__).with_name("reaper_main.py")
 
 
@@ -100,8 +103,17 @@ def host_id() -> str:
 
     An engine may be shared with other machines and with containers, and other users' processes may be hidden.
     """
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}/{os.getuid()}"
+    return f"{_boot_id()}/{os.getuid()}"
+
+
+def _boot_id() -> str:
+    with suppress(OSError):
+        return f"{_BOOT_ID.read_text().strip()}/{_PID_NAMESPACE.readlink()}"
+    # macOS; the boot time is `{ sec = 1700000000, usec = 0 } Tue Nov 14 ...`.
+    with suppress(OSError):
+        said = subprocess.run(["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False).stdout
+        return f"{os.uname().nodename}/{re.sub(r'^.*?sec = |,.*$', '', said.strip())}"
+    return os.uname().nodename
 
 
 def _settings(terminal: int) -> list[Any]:

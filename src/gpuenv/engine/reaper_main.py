@@ -87,11 +87,10 @@ def sweep(api: Api, host: str) -> list[str]:
 
 
 def is_orphan(labels: Mapping[str, str]) -> bool:
-    """Whether the process named in a container's label ``gpuenv.owner`` (``pid:start time``) is gone."""
+    """Whether the process that made a container is gone."""
     from gpuenv.core import processes
 
-    pid, _, began = labels.get("gpuenv.owner", "").partition(":")
-    return pid.isdigit() and began.isdigit() and not processes.is_same(int(pid), int(began))
+    return processes.is_alive(labels.get("gpuenv.owner", "")) is False
 
 
 def _restore(terminal: int, settings: list[Any]) -> None:

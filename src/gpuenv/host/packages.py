@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError
+from gpuenv.host import systems
 
 #: Program and the package that brings it, the same in Debian and Ubuntu.
 PROGRAMS = (("dockerd", "docker.io"), ("iptables", "iptables"), ("ip", "iproute2"))
@@ -35,22 +36,9 @@ def obstacle() -> str | None:
     """Why the engine can neither be found nor installed here, or None."""
     if not missing():
         return None
-    if shutil.which("apt-get") is None or not is_debian(Path("/etc/os-release").read_text(encoding="utf-8")):
+    if shutil.which("apt-get") is None or not systems.is_debian(systems.read_os_release()):
         return "an engine can be installed by itself on Debian and Ubuntu only"
     return None
-
-
-def is_debian(os_release: str) -> bool:
-    """Whether a system with this ``/etc/os-release`` is Debian, Ubuntu or derived from them."""
-    fields = parse_os_release(os_release)
-    names = {fields.get("ID", ""), *fields.get("ID_LIKE", "").split()}
-    return bool(names & {"debian", "ubuntu"})
-
-
-def parse_os_release(text: str) -> dict[str, str]:
-    """The fields of ``/etc/os-release`` (os-release(5): shell-like assignments, quotes optional)."""
-    pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("\"'") for name, value in pairs}
 
 
 def missing() -> list[str]:

@@ -10,6 +10,7 @@ from gpuenv.base_image.local import Made, Plan
 from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core.errors import HostError, SourceError
 from gpuenv.engine.model import Engine
+from gpuenv.host import systems
 from gpuenv.host.pythons import LocalPython
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import BaseImage, Variant
@@ -169,7 +170,7 @@ def test_the_image_is_labeled_as_local() -> None:
 def test_elsewhere_than_on_debian_no_base_can_be_made(
     variant: Variant, monkeypatch: pytest.MonkeyPatch, os_release: str
 ) -> None:
-    monkeypatch.setattr(local_base, "_os_release", lambda: os_release)
+    monkeypatch.setattr(systems, "read_os_release", lambda: systems.parse_os_release(os_release))
     with pytest.raises(HostError, match="neither Debian nor Ubuntu"):
         local_base.plan(variant)
 
@@ -178,7 +179,7 @@ def test_without_a_python_that_can_be_moved_the_ways_to_one_are_told(
     variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distributions = LocalPython(Path("/usr/bin/python3.6"), "3.6.15", Path("/usr"))
-    monkeypatch.setattr(local_base, "_os_release", lambda: "ID=debian\nVERSION_CODENAME=bookworm\n")
+    monkeypatch.setattr(systems, "read_os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "bookworm"})
     monkeypatch.setattr("gpuenv.host.pythons.find_pythons", lambda _: [distributions])
     with pytest.raises(HostError, match=r"pyenv install 3\.6\.15"):
         local_base.plan(variant)

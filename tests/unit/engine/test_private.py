@@ -180,19 +180,6 @@ def test_processes_are_found_by_what_they_are_given(tmp_path: Path) -> None:
         assert processes.find_naming(tmp_path / "x") == []
 
 
-def test_a_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:
-    program = tmp_path / "a) S (b"
-    program.symlink_to("/bin/sleep")
-    before = processes.start_time(os.getpid())
-    with subprocess.Popen([program, "60"]) as child:
-        began = processes.start_time(child.pid)
-        child.kill()
-    assert began is not None
-    assert before is not None
-    # Within the 1000 s (100 ticks each) that no test run takes.
-    assert 0 <= began - before < 100_000
-
-
 def test_ending_tries_politely_first(process: subprocess.Popen[bytes]) -> None:
     private_engine.end(Daemon(process.pid, began(process), "unix:///x"))
     assert process.wait() == -signal.SIGTERM
@@ -233,20 +220,6 @@ def test_nothing_is_installed_where_nothing_is_missing(monkeypatch: pytest.Monke
 def test_only_root_may_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     assert private_engine.obstacle() == "a private engine needs root"
-
-
-@pytest.mark.parametrize(
-    ("os_release", "expected"),
-    [
-        ("ID=debian\n", True),
-        ('ID="ubuntu"\n', True),
-        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', True),
-        ("ID=fedora\n", False),
-        ("", False),
-    ],
-)
-def test_debian_is_known_by_its_release_file(os_release: str, *, expected: bool) -> None:
-    assert engine_install.is_debian(os_release) is expected
 
 
 def test_installing_runs_apt_without_questions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

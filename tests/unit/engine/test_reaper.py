@@ -141,6 +141,16 @@ def test_a_sweep_takes_the_containers_of_the_dead_only(fake: FakeEngine) -> None
     assert deletions(fake) == ["dead", "same-number"]
 
 
+def test_without_proc_the_boot_is_told_by_sysctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaper, "_BOOT_ID", tmp_path / "none")
+    (tmp_path / "sysctl").write_text("#!/bin/sh\necho '{ sec = 1700000000, usec = 7 } Tue Nov 14 22:13:20 2023'\n")
+    (tmp_path / "sysctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert reaper.host_id.__wrapped__() == f"{os.uname().nodename}/1700000000/{os.getuid()}"
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert reaper.host_id.__wrapped__() == f"{os.uname().nodename}/{os.getuid()}"
+
+
 def test_a_sweep_asks_for_this_machine_and_user_only(fake: FakeEngine) -> None:
     fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, [])
     reaper_main.sweep(Api(fake.engine), "boot/pid:[1]/7")

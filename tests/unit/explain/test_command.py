@@ -20,7 +20,6 @@ from gpuenv.explain import command as explain
 from gpuenv.explain import signs as log_signs
 from gpuenv.explain import windows
 from gpuenv.explain.catalog import load_catalog
-from gpuenv.host import systems
 from gpuenv.images import log as build_log
 from gpuenv.net.build_settings import BuildNetwork
 
@@ -181,23 +180,6 @@ def test_bad_input_is_three_lines_and_not_the_code_for_unknown(
 ) -> None:
     assert cli.main(["explain", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
-
-
-@pytest.mark.parametrize(
-    ("platform", "kernel", "os_release", "system"),
-    [
-        ("linux", "5.10", "ID=ubuntu\nID_LIKE=debian\n", "debian"),
-        ("linux", "5.10", 'NAME="Debian"\nID=debian\n', "debian"),
-        ("linux", "5.10", 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', "fedora"),
-        ("linux", "5.10", "ID=manjaro\nID_LIKE=arch\n", "arch"),
-        ("linux", "5.10", "ID=nixos\n", "linux"),
-        ("linux", "5.15.90.1-microsoft-standard-WSL2", "ID=ubuntu\n", "wsl2"),
-        ("win32", "10", "", "windows"),
-        ("darwin", "21", "", "macos"),
-    ],
-)
-def test_the_system(platform: str, kernel: str, os_release: str, system: str) -> None:
-    assert systems.find_system(platform, kernel, os_release) == system
 
 
 @pytest.mark.parametrize(

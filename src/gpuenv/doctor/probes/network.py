@@ -16,7 +16,7 @@ from gpuenv.conda import spec as conda_spec
 from gpuenv.core.errors import GpuenvError
 from gpuenv.cuda.files import cached_path, local_path
 from gpuenv.doctor.facts import Network, Wish
-from gpuenv.host import packages as engine_install
+from gpuenv.host import systems
 from gpuenv.net import build_settings as network
 from gpuenv.net import certificates
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
@@ -144,11 +144,7 @@ def is_here(source: Source) -> bool:
 
 def apt_mirror() -> str | None:
     """The first mirror in this machine's own Debian or Ubuntu sources, which a local base and an engine come from."""
-    try:
-        release = engine_install.parse_os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    codename = apt_sources.suite_of(release)
+    codename = apt_sources.suite_of(systems.read_os_release())
     texts = apt_sources.pick_sources(root_system.ETC_APT, codename) if codename else []
     match = re.search(r"https?://\S+", "\n".join(texts))
     return f"{match[0].rstrip('/')}/dists/{codename}/InRelease" if match else None
