@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
+import pytest
+
+from fakes.engine import serving
 from gpuenv.core import paths
+from gpuenv.images.context import content_key, load_inputs
+from gpuenv.variants import model as variants
+from gpuenv.variants.kinds import FLAVORS
 
 SOURCES = paths.project_root() / "src"
 TESTS = paths.project_root() / "tests"
@@ -30,3 +40,38 @@ def test_the_product_imports_nothing_of_the_tests() -> None:
     assert len(found) > 1000
     modules = {f"{folder}.{path.stem}" for folder in packages for path in (TESTS / folder).rglob("*.py")}
     assert not {(file, name) for file, name in found if name in packages | modules | {"tests"}}
+
+
+#: What takes longer to import than the rest of a warm `gpu-shell` takes (`make bench`).
+HEAVY = (
+    *("docker", "requests", "rich", "jinja2", "matplotlib", "yaml", "ruamel", "pynvml", "charset_normalizer"),
+    *("packaging", "elftools", "gpuenv.explain.catalog"),
+)
+#: A whole warm `gpu-shell CMD=true`, but for the container itself.
+WARM = f"""
+import sys
+from gpuenv import cli
+from gpuenv.shell import session
+session.run_attached = lambda *_: 0
+code = cli.main(["gpu-shell", "--cmd", "true", "--gpus", "none", "--flavor", sys.argv[1]])
+print(code, *[name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_a_warm_shell_loads_nothing_heavy(tmp_path: Path, flavor: str) -> None:
+    variant = variants.find_variant(None)
+    inputs = load_inputs(variant, flavor, variants.load_cuda_lock(variant.cuda_lock_path))
+    labels = {**inputs.labels, "gpuenv.base": "local", "gpuenv.base_identity": "1"}
+    labels["gpuenv.key"] = content_key(inputs, "local", "1")
+    with serving(tmp_path) as fake:
+        fake.answers["GET /images/"] = lambda *_: (HTTPStatus.OK, {"Id": "sha256:1", "Config": {"Labels": labels}})
+        done = subprocess.run(
+            [sys.executable, "-c", WARM, flavor],
+            env={**os.environ, "DOCKER_HOST": fake.url},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.stdout == "0\n", done.stderr
