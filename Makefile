@@ -3,7 +3,7 @@
 # A setting on the command line (`make gpu-shell VARIANT=name`) reaches the command as GPUENV_VARIANT, word for word
 # ($(value ...), so that make does not expand a `$` inside CMD). Only the command line counts, not the
 # environment: names like WORK mean other things on many clusters.
-SETTINGS := VARIANT FLAVOR GPUS WORK CMD PORT ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA TARGET HOSTS JOBS REQUIRE_GPU CHECK UPGRADE LOG JSON VERBOSE YES
+SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA GPUS WORK PORT CMD TARGET HOSTS JOBS REQUIRE_GPU LOG JSON CHECK UPGRADE YES VERBOSE
 $(foreach name,$(SETTINGS),$(if $(filter command,$(firstword $(origin $(name)))),$(eval export GPUENV_$(name) = $$(value $(name)))))
 # The one exception: REQUIRE_GPU counts from the environment too (`REQUIRE_GPU=1 make test-env`), because a promise that
 # was overheard would look like one that was kept. Nothing else uses that name.
@@ -30,7 +30,7 @@ test-env: $(VENV)/ready-report ## check every environment that this machine can 
 explain: $(VENV)/ready ## name the root cause of a failure from its log (LOG=file, or standard input)
 	$(RUN) explain
 
-doctor: $(VENV)/ready ## say what of this machine gets in the way, how to mend it, and what to type (VERBOSE=1: what is fine, too; JSON=1: for programs)
+doctor: $(VENV)/ready ## say what of this machine gets in the way, how to mend it, and what to type (JSON=1: for programs)
 	$(RUN) doctor
 
 conda-env: $(VENV)/ready ## make a conda environment with the same packages (no container, no conda needed; PREFIX=folder)
@@ -60,16 +60,15 @@ bench: $(VENV)/ready-dev ## measure speed and size against the engine alone
 clean: $(VENV)/ready ## remove what this project made on this machine, and nothing else
 	$(RUN) clean
 
-lint: $(VENV)/ready-dev ## ruff, mypy, the order of imports, hadolint, shellcheck
+lint: $(VENV)/ready-dev ## ruff, mypy, hadolint, shellcheck
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
-	@report=$$($(VENV)/bin/lint-imports --no-logo --no-cache) || { echo "$$report"; exit 1; }
 	@$(VENV)/bin/hadolint docker/Dockerfile
 	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' | xargs $(VENV)/bin/shellcheck
 
 test-unit: $(VENV)/ready-dev ## the command's own tests: no engine, no network, seconds
-	@$(VENV)/bin/python -m pytest tests/unit -n $(or $(JOBS),auto) --maxprocesses 8 --dist worksteal
+	@$(VENV)/bin/python -m pytest tests/unit
 
 test-e2e: $(VENV)/ready-dev ## the command through a real engine, with small images
 	@$(VENV)/bin/python -m pytest tests/e2e

@@ -7,7 +7,6 @@ is named here is removed: a user may have pointed the state or cache folder at o
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import shutil
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gpuenv.core import paths, processes, ui
 from gpuenv.core.errors import EngineError, HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
 from gpuenv.engine import private as private_engine
 from gpuenv.engine import private_daemon, reaper
@@ -33,16 +33,16 @@ CACHED = ("conda", "condas", "context", "libraries", "pythons.json", "simulated"
 KEPT = ("base.lock", "buildx", "engine", "environments", "images", "logs", "mmdebstrap.log", "venvs")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Remove, and list what was removed. Raises HostError when another gpuenv is at work.
 
     Asks first on a terminal. Elsewhere it goes ahead with what only this checkout made; more needs ``YES=1``.
     """
-    if not args.yes:
+    if not settings.yes:
         _ask(shared_with())
     for folder in (paths.state_dir(), paths.cache_dir()):
         refuse_busy(folder)
-    removed = [line for engine in _running_engines(args.engine) for line in _clean_engine(engine)]
+    removed = [line for engine in _running_engines(settings.engine) for line in _clean_engine(engine)]
     if private_daemon.folders().record.exists() and private_engine.stop():
         removed.append("the private engine")
     paths.forget_checkouts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv import cli
+from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
@@ -81,6 +81,6 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
     return report.parse_results(results.read_text("utf-8"))
 
 
-def arguments() -> argparse.Namespace:
+def arguments() -> Settings:
     """Those of `make test-env FLAVOR=gpu CUDA=simulated`."""
-    return cli.build_parser().parse_args(["test-env", "--flavor", "gpu", "--cuda", "simulated"])
+    return cli.read_settings(["test-env", "--flavor", "gpu", "--cuda", "simulated"])

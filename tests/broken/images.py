@@ -34,8 +34,8 @@ CUDNN = "libcudnn.so.7"
 def ensure_good(engine: Engine, source: str) -> None:
     """Have a good image such as ``cuda10.0-gpu-simulated`` under its tag, building it if need be."""
     variant, flavor, *_ = source.split("-")
-    args = cli.build_parser().parse_args(["images", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"])
-    (target,) = targets.list_images(args, engine)
+    settings = cli.read_settings(["images", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"])
+    (target,) = targets.list_images(settings, engine)
     assert target.missing is None, f"gpuenv:{source} cannot be made: {target.missing}"
     assert target.identity == source
 

@@ -16,10 +16,10 @@ from .table import Fault
 def ensure_good(source: str) -> Path:
     """The folder of a good environment such as ``cuda9.0-gpu-simulated-venv``, made if need be."""
     variant, flavor, *_ = source.split("-")
-    args = cli.build_parser().parse_args(
+    settings = cli.read_settings(
         ["test-env", "--target", "venv", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"]
     )
-    return prefix_choice.make("venv", flavor, args, variants.find_variant(variant)).folder
+    return prefix_choice.make("venv", flavor, settings, variants.find_variant(variant)).folder
 
 
 def make(fault: Fault, folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from gpuenv import clean
 from gpuenv.core import locking as filelock
 from gpuenv.core import paths, processes, ui
 from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine import private_daemon
 
 
@@ -92,7 +92,7 @@ def test_a_no_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     (paths.cache_dir() / "sources").mkdir()
     monkeypatch.setattr(ui, "confirm", lambda _: False)
     with pytest.raises(UsageError, match="nothing was removed"):
-        clean.run(argparse.Namespace(engine="venv", yes=False))
+        clean.run(Settings(engine="venv"))
     assert (paths.cache_dir() / "sources").exists()
 
 
@@ -112,11 +112,11 @@ def test_without_a_terminal_what_others_use_needs_a_yes(
     download = shared_by_another_checkout(tmp_path)
     monkeypatch.setattr(ui, "is_interactive", lambda: False)
     with pytest.raises(UsageError, match="nothing was removed") as caught:
-        clean.run(argparse.Namespace(engine="venv", yes=False))
+        clean.run(Settings(engine="venv"))
     assert f"used by {tmp_path / 'other'}, too" in caught.value.why
     assert "YES=1" in caught.value.next_step
     assert download.exists()
-    assert clean.run(argparse.Namespace(engine="venv", yes=True)) == 0
+    assert clean.run(Settings(engine="venv", yes=True)) == 0
     assert not download.exists()
     assert "no terminal" not in capsys.readouterr().err
 
@@ -127,7 +127,7 @@ def test_on_a_terminal_the_question_names_who_else_uses_it(tmp_path: Path, monke
     asked: list[str] = []
     monkeypatch.setattr(ui, "confirm", lambda deed: asked.insert(0, deed))
     with pytest.raises(UsageError, match="nothing was removed"):
-        clean.run(argparse.Namespace(engine="venv", yes=False))
+        clean.run(Settings(engine="venv"))
     assert str(tmp_path / "other") in asked[0]
 
 
@@ -141,7 +141,7 @@ def test_without_any_engine_the_folders_are_cleaned(capsys: pytest.CaptureFixtur
     cache, state = paths.cache_dir(), paths.state_dir()
     (cache / "sources").mkdir()
     (state / "logs").mkdir()
-    assert clean.run(argparse.Namespace(engine="venv", yes=False)) == 0
+    assert clean.run(Settings(engine="venv")) == 0
     assert not cache.exists()
     assert not state.exists()
     said = capsys.readouterr().err

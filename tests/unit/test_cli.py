@@ -14,6 +14,7 @@ import pytest
 
 from gpuenv import cli
 from gpuenv.core.errors import BuildError, HostError
+from gpuenv.core.verbs import COMMANDS
 from gpuenv.host.processor import check_host
 
 
@@ -32,7 +33,7 @@ def fake_verb(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[object]:
 
 
 def test_every_command_names_a_module_that_has_run() -> None:
-    for command in cli.COMMANDS:
+    for command in COMMANDS.values():
         assert callable(importlib.import_module(command.module).run), command.name
 
 
@@ -51,6 +52,19 @@ def test_a_setting_in_the_environment_is_the_default_of_its_option(monkeypatch: 
     assert seen[0].flavor is None  # type: ignore[attr-defined]
 
 
+def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUENV_REQUIRE_GPU", "0")
+    settings = cli.read_settings(["test-env", "--sources-dir", "~/a b", "--prefix", ""])
+    assert settings.require_gpu is False
+    assert settings.sources_dir == Path.home() / "a b"
+    assert settings.prefix is None
+    assert cli.read_settings(["explain", "FILE", "--log", "other"]).log == "FILE"
+    monkeypatch.setenv("GPUENV_JSON", "0")
+    assert not cli.read_settings(["doctor"]).json
+    monkeypatch.setenv("GPUENV_JSON", "1")
+    assert cli.read_settings(["doctor"]).json
+
+
 def test_a_value_outside_the_choices_is_refused_wherever_it_comes_from(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,6 +72,8 @@ def test_a_value_outside_the_choices_is_refused_wherever_it_comes_from(
     monkeypatch.setenv("GPUENV_ENGINE", "dokcer")
     assert cli.main(["images"]) == 2
     assert "ENGINE=docker" in capsys.readouterr().err
+    assert cli.main(["images", "--engine", "auto", "--flavor", "gpuu"]) == 2
+    assert "FLAVOR=gpu" in capsys.readouterr().err
 
 
 def test_an_error_is_three_lines_and_its_own_exit_code(

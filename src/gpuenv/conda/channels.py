@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from gpuenv.conda import spec as conda_spec
 from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.net import build_settings as network
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants.model import Variant
@@ -27,14 +27,14 @@ class Request:
     specifications: tuple[str, ...]
 
 
-def request(variant: Variant, flavor: str, args: argparse.Namespace | None, scratch: Path) -> Request:
+def request(variant: Variant, flavor: str, settings: Settings, scratch: Path) -> Request:
     """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed.
 
     Raises UsageError for channels that are none.
     """
     wanted = conda_spec.specifications(variant, flavor)
-    local = local_channel(getattr(args, "sources_dir", None), scratch)
-    named = parse_channels(getattr(args, "channels", None))
+    local = local_channel(settings.sources_dir, scratch)
+    named = parse_channels(settings.channels)
     if local is not None or named:
         # A mirror has another name: who names one says with it that everything is there.
         return Request((local,) if local else named, tuple(map(conda_spec.without_channel, wanted)))
@@ -68,12 +68,11 @@ def _as_url(channel: str) -> str:
     return Path(channel).expanduser().resolve().as_uri() if channel.startswith(("/", "~", ".")) else channel
 
 
-def local_channel(sources_dir: str | None, scratch: Path) -> str | None:
+def local_channel(folder: Path | None, scratch: Path) -> str | None:
     """The address of the channel in a folder: one that is laid out as such, or packages that lie there loose.
 
     None where the folder has no conda packages at all: then it is meant for CUDA's archives.
     """
-    folder = Path(sources_dir) if sources_dir else None
     if folder is None or not folder.is_dir():
         return None
     if any((folder / subdir / "repodata.json").is_file() for subdir in SUBDIRS):

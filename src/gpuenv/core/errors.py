@@ -69,6 +69,19 @@ class CheckError(GpuenvError):
     exit_code = 8
 
 
+def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
+    """The error for a ``name`` that is none of ``known``; it lists them and names the nearest."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    variable = kind.upper().replace("-", "_")
+    return UsageError(
+        f"there is no {kind} {name!r}",
+        f"known: {', '.join(known) or 'none'}",
+        f"did you mean {variable}={near[0]}?" if near else "run `make help`",
+    )
+
+
 #: As many as stand on a terminal together with what is said of them.
 OUTPUT_LINES = 8
 

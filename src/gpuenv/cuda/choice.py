@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.variants.model import CudaLock, Variant, load_cuda_lock
 
-CHOICES = ("genuine", "simulated")
 
-
-def load(args: argparse.Namespace, variant: Variant) -> CudaLock:
-    """The lock that ``--cuda-lock``, else ``--cuda`` asks for; the variant's own if neither does.
+def load(settings: Settings, variant: Variant) -> CudaLock:
+    """Load the lock that ``cuda_lock``, else ``cuda`` asks for; the variant's own if neither does.
 
     Announces a simulated one. Raises DataError for an unusable lock, and what making a simulated one raises.
     """
-    if args.cuda_lock:
-        lock = load_cuda_lock(_checked(Path(args.cuda_lock)))
-    elif args.cuda == "simulated":
+    if settings.cuda_lock:
+        lock = load_cuda_lock(_checked(settings.cuda_lock))
+    elif settings.cuda == "simulated":
         # Not on the way of a warm shell with the variant's own lock.
         from gpuenv.cuda import simulated
 

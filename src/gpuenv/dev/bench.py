@@ -5,7 +5,7 @@ Every row is a ratio of two things measured here, or a time; no test depends on 
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import statistics
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import CheckError, EngineError, HostError
+from gpuenv.core.settings import Settings
 from gpuenv.dev import builds as bench_builds
 from gpuenv.dev import harness as bench_harness
 from gpuenv.dev import programs as bench_programs
@@ -45,27 +46,27 @@ class Row:
         return self.value <= self.limit
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Measure one variant's image (cpu unless FLAVOR says otherwise); 1 if a limit was missed."""
-    engine = find_engine(args.engine)
+    engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("there is nothing to measure against", "no container engine is used", "run `make engine`")
-    args.flavor = args.flavor or "cpu"
-    planned = images.plan(args, engine)[-1] if args.variant is None else images.plan(args, engine)[0]
+    settings = dataclasses.replace(settings, flavor=settings.flavor or "cpu")
+    planned = images.plan(settings, engine)[0 if settings.variant else -1]
     if planned.reason_not is not None:
         raise EngineError(f"{planned.tag} cannot be built here", planned.reason_not, "try FLAVOR=cpu")
-    args.variant = planned.variant.name
-    built = images.ensure(engine, planned, args)
+    settings = dataclasses.replace(settings, variant=planned.variant.name)
+    built = images.ensure(engine, planned, settings)
     rows: list[Row] = []
     measures: tuple[Callable[[], Row], ...] = (
         lambda: warm_shell(engine, built),
         lambda: nothing_to_do(built),
         lambda: image_size(engine, built),
         lambda: import_time(engine, built),
-        lambda: leaf_rebuild(engine, planned, args),
-        lambda: harness_alone(engine, args),
-        lambda: harness_in_parallel(engine, args),
-        lambda: harness_over_ssh(engine, args),
+        lambda: leaf_rebuild(engine, planned, settings),
+        lambda: harness_alone(engine, settings),
+        lambda: harness_in_parallel(engine, settings),
+        lambda: harness_over_ssh(engine, settings),
     )
     for measure in measures:
         rows.append(measure())
@@ -76,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 def warm_shell(engine: Engine, built: Built) -> Row:
     """`make gpu-shell CMD=true` beside the engine's own `run --rm IMAGE true`, the whole commands."""
-    settings = [f"VARIANT={built.variant.name}", f"FLAVOR={built.flavor}", f"ENGINE={engine.kind}"]
-    ours = ["make", "-s", "-C", str(paths.project_root()), "gpu-shell", "CMD=true", *settings]
+    words = [f"VARIANT={built.variant.name}", f"FLAVOR={built.flavor}", f"ENGINE={engine.kind}"]
+    ours = ["make", "-s", "-C", str(paths.project_root()), "gpu-shell", "CMD=true", *words]
     (program, *_), environment = engine.build_prefix()
     theirs = [program, "run", "--rm", built.tag, "true"]
     first, second = in_turns(lambda: timed(ours), lambda: timed(theirs, environment))
@@ -88,8 +89,8 @@ def warm_shell(engine: Engine, built: Built) -> Row:
 
 def nothing_to_do(built: Built) -> Row:
     """`make images` when the image is current."""
-    settings = [f"VARIANT={built.variant.name}", f"FLAVOR={built.flavor}"]
-    ours = ["make", "-s", "-C", str(paths.project_root()), "images", *settings]
+    words = [f"VARIANT={built.variant.name}", f"FLAVOR={built.flavor}"]
+    ours = ["make", "-s", "-C", str(paths.project_root()), "images", *words]
     value = statistics.median(timed(ours) for _ in range(ROUNDS))
     return Row("make images, nothing to do", value, 1.0, "s", f"median of {ROUNDS}")
 
@@ -105,7 +106,7 @@ def image_size(engine: Engine, built: Built) -> Row:
 def import_time(engine: Engine, built: Built) -> Row:
     """`import tensorflow` in the container beside the same lock in a virtual environment on this machine."""
     try:
-        venv = venv_env.ensure_venv(built.variant)
+        venv = venv_env.ensure_venv(built.variant, "cpu", Settings())
     except HostError as error:
         raise HostError("the import cannot be compared", error.what, error.next_step) from error
     with bench_programs.started(engine, built) as container:
@@ -117,35 +118,35 @@ def import_time(engine: Engine, built: Built) -> Row:
     return Row("import tensorflow, container / host", inside / outside, 1.1, "times", detail)
 
 
-def leaf_rebuild(engine: Engine, planned: images.Planned, args: argparse.Namespace) -> Row:
+def leaf_rebuild(engine: Engine, planned: images.Planned, settings: Settings) -> Row:
     """A rebuild after one leaf pin changed beside a cold build with warm download caches."""
-    cold, rebuilt = bench_builds.cold_and_rebuilt(engine, planned, args)
+    cold, rebuilt = bench_builds.cold_and_rebuilt(engine, planned, settings)
     return Row("rebuild after a leaf pin / cold build", rebuilt / cold, 0.4, "times", f"{rebuilt:.0f} s / {cold:.0f} s")
 
 
-def harness_alone(engine: Engine, args: argparse.Namespace) -> Row:
+def harness_alone(engine: Engine, settings: Settings) -> Row:
     """All checks on one cached image beside its own training and import work."""
-    target = _own_target(engine, args)
+    target = _own_target(engine, settings)
     whole, work = bench_harness.alone(engine, target)
     return Row("harness / its training and import work", whole / work, 1.5, "times", f"{whole:.1f} s / {work:.1f} s")
 
 
-def harness_in_parallel(engine: Engine, args: argparse.Namespace) -> Row:
+def harness_in_parallel(engine: Engine, settings: Settings) -> Row:
     """Two images at a time beside the slower of them alone."""
-    both, slower = bench_harness.in_parallel(engine, bench_harness.image_targets(engine, args)[:2])
+    both, slower = bench_harness.in_parallel(engine, bench_harness.image_targets(engine, settings)[:2])
     return Row("harness, two images at a time / one", both / slower, 1.3, "times", f"{both:.1f} s / {slower:.1f} s")
 
 
-def harness_over_ssh(engine: Engine, args: argparse.Namespace) -> Row:
+def harness_over_ssh(engine: Engine, settings: Settings) -> Row:
     """Eight hosts over ssh beside what two cores need for the work alone."""
-    whole, work = bench_harness.over_ssh(engine, _own_target(engine, args))
+    whole, work = bench_harness.over_ssh(engine, _own_target(engine, settings))
     detail = f"{whole:.0f} s / {work:.0f} s"
     return Row("harness, eight ssh hosts / the work alone", whole / work, 1.5, "times", detail)
 
 
-def _own_target(engine: Engine, args: argparse.Namespace) -> Target:
-    found = bench_harness.image_targets(engine, args)
-    return next(target for target in found if target.variant == args.variant)
+def _own_target(engine: Engine, settings: Settings) -> Target:
+    found = bench_harness.image_targets(engine, settings)
+    return next(target for target in found if target.variant == settings.variant)
 
 
 def in_turns(first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float]:

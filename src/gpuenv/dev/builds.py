@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from docker.errors import ImageNotFound
 
 from gpuenv.core import scratch, ui
+from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.images import plan as images
 from gpuenv.lock import command as lock
@@ -32,7 +32,7 @@ class ColdEngine(Engine):
         return [*prefix, "--no-cache"], environment
 
 
-def cold_and_rebuilt(engine: Engine, planned: images.Planned, args: argparse.Namespace) -> tuple[float, float]:
+def cold_and_rebuilt(engine: Engine, planned: images.Planned, settings: Settings) -> tuple[float, float]:
     """Seconds of both builds, of a copy of the variant under a name of its own; its images are removed again."""
     cold_engine = ColdEngine(**{field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)})
     tags = set()
@@ -43,7 +43,7 @@ def cold_and_rebuilt(engine: Engine, planned: images.Planned, args: argparse.Nam
             for builder in (cold_engine, engine):
                 chosen = dataclasses.replace(planned, variant=copy)
                 tags.add(chosen.tag)
-                built = images.ensure(builder, chosen, args)
+                built = images.ensure(builder, chosen, settings)
                 seconds.append(built.seconds or 0.0)
                 if builder is cold_engine:
                     change_leaf(copy, planned.flavor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import secrets
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import CheckError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
 from gpuenv.harness.report.model import Outcome, parse_results
@@ -68,7 +68,7 @@ def over_ssh(engine: Engine, target: Target) -> tuple[float, float]:
         list(pool.map(lambda _: work_alone(engine, target, CORES), range(SSH_HOSTS)))
         work = time.perf_counter() - began
     with ssh_hosts(engine, target.image) as uris:
-        found = hosts.list_targets(argparse.Namespace(variant=target.variant, flavor=target.flavor, hosts=uris))
+        found = hosts.list_targets(Settings(variant=target.variant, flavor=target.flavor, hosts=uris))
         return run_harness(None, found, jobs=harness.HOSTS_AT_ONCE).seconds, work
 
 
@@ -148,10 +148,9 @@ def make_plan(engine: Engine | None, found: Sequence[Target]) -> Plan:
     return Plan(secrets.token_hex(8), tuple(found), fields, require_gpu=False)
 
 
-def image_targets(engine: Engine, args: argparse.Namespace) -> list[Target]:
-    """The images of ``args.flavor`` of all variants, built if need be. Raises CheckError where one cannot be."""
-    wanted = argparse.Namespace(**{**vars(args), "variant": None})
-    found = list(targets.list_images(wanted, engine))
+def image_targets(engine: Engine, settings: Settings) -> list[Target]:
+    """The images of ``settings.flavor`` of all variants, built if need be. Raises CheckError where one cannot be."""
+    found = list(targets.list_images(dataclasses.replace(settings, variant=None), engine))
     missing = [target for target in found if target.missing is not None]
     if missing:
         raise CheckError(f"{missing[0].title} cannot be measured", str(missing[0].missing), "try FLAVOR=cpu")

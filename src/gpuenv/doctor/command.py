@@ -6,7 +6,6 @@ be found out counts as right.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import json
@@ -16,6 +15,7 @@ from functools import partial
 
 from gpuenv.core import paths
 from gpuenv.core.errors import GpuenvError, HostError
+from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings, remedies
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor import text as doctor_text
@@ -137,13 +137,13 @@ def _refuse(why: str) -> object:
     raise HostError("no answer", why, "use a Linux")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Examine this machine; 0: it works, 2: something cannot. Raises UsageError for an unknown variant."""
-    wish = Wish(tuple(variants.load_all()), variants.find_variant(args.variant) if args.variant else None)
+    wish = Wish(tuple(variants.load_all()), variants.find_variant(settings.variant) if settings.variant else None)
     with contextlib.suppress(GpuenvError):
         # Once, before probes ask for them at the same time: they may have something to say to the user.
         paths.cache_dir(), paths.state_dir()
-    return report(gather(make_probes(wish)), wish, is_json=args.json, is_verbose=args.verbose)
+    return report(gather(make_probes(wish)), wish, is_json=settings.json, is_verbose=settings.verbose)
 
 
 def report(facts: Facts, wish: Wish, *, is_json: bool, is_verbose: bool = False) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError
+from gpuenv.core.settings import Settings
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Find or start an engine and say which it is, or stop the private one."""
-    if args.command == "engine-stop":
+    if settings.verb == "engine-stop":
         return _stop()
-    return _show(args.engine)
+    return _show(settings.engine)
 
 
 def _show(request: str | None) -> int:

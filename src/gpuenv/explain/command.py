@@ -5,13 +5,13 @@ It looks up the catalog and never guesses: what is not there is called unknown.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gpuenv.core.settings import Settings
 from gpuenv.explain import answer as explain_text
 from gpuenv.explain.answer import Context
 from gpuenv.explain.catalog import load_catalog
@@ -38,16 +38,16 @@ class Reading:
     signs: Signs
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Explain one log; 0 if a cause is known, 3 if not."""
     entries = load_catalog()
-    with open_pieces(args.argument or args.log) as pieces:
+    with open_pieces(settings.log) as pieces:
         reading = read(pieces, entries)
     context = make_context(reading.signs)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A log holds characters that not every terminal has.
         sys.stdout.reconfigure(errors="replace")
-    if args.json:
+    if settings.json:
         print(json.dumps(render_json(reading, context), ensure_ascii=False, indent=2))
     elif reading.found:
         print(explain_text.render_known(reading.found, context))

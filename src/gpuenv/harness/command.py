@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import CheckError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.report import files as report_files
@@ -38,17 +38,19 @@ HOSTS_AT_ONCE = 8
 CHECK_LIMIT_S = remote.COMMAND_LIMIT_S + 60
 
 
-def run(args: argparse.Namespace) -> int:
-    """Test everything that ``args`` ask for; 0 only if nothing failed and something was tested."""
-    jobs = parse_jobs(args.jobs)
-    refuse_gpu_without_driver(args)
-    if needs_engine(args) or not args.hosts:
+def run(settings: Settings) -> int:
+    """Test everything that ``settings`` ask for; 0 only if nothing failed and something was tested."""
+    if settings.flavor == "all":
+        settings = dataclasses.replace(settings, flavor=None)
+    jobs = parse_jobs(settings.jobs)
+    refuse_gpu_without_driver(settings)
+    if needs_engine(settings) or not settings.hosts:
         check_host()
-    run_unit_tests(args.jobs)
-    engine = find_engine(args.engine) if needs_engine(args) else None
-    plan = make_plan(args, engine)
+    run_unit_tests(settings.jobs)
+    engine = find_engine(settings.engine) if needs_engine(settings) else None
+    plan = make_plan(settings, engine)
     refuse_gpu_without_target(plan)
-    if args.jobs is None:
+    if settings.jobs is None:
         jobs = default_jobs(plan)
     plan = dataclasses.replace(plan, jobs=jobs_here(plan, jobs))
     reports = report_files.clear(paths.project_root() / "reports")
@@ -89,14 +91,14 @@ def jobs_here(plan: Plan, jobs: int) -> int:
     return max(1, min(jobs, sum(target.kind != "host" for target in plan.testable)))
 
 
-def needs_engine(args: argparse.Namespace) -> bool:
+def needs_engine(settings: Settings) -> bool:
     """Whether images are tested: not with TARGET=venv or conda, nor with PREFIX; with HOSTS only if TARGET says so."""
-    if args.prefix:
+    if settings.prefix:
         from gpuenv.prefix import choice as prefix_choice
 
-        prefix_choice.refuse_container(args)
+        prefix_choice.refuse_container(settings)
         return False
-    return args.target == "image" or (args.target is None and not args.hosts)
+    return settings.target == "image" or (settings.target is None and not settings.hosts)
 
 
 def run_unit_tests(jobs: str | None) -> None:
@@ -113,20 +115,20 @@ def run_unit_tests(jobs: str | None) -> None:
         )
 
 
-def make_plan(args: argparse.Namespace, engine: Engine | None) -> Plan:
+def make_plan(settings: Settings, engine: Engine | None) -> Plan:
     """What is tested: images where there is an engine, else environments of this machine; or the hosts of HOSTS."""
     host = gpu.host_gpus()
-    found = hosts.list_targets(args) if args.hosts else ()
+    found = hosts.list_targets(settings) if settings.hosts else ()
     if engine is not None:
-        found += mark_simulated(targets.list_images(args, engine), host)
-    elif args.target is not None or not args.hosts:
-        found += mark_simulated(targets.list_prefixes(args), host)
+        found += mark_simulated(targets.list_images(settings, engine), host)
+    elif settings.target is not None or not settings.hosts:
+        found += mark_simulated(targets.list_prefixes(settings), host)
     return Plan(
         run=secrets.token_hex(8),
         targets=found,
         engine=dataclasses.asdict(engine) if engine is not None else None,
         host_driver=host.driver,
-        require_gpu=None if args.require_gpu is None else args.require_gpu == "1",
+        require_gpu=settings.require_gpu,
     )
 
 
@@ -137,9 +139,9 @@ def mark_simulated(images: tuple[Target, ...], host: gpu.HostGpus) -> tuple[Targ
     return tuple(dataclasses.replace(one, has_simulated_driver=one.flavor == "gpu") for one in images)
 
 
-def refuse_gpu_without_driver(args: argparse.Namespace) -> None:
+def refuse_gpu_without_driver(settings: Settings) -> None:
     """REQUIRE_GPU=1 on a machine without a driver fails before anything is built for it. Raises CheckError."""
-    if args.require_gpu == "1" and not args.hosts and gpu.host_gpus().driver is None:
+    if settings.require_gpu and not settings.hosts and gpu.host_gpus().driver is None:
         raise CheckError(
             "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host",
             "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",

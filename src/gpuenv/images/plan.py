@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError, GpuenvError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.inspection import inspect
 from gpuenv.engine.model import Engine
@@ -47,76 +46,71 @@ class Row:
     seconds: float | None = None
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Build, one after the other, and print a table; not 0 if one that should be there is missing.
 
     One at a time: a builder works on the stages of one image in parallel already, and two builds at once would
     only fetch at the same time what the second could find fetched.
     """
     check_host()
-    engine = find_engine(args.engine)
+    engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("images need a container engine", "none is used", "run `make engine`, or `make gpu-shell`")
     rows, failures = [], 0
-    for planned in plan(args, engine):
-        row, is_failure = _try(engine, planned, args)
+    for planned in plan(settings, engine):
+        row, is_failure = _try(engine, planned, settings)
         rows.append(row)
         failures += is_failure
     show(rows)
     return 1 if failures else 0
 
 
-def plan(args: argparse.Namespace, engine: Engine) -> list[Planned]:
-    """The images that ``args`` ask for (all of them if nothing else is said), in the order of building.
+def plan(settings: Settings, engine: Engine) -> list[Planned]:
+    """The images that ``settings`` ask for (all of them if nothing else is said), in the order of building.
 
-    Raises UsageError for an unknown variant or flavor, DataError for an unusable lock.
+    Raises UsageError for an unknown variant, DataError for an unusable lock.
     """
-    chosen = [variants.find_variant(args.variant)] if args.variant else variants.load_all()
+    chosen = [variants.find_variant(settings.variant)] if settings.variant else variants.load_all()
     # cpu first: the small one shows within minutes whether the network is right.
-    flavors = (variants.check_flavor(args.flavor),) if args.flavor else tuple(reversed(FLAVORS))
-    return [_plan_one(args, engine, variant, flavor) for variant in chosen for flavor in flavors]
+    flavors = (settings.flavor,) if settings.flavor else tuple(reversed(FLAVORS))
+    return [_plan_one(settings, engine, variant, flavor) for variant in chosen for flavor in flavors]
 
 
-def _plan_one(args: argparse.Namespace, engine: Engine, variant: Variant, flavor: str) -> Planned:
+def _plan_one(settings: Settings, engine: Engine, variant: Variant, flavor: str) -> Planned:
     if flavor == "cpu":
         return Planned(variant, flavor, variants.load_cuda_lock(variant.cuda_lock_path), None)
     from gpuenv.cuda import choice as cuda_choice
     from gpuenv.cuda import sources
 
-    lock = cuda_choice.load(args, variant)
-    if _is_current(engine, variant, flavor, lock, args):
+    lock = cuda_choice.load(settings, variant)
+    if _is_current(engine, variant, flavor, lock, settings):
         return Planned(variant, flavor, lock, None)
-    return Planned(variant, flavor, lock, sources.unreachable_reason(lock, sources_dir(args)))
+    return Planned(variant, flavor, lock, sources.unreachable_reason(lock, settings.sources_dir))
 
 
-def _is_current(engine: Engine, variant: Variant, flavor: str, lock: CudaLock, args: argparse.Namespace) -> bool:
+def _is_current(engine: Engine, variant: Variant, flavor: str, lock: CudaLock, settings: Settings) -> bool:
     """Whether the image is there, so that nobody needs to ask for its sources."""
-    return image.find_image(engine, load_inputs(variant, flavor, lock), args.base) is not None
+    return image.find_image(engine, load_inputs(variant, flavor, lock), settings.base) is not None
 
 
-def sources_dir(args: argparse.Namespace) -> Path | None:
-    """The folder that is asked for archives before any network, as given."""
-    return Path(args.sources_dir) if args.sources_dir else None
-
-
-def ensure(engine: Engine, planned: Planned, args: argparse.Namespace) -> Built:
+def ensure(engine: Engine, planned: Planned, settings: Settings) -> Built:
     """Have a planned image; raises what :func:`gpuenv.images.image.ensure_image` raises."""
     return image.ensure_image(
         engine,
         planned.variant,
         planned.flavor,
-        base_choice=args.base,
+        base_choice=settings.base,
         cuda_lock=planned.cuda_lock,
-        sources_dir=sources_dir(args),
+        sources_dir=settings.sources_dir,
     )
 
 
-def _try(engine: Engine, planned: Planned, args: argparse.Namespace) -> tuple[Row, bool]:
+def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[Row, bool]:
     """Build one. An image that cannot be built is a failure only if its flavor was asked for."""
     if planned.reason_not is not None:
-        return Row(planned.tag, "not built", planned.reason_not), args.flavor is not None
+        return Row(planned.tag, "not built", planned.reason_not), settings.flavor is not None
     try:
-        built = ensure(engine, planned, args)
+        built = ensure(engine, planned, settings)
     except EngineError:
         # Without an engine the next one fails as well.
         raise

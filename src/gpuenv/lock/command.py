@@ -7,7 +7,6 @@ a lock is there to stay; ``UPGRADE=1`` asks.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from packaging.utils import canonicalize_name
 
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core import atomic, ui
-from gpuenv.core.errors import DataError
+from gpuenv.core.errors import DataError, suggest_known
+from gpuenv.core.settings import Settings
 from gpuenv.lock import tool
 from gpuenv.lock.resolve import resolve, unsatisfied
 from gpuenv.variants import model as variants
@@ -35,16 +35,16 @@ class Target:
     render: Callable[[bool], dict[Path, str]]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """Write the locks that changed, or with ``--check`` say whether any would."""
-    targets = select_targets(args.variant)
-    if args.check:
+    targets = select_targets(settings.variant)
+    if settings.check:
         for target in targets:
             target.check()
             ui.say(f"{target.name}: {len(target.paths)} locks are current")
         return 0
     for target in targets:
-        update(target, upgrade=args.upgrade)
+        update(target, upgrade=settings.upgrade)
     return 0
 
 
@@ -52,7 +52,7 @@ def select_targets(name: str | None) -> list[Target]:
     """Every target, or the one called ``name``. Raises UsageError, which lists the known ones."""
     known = [*variants.list_names(), tool.TOOL]
     if name is not None and name not in known:
-        raise variants.suggest_known("variant", name, known)
+        raise suggest_known("variant", name, known)
     chosen = known if name is None else [name]
     return [_tool_target() if each == tool.TOOL else variant_target(variants.find_variant(each)) for each in chosen]
 

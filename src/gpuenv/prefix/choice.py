@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
+from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
-from gpuenv.host import pythons
+from gpuenv.host import gpu, pythons
 from gpuenv.prefix import conda_env
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import mark as prefix_mark
@@ -37,50 +38,49 @@ class Made:
         return f"a {TITLES[self.kind]}{' with simulated CUDA' if self.cuda == 'simulated' else ''}"
 
 
-def ensure(args: argparse.Namespace, variant: Variant) -> Made:
-    """The environment that ``args`` ask for, made if need be. Raises what making it raises."""
-    kind = choose_kind(args, variant)
-    return make(kind, choose_flavor(args, kind, variant), args, variant)
+def ensure(settings: Settings, variant: Variant) -> Made:
+    """The environment that ``settings`` ask for, made if need be. Raises what making it raises."""
+    kind = choose_kind(settings, variant)
+    return make(kind, choose_flavor(settings, kind, variant), settings, variant)
 
 
-def make(kind: str, flavor: str, args: argparse.Namespace, variant: Variant) -> Made:
+def make(kind: str, flavor: str, settings: Settings, variant: Variant) -> Made:
     """An environment of one kind and flavor."""
-    ensure_one: Callable[[Variant, str, argparse.Namespace], Path]
+    ensure_one: Callable[[Variant, str, Settings], Path]
     ensure_one = conda_env.ensure_conda if kind == "conda" else venv_env.ensure_venv
-    folder = ensure_one(variant, flavor, args)
+    folder = ensure_one(variant, flavor, settings)
     return Made(kind, flavor, folder, prefix_cuda.label(folder) if flavor == "gpu" else "none")
 
 
-def refuse_container(args: argparse.Namespace) -> None:
+def refuse_container(settings: Settings) -> None:
     """Raise UsageError where both a folder (PREFIX) and a container were asked for: it is one or the other."""
-    if args.engine not in (None, "auto", *TITLES):
+    if settings.engine not in (None, "auto", *TITLES):
         raise UsageError(
-            f"ENGINE={args.engine} has no folder PREFIX={args.prefix}",
+            f"ENGINE={settings.engine} has no folder PREFIX={settings.prefix}",
             "a container's environment is its image; PREFIX is for environments of this machine",
             "leave out one of them, or use ENGINE=venv or ENGINE=conda",
         )
 
 
-def find_variant(args: argparse.Namespace) -> Variant:
+def find_variant(settings: Settings) -> Variant:
     """The variant that was asked for, else that of the folder (PREFIX), else the default one. Raises UsageError."""
-    mark = find_mark(args)
-    return variants.find_variant(args.variant or (mark.content.variant if mark is not None else None))
+    mark = find_mark(settings)
+    return variants.find_variant(settings.variant or (mark.content.variant if mark is not None else None))
 
 
-def find_mark(args: argparse.Namespace) -> Mark | None:
+def find_mark(settings: Settings) -> Mark | None:
     """What the folder that was asked for (PREFIX) holds already."""
-    folder = getattr(args, "prefix", None)
-    return prefix_mark.read(Path(folder).expanduser()) if folder else None
+    return prefix_mark.read(settings.prefix) if settings.prefix else None
 
 
-def choose_kind(args: argparse.Namespace, variant: Variant) -> str:
+def choose_kind(settings: Settings, variant: Variant) -> str:
     """The kind that was asked for, or is in the folder that was asked for.
 
     Else a virtual environment where a Python is, else conda, which brings one.
     """
-    if args.engine in TITLES:
-        return str(args.engine)
-    mark = find_mark(args)
+    if settings.engine is not None and settings.engine in TITLES:
+        return settings.engine
+    mark = find_mark(settings)
     if mark is not None:
         return mark.content.kind
     if pythons.find_python(variant.python_minor, variant.python) is not None or variant.conda is None:
@@ -92,21 +92,22 @@ def choose_kind(args: argparse.Namespace, variant: Variant) -> str:
     return "conda"
 
 
-def choose_flavor(args: argparse.Namespace, kind: str, variant: Variant) -> str:
+def choose_flavor(settings: Settings, kind: str, variant: Variant) -> str:
     """The flavor that was asked for, else that of the folder (PREFIX), else the one for this machine.
 
     cpu, and why, where no CUDA is to be had.
     """
-    mark = find_mark(args)
-    if mark is not None and not args.flavor:
+    mark = find_mark(settings)
+    if mark is not None and not settings.flavor:
         return mark.content.flavor
-    flavor = prefix_cuda.choose_flavor(args)
-    if flavor == "cpu" or args.flavor or kind == "conda":
+    flavor = settings.flavor or gpu.default_flavor(gpu.host_gpus())
+    if flavor == "cpu" or settings.flavor or kind == "conda":
         return flavor
-    lock = prefix_cuda.load_lock(args, variant)
+    lock = cuda_choice.load(settings, variant)
     if host_cuda.find(variant, lock):
         return flavor
-    reason = sources.unreachable_reason(lock, prefix_cuda.sources_dir(args))
+    sources.check_folder(settings.sources_dir)
+    reason = sources.unreachable_reason(lock, settings.sources_dir)
     if reason is None:
         return flavor
     ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -17,6 +16,8 @@ from gpuenv.conda.channels import Request
 from gpuenv.conda.programs import Program
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
+from gpuenv.cuda import sources
 from gpuenv.host import gpu
 from gpuenv.net import build_settings as network
 from gpuenv.net import pip_settings as pipconfig
@@ -30,51 +31,49 @@ from gpuenv.variants import locks
 from gpuenv.variants.model import Variant
 
 
-def ensure_conda(variant: Variant, flavor: str, args: argparse.Namespace | None = None) -> Path:
+def ensure_conda(variant: Variant, flavor: str, settings: Settings) -> Path:
     """The complete environment of one flavor, made if missing; two at once make it once.
 
     Raises UsageError for a folder that is not ours, HostError without a program to make it with, SourceError where
     a channel does not give what it should, DataError where no set of packages fits, BuildError if pip fails.
     """
-    return prefixes.ensure(*plan(variant, flavor, args))
+    return prefixes.ensure(*plan(variant, flavor, settings))
 
 
-def plan(variant: Variant, flavor: str, args: argparse.Namespace | None) -> tuple[Prefix, partial[list[Path]]]:
+def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
     """Where the environment is, or will be, and what makes it."""
     conda_spec.of(variant)
-    refuse_cuda_choice(args)
+    refuse_cuda_choice(settings)
     lock = locks.load_lock(variant.lock_path(flavor))
     _, _, digest = locks.read_checked(conda_spec.path(variant, flavor))
-    prefix_cuda.sources_dir(args)  # a bad one is told before anything is made
-    prefix = prefixes.place(Content("conda", variant.name, flavor, digest), getattr(args, "prefix", None))
-    return prefix, partial(_make, prefix, variant, flavor, lock, args)
+    sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
+    prefix = prefixes.place(Content("conda", variant.name, flavor, digest), settings.prefix)
+    return prefix, partial(_make, prefix, variant, flavor, lock, settings)
 
 
-def refuse_cuda_choice(args: argparse.Namespace | None) -> None:
+def refuse_cuda_choice(settings: Settings) -> None:
     """Raise UsageError for a wish that conda cannot fulfil: its CUDA is what its channels have."""
-    cuda, lock = getattr(args, "cuda", None), getattr(args, "cuda_lock", None)
-    if lock or cuda == "simulated":
+    lock = settings.cuda_lock
+    if lock or settings.cuda == "simulated":
         raise UsageError(
-            f"{'CUDA_LOCK=' + str(lock) if lock else 'CUDA=simulated'} is not for a conda environment",
+            f"{f'CUDA_LOCK={lock}' if lock else 'CUDA=simulated'} is not for a conda environment",
             "its CUDA comes from its channels, as [conda] of variant.toml pins it",
             "use ENGINE=venv (or TARGET=venv), or leave it out",
         )
 
 
-def _make(
-    prefix: Prefix, variant: Variant, flavor: str, lock: locks.Lock, args: argparse.Namespace | None
-) -> list[Path]:
+def _make(prefix: Prefix, variant: Variant, flavor: str, lock: locks.Lock, settings: Settings) -> list[Path]:
     if flavor == "gpu":
         prefix_cuda.check_compiler(variant)
-    program = conda_programs.find(getattr(args, "conda", None))
+    program = conda_programs.find(settings.conda)
     conda_programs.warn_unverified(os.environ, Path.home(), program.path)
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
     with scratch.folder("conda") as temporary:
-        request = conda_channels.request(variant, flavor, args, temporary)
+        request = conda_channels.request(variant, flavor, settings, temporary)
         named = ", ".join(map(conda_channels.without_login, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
         _run_program(program, prefix, request, variables(variant, flavor), temporary)
-    prefix_pip.install(prefix, variant, flavor, lock, prefix_cuda.sources_dir(args))
+    prefix_pip.install(prefix, variant, flavor, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
         return []

@@ -10,7 +10,6 @@ another CUDA there does no harm, and no other program gets to see the libraries.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -19,13 +18,11 @@ from pathlib import Path
 
 from gpuenv.core import elf, paths, ui
 from gpuenv.core.errors import BuildError, HostError
-from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
 from gpuenv.cuda.stubs import MARKER
 from gpuenv.host import gpu
 from gpuenv.variants import compat
-from gpuenv.variants import model as variants
 from gpuenv.variants.locks import sha256_hex
 from gpuenv.variants.model import CudaLock, Variant
 
@@ -34,24 +31,6 @@ DRIVER = "libcuda.so.1"
 _HOOK, _HOOK_PTH, STAND_IN_FOLDER = "gpuenv_driver.py", "gpuenv_driver.pth", "lib/gpuenv-driver"
 #: How large a simulated library is at most.
 _SIMULATED_BYTES = 5_000_000
-
-
-def choose_flavor(args: argparse.Namespace) -> str:
-    """The flavor that was asked for, else the one for this machine. Raises UsageError for one that is not known."""
-    return variants.check_flavor(args.flavor) if args.flavor else gpu.default_flavor(gpu.host_gpus())
-
-
-def load_lock(args: argparse.Namespace | None, variant: Variant) -> CudaLock:
-    """The CUDA that was asked for; the variant's own without a wish."""
-    return cuda_choice.load(args, variant) if args is not None else variants.load_cuda_lock(variant.cuda_lock_path)
-
-
-def sources_dir(args: argparse.Namespace | None) -> Path | None:
-    """The folder that is asked before any network, as given. Raises UsageError for one that is not there."""
-    named = getattr(args, "sources_dir", None)
-    folder = Path(named) if named else None
-    sources.check_folder(folder)
-    return folder
 
 
 def digest(lock_digest: str, cuda_lock: CudaLock | None) -> str:

@@ -66,13 +66,13 @@ class Prefix:
         return _records() / f"{_key(self.folder)}.begun"
 
 
-def place(content: Content, folder: str | None) -> Prefix:
+def place(content: Content, folder: Path | None) -> Prefix:
     """An environment in the folder that was asked for, else in one of the cache.
 
     Raises UsageError for a folder with a name that an environment cannot have.
     """
-    if folder:
-        where = Path(folder).expanduser().resolve()
+    if folder is not None:
+        where = folder.resolve()
     else:
         where = paths.cache_dir() / f"{content.kind}s" / f"{content.name}-{content.digest[:12]}"
     found = sorted({repr(character) for character in str(where) if character in _UNSPEAKABLE})
@@ -82,7 +82,7 @@ def place(content: Content, folder: str | None) -> Prefix:
             f"its name has {', '.join(found)}, which the scripts of an environment cannot say",
             "name another folder with PREFIX=",
         )
-    return Prefix(content, where, is_given=bool(folder))
+    return Prefix(content, where, is_given=folder is not None)
 
 
 def is_complete(prefix: Prefix) -> bool:

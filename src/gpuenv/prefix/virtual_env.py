@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError
+from gpuenv.core.settings import Settings
+from gpuenv.cuda import choice as cuda_choice
+from gpuenv.cuda import sources
 from gpuenv.host import pythons
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import folder as prefixes
@@ -18,19 +20,20 @@ from gpuenv.variants import locks
 from gpuenv.variants.model import CudaLock, Variant
 
 
-def ensure_venv(variant: Variant, flavor: str = "cpu", args: argparse.Namespace | None = None) -> Path:
+def ensure_venv(variant: Variant, flavor: str, settings: Settings) -> Path:
     """The complete environment of one flavor, made if missing; two at once make it once.
 
     Raises HostError without a Python of the variant's version, BuildError if pip fails, and for the gpu flavor
     SourceError where its CUDA libraries are neither on this machine nor to be had.
     """
-    return prefixes.ensure(*plan(variant, flavor, args))
+    return prefixes.ensure(*plan(variant, flavor, settings))
 
 
-def plan(variant: Variant, flavor: str, args: argparse.Namespace | None) -> tuple[Prefix, partial[list[Path]]]:
+def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
     """Where the environment is, or will be, and what makes it."""
     lock = locks.load_lock(variant.lock_path(flavor))
-    cuda_lock = prefix_cuda.load_lock(args, variant) if flavor == "gpu" else None
+    sources.check_folder(settings.sources_dir)
+    cuda_lock = cuda_choice.load(settings, variant) if flavor == "gpu" else None
     content = Content(
         "venv",
         variant.name,
@@ -38,8 +41,8 @@ def plan(variant: Variant, flavor: str, args: argparse.Namespace | None) -> tupl
         prefix_cuda.digest(lock.digest, cuda_lock),
         is_simulated=cuda_lock is not None and cuda_lock.simulated,
     )
-    prefix = prefixes.place(content, getattr(args, "prefix", None))
-    return prefix, partial(_make, prefix, variant, lock, cuda_lock, prefix_cuda.sources_dir(args))
+    prefix = prefixes.place(content, settings.prefix)
+    return prefix, partial(_make, prefix, variant, lock, cuda_lock, settings.sources_dir)
 
 
 def _make(

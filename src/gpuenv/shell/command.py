@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
@@ -38,20 +38,20 @@ class Request:
     port: int | None = None
 
 
-def run(args: argparse.Namespace) -> int:
+def run(settings: Settings) -> int:
     """`gpuenv gpu-shell`: returns the exit code of what ran."""
-    request = parse_request(args, gpu.host_gpus())
+    request = parse_request(settings, gpu.host_gpus())
     # Before an engine is looked for: it might be installed for nothing.
     check_host()
     # An environment of this machine may have been named.
-    engine = None if args.prefix else find_engine(args.engine)
+    engine = None if settings.prefix else find_engine(settings.engine)
     tail = Tail()
     if engine is None:
         from gpuenv.shell import prefix as prefix_shell
 
-        code = prefix_shell.run(args, request.variant, request.work, request.command, tail)
+        code = prefix_shell.run(settings, request.variant, request.work, request.command, tail)
     else:
-        code = _run_in_container(engine, request, args, tail)
+        code = _run_in_container(engine, request, settings, tail)
     if code != 0:
         if request.command is not None:
             _explain(tail.text)
@@ -59,34 +59,34 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def parse_request(args: argparse.Namespace, host: HostGpus) -> Request:
+def parse_request(settings: Settings, host: HostGpus) -> Request:
     """Check what was asked for. Raises UsageError and HostError, before anything is built or started."""
-    work = workspace.check_work(args.work)
-    variant = _find_variant(args)
-    flavor = variants.check_flavor(args.flavor) if args.flavor else gpu.default_flavor(host)
-    if flavor == "cpu" and args.flavor and args.gpus not in (None, "none"):
+    work = workspace.check_work(settings.work)
+    variant = _find_variant(settings)
+    flavor = settings.flavor or gpu.default_flavor(host)
+    if flavor == "cpu" and settings.flavor and settings.gpus not in (None, "none"):
         raise UsageError(
-            f"GPUS={args.gpus} with FLAVOR=cpu", "the cpu flavor cannot use a GPU", "leave one of them out"
+            f"GPUS={settings.gpus} with FLAVOR=cpu", "the cpu flavor cannot use a GPU", "leave one of them out"
         )
-    devices = gpu.device_requests(args.gpus, host)
+    devices = gpu.device_requests(settings.gpus, host)
     return Request(
         variant=variant,
         flavor=flavor,
         work=work,
-        command=args.cmd,
+        command=settings.cmd,
         host=host,
         devices=devices if flavor == "gpu" else [],
-        port=parse_port(getattr(args, "port", None)),
+        port=parse_port(settings.port),
     )
 
 
-def _find_variant(args: argparse.Namespace) -> Variant:
-    if not args.prefix:
-        return variants.find_variant(args.variant)
+def _find_variant(settings: Settings) -> Variant:
+    if not settings.prefix:
+        return variants.find_variant(settings.variant)
     from gpuenv.prefix import choice as prefix_choice
 
-    prefix_choice.refuse_container(args)
-    return prefix_choice.find_variant(args)
+    prefix_choice.refuse_container(settings)
+    return prefix_choice.find_variant(settings)
 
 
 def parse_port(value: str | None) -> int | None:
@@ -109,20 +109,20 @@ def _explain(output: str) -> None:
             ui.say(f"  next:  {known.remedy}")
 
 
-def _run_in_container(engine: Engine, request: Request, args: argparse.Namespace, tail: Tail) -> int:
+def _run_in_container(engine: Engine, request: Request, settings: Settings, tail: Tail) -> int:
     from gpuenv.cuda import choice as cuda_choice
     from gpuenv.images import image
     from gpuenv.shell.session import run_attached
 
     own_lock = request.variant.cuda_lock_path
-    lock = cuda_choice.load(args, request.variant) if request.flavor == "gpu" else variants.load_cuda_lock(own_lock)
+    lock = cuda_choice.load(settings, request.variant) if request.flavor == "gpu" else variants.load_cuda_lock(own_lock)
     built = image.ensure_image(
         engine,
         request.variant,
         request.flavor,
-        base_choice=args.base,
+        base_choice=settings.base,
         cuda_lock=lock,
-        sources_dir=Path(args.sources_dir) if args.sources_dir else None,
+        sources_dir=settings.sources_dir,
     )
     device = shell_words.device(request.host, request.flavor, request.devices)
     ui.say(shell_words.environment_line(built.labels, device))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from gpuenv.core import processes, ui
 from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
@@ -23,26 +23,26 @@ from gpuenv.shell.tails import Tail, errors_kept
 from gpuenv.variants.model import Variant
 
 
-def run(args: argparse.Namespace, variant: Variant, work: Path, command: str | None, tail: Tail | None = None) -> int:
+def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: Tail | None = None) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
     The end of a command's errors is kept in ``tail``.
 
     Raises UsageError for what needs a container, and what making the environment raises.
     """
-    if getattr(args, "port", None):
+    if settings.port:
         raise UsageError(
-            f"PORT={args.port} needs a container engine",
+            f"PORT={settings.port} needs a container engine",
             "without a container every port of this machine is there already",
             "leave it out; the server says where it listens",
         )
-    made = prefix_choice.ensure(args, variant)
+    made = prefix_choice.ensure(settings, variant)
     host = gpu.host_gpus()
     ui.say(
         f"{variant.name}-{made.flavor}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
-        f"Python {variant.python}; device: {device(args.gpus, made.flavor, host)} ({made.title}, not a container)"
+        f"Python {variant.python}; device: {device(settings.gpus, made.flavor, host)} ({made.title}, not a container)"
     )
-    values = environment(os.environ, made.kind, made.folder, f"{variant.name}-{made.flavor}", args.gpus)
+    values = environment(os.environ, made.kind, made.folder, f"{variant.name}-{made.flavor}", settings.gpus)
     inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
     argv = activate.argv(made.kind, made.folder, inner)
     with ExitStack() as stack:

@@ -6,13 +6,12 @@ one. Adding a variant is adding a folder.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.core import paths
-from gpuenv.core.errors import DataError, UsageError
+from gpuenv.core.errors import DataError, suggest_known
 from gpuenv.core.schema import DIGEST, SHA256, SONAME, VERSION, Table, load_table
 from gpuenv.variants.conda import Conda, read_conda
 from gpuenv.variants.kinds import FLAVORS
@@ -186,13 +185,6 @@ def find_variant(name: str | None) -> Variant:
     return load_variant(paths.envs_dir() / name)
 
 
-def check_flavor(flavor: str) -> str:
-    """Return ``flavor`` if it is one. Raises UsageError, which names the nearest one."""
-    if flavor not in FLAVORS:
-        raise suggest_known("flavor", flavor, list(FLAVORS))
-    return flavor
-
-
 def load_variant(folder: Path) -> Variant:
     """Read and validate ``folder/variant.toml``. Raises DataError naming file, key and expectation."""
     table = load_table(folder / "variant.toml")
@@ -289,14 +281,3 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
-
-
-def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
-    """The error for a ``name`` that is none of ``known``; it lists them and names the nearest."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    variable = kind.upper().replace("-", "_")
-    return UsageError(
-        f"there is no {kind} {name!r}",
-        f"known: {', '.join(known) or 'none'}",
-        f"did you mean {variable}={near[0]}?" if near else "run `make help`",
-    )

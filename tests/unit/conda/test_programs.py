@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from gpuenv.conda import failures as conda_failures
 from gpuenv.conda import programs as conda_programs
 from gpuenv.conda.channels import Request
 from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import conda_env
@@ -170,9 +171,8 @@ def test_it_solves_on_a_machine_without_a_gpu(
 # --- channels ------------------------------------------------------------------------------------
 
 
-def request(tmp_path: Path, **values: str | None) -> Request:
-    args = argparse.Namespace(**{"sources_dir": None, "channels": None, **values})
-    return conda_channels.request(variants.find_variant("cuda9.0"), "gpu", args, tmp_path / "scratch")
+def request(tmp_path: Path, **values: Any) -> Request:
+    return conda_channels.request(variants.find_variant("cuda9.0"), "gpu", Settings(**values), tmp_path / "scratch")
 
 
 def test_the_channels_of_the_variant(tmp_path: Path) -> None:
@@ -197,13 +197,13 @@ def test_an_offline_folder_takes_the_place_of_every_channel(tmp_path: Path) -> N
     folder = tmp_path / "offline"
     (folder / "linux-64").mkdir(parents=True)
     (folder / "linux-64/repodata.json").write_text("{}")
-    found = request(tmp_path, sources_dir=str(folder), channels="https://mirror.example/forge")
+    found = request(tmp_path, sources_dir=folder, channels="https://mirror.example/forge")
     assert found.channels == (folder.as_uri(),)
 
 
 def test_a_folder_of_archives_of_cuda_is_no_channel(tmp_path: Path) -> None:
     (tmp_path / "cudnn.tgz").touch()
-    assert request(tmp_path, sources_dir=str(tmp_path)).channels == ("conda-forge", "defaults")
+    assert request(tmp_path, sources_dir=tmp_path).channels == ("conda-forge", "defaults")
 
 
 def test_a_channel_in_a_folder_with_a_blank(tmp_path: Path) -> None:

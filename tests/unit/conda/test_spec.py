@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 import shutil
@@ -13,6 +12,7 @@ import pytest
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.lock import command as lock
 from gpuenv.lock import uv
 from gpuenv.variants import locks
@@ -33,7 +33,7 @@ def envs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check() -> int:
-    return lock.run(argparse.Namespace(variant="cuda9.0", check=True, upgrade=False))
+    return lock.run(Settings(variant="cuda9.0", check=True))
 
 
 def text_of(variant: Variant, flavor: str) -> str:
@@ -141,7 +141,7 @@ def test_make_lock_writes_them(envs: Path, monkeypatch: pytest.MonkeyPatch) -> N
     before = {path.name: path.read_bytes() for path in (envs / "cuda9.0").iterdir()}
     for name in ("environment.yml", "environment-cpu.yml"):
         (envs / "cuda9.0" / name).unlink()
-    lock.run(argparse.Namespace(variant="cuda9.0", check=False, upgrade=False))
+    lock.run(Settings(variant="cuda9.0"))
     assert {path.name: path.read_bytes() for path in (envs / "cuda9.0").iterdir()} == before
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.cli import COMMANDS
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError
+from gpuenv.core.settings import OPTIONS
+from gpuenv.core.verbs import VERBS
 from gpuenv.dev import docs as readme
 from gpuenv.variants import model as variants
 
@@ -28,7 +29,7 @@ def test_a_readme_without_markers_is_refused() -> None:
 def test_every_make_verb_in_the_readme_exists() -> None:
     makefile = (paths.project_root() / "Makefile").read_text(encoding="utf-8")
     verbs = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, flags=re.MULTILINE))
-    assert {command.name for command in COMMANDS} <= verbs
+    assert {verb.name for verb in VERBS} == verbs - {"help"}
     named = set(re.findall(r"`?\bmake ([a-z][a-z0-9-]+)", README.read_text(encoding="utf-8")))
     assert named
     assert named <= verbs
@@ -38,7 +39,7 @@ def test_every_setting_of_make_is_an_option_and_the_other_way_round() -> None:
     makefile = (paths.project_root() / "Makefile").read_text(encoding="utf-8")
     match = re.search(r"^SETTINGS := (.*)$", makefile, flags=re.MULTILINE)
     assert match
-    options = {option.variable.removeprefix("GPUENV_") for command in COMMANDS for option in command.options}
+    options = {option.make_name for option in OPTIONS.values()}
     assert set(match[1].split()) == options
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from fakes.doctor import make_wish
 from fakes.engine import serving
+from gpuenv.core.settings import Settings
 from gpuenv.doctor import remedies
 from gpuenv.doctor.facts import Client, CondaConfig, Memory, PciCard, Running, Shadow
 from gpuenv.doctor.probes import conda as doctor_probe_conda
@@ -80,7 +81,7 @@ def test_an_environment_that_was_made_is_found_where_gpu_shell_looks(monkeypatch
     monkeypatch.setattr(pythons, "find_python", lambda *_: None)
     wish = make_wish()
     assert doctor_probe_host.local_pythons(wish).made == frozenset()
-    there = venv_env.plan(wish.default, "cpu", None)[0]
+    there = venv_env.plan(wish.default, "cpu", Settings())[0]
     monkeypatch.setattr(prefixes, "is_complete", lambda prefix: prefix == there)
     assert doctor_probe_host.local_pythons(wish).made == {(wish.default.name, "cpu", "venv")}
 

@@ -8,6 +8,7 @@ import pytest
 from fakes.engine import PODMAN, serving
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError
+from gpuenv.core.settings import Settings
 from gpuenv.engine import command as engine_command
 from gpuenv.engine import find as engine
 from gpuenv.engine import private as private_engine
@@ -223,7 +224,7 @@ def test_the_engine_command_prints_one_line_for_the_shell(
         info = {"ServerVersion": "20.10.24", "Driver": "overlay2", "DockerRootDir": "/data"}
         fake.answers["GET /info"] = lambda _rest, _body: (200, info)
         places.docker = [Endpoint(fake.url, "its usual socket")]
-        assert engine_command.run(SimpleNamespace(command="engine", engine=None)) == 0  # type: ignore[arg-type]
+        assert engine_command.run(Settings(verb="engine")) == 0
     said = capsys.readouterr()
     assert said.out == f"export DOCKER_HOST={fake.url}\n"
     for part in ("20.10.24", "overlay2", "/data", "its usual socket"):
@@ -232,4 +233,4 @@ def test_the_engine_command_prints_one_line_for_the_shell(
 
 def test_the_engine_command_fails_without_an_engine(places: SimpleNamespace) -> None:
     with pytest.raises(EngineError, match="no container engine"):
-        engine_command.run(SimpleNamespace(command="engine", engine=None))  # type: ignore[arg-type]
+        engine_command.run(Settings(verb="engine"))

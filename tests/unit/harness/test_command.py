@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import platform
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core.errors import BuildError, CheckError, HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import live
@@ -35,24 +35,6 @@ PLAN = Plan("r", (CPU, GPU))
 PASSED = Outcome("training/xor", "cuda10.0-cpu", "training", "passed", "", "", "n", 1.0, 1.0)
 FAILED = dataclasses.replace(PASSED, outcome="failed")
 SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
-
-
-def arguments(**change: str | None) -> argparse.Namespace:
-    names = (
-        "variant",
-        "flavor",
-        "engine",
-        "base",
-        "cuda_lock",
-        "sources_dir",
-        "target",
-        "jobs",
-        "require_gpu",
-        "hosts",
-        "prefix",
-        "cuda",
-    )
-    return argparse.Namespace(**{**dict.fromkeys(names), **change})
 
 
 @pytest.mark.parametrize(("text", "jobs"), [(None, 1), ("1", 1), ("8", 8)])
@@ -103,7 +85,7 @@ def test_broken_unit_tests_stop_everything(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: types.SimpleNamespace(returncode=1))
     monkeypatch.setattr(harness, "find_engine", lambda _: pytest.fail("it went on"))
     with pytest.raises(CheckError, match="unit tests fail"):
-        harness.run(arguments())
+        harness.run(Settings())
 
 
 def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,16 +99,16 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
     assert harness.pytest_environment(None) == dict(os.environ)
 
 
-@pytest.mark.parametrize(("text", "expected"), [(None, None), ("1", True), ("0", False)])
-def test_plan_says_what_is_required(text: str | None, expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("expected", [None, True, False])
+def test_plan_says_what_is_required(expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpuenv.host.gpu.host_gpus", lambda: HostGpus("450.1"))
     monkeypatch.setattr("gpuenv.harness.targets.listing.list_images", lambda *_: (CPU,))
     monkeypatch.setattr("gpuenv.harness.targets.listing.list_prefixes", lambda _: ())
-    plan = harness.make_plan(arguments(require_gpu=text), ENGINE)
+    plan = harness.make_plan(Settings(require_gpu=expected), ENGINE)
     assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU,))
     assert plan.engine is not None
     assert plan.engine["url"] == ENGINE.url
-    assert harness.make_plan(arguments(), None).engine is None
+    assert harness.make_plan(Settings(), None).engine is None
 
 
 # --- which targets -----------------------------------------------------------------------------
@@ -149,7 +131,7 @@ def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytes
     built = types.SimpleNamespace(id="sha256:1")
     monkeypatch.setattr("gpuenv.images.plan.ensure", lambda *_a, **_k: built)
     planned += [plan_of("cpu"), plan_of("gpu", simulated=True), plan_of("gpu", reason="no source answers")]
-    cpu, simulated, missing = targets.list_images(arguments(), ENGINE)
+    cpu, simulated, missing = targets.list_images(Settings(), ENGINE)
     assert (cpu.identity, cpu.image, cpu.cuda) == ("cuda10.0-cpu", "sha256:1", "none")
     assert (simulated.identity, simulated.cuda) == ("cuda10.0-gpu-simulated", "simulated")
     assert (missing.missing, missing.is_required) == ("no source answers", False)
@@ -157,7 +139,7 @@ def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytes
 
 def test_an_image_asked_for_by_name_has_to_be_there(planned: list[Planned]) -> None:
     planned += [plan_of("gpu", reason="no source answers")]
-    (missing,) = targets.list_images(arguments(flavor="gpu"), ENGINE)
+    (missing,) = targets.list_images(Settings(flavor="gpu"), ENGINE)
     assert missing.is_required
 
 
@@ -169,7 +151,7 @@ def test_a_build_that_fails_is_a_failure_of_that_target(
 
     monkeypatch.setattr("gpuenv.images.plan.ensure", fail)
     planned += [plan_of("cpu")]
-    (target,) = targets.list_images(arguments(), ENGINE)
+    (target,) = targets.list_images(Settings(), ENGINE)
     assert (target.missing, target.is_required) == ("it broke: a wheel is corrupt", True)
 
 
@@ -188,25 +170,25 @@ def prefixes_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]
 
 
 def test_virtual_environments(prefixes_made: list[tuple[str, str, str]]) -> None:
-    found = targets.list_prefixes(arguments(target="venv"))
+    found = targets.list_prefixes(Settings(target="venv"))
     assert sorted((one.identity, one.prefix) for one in found) == [
         ("cuda10.0-venv", "/v/cuda10.0"),
         ("cuda9.0-venv", "/v/cuda9.0"),
     ]
-    (gpu,) = targets.list_prefixes(arguments(variant="cuda9.0", flavor="gpu", engine="venv"))
+    (gpu,) = targets.list_prefixes(Settings(variant="cuda9.0", flavor="gpu", engine="venv"))
     assert (gpu.identity, gpu.kind, gpu.cuda) == ("cuda9.0-gpu-simulated-venv", "venv", "simulated")
     assert gpu.title == "cuda9.0-gpu (virtual environment) (simulated CUDA)"
 
 
 def test_conda_environments(prefixes_made: list[tuple[str, str, str]]) -> None:
-    (found,) = targets.list_prefixes(arguments(variant="cuda9.0", target="conda"))
+    (found,) = targets.list_prefixes(Settings(variant="cuda9.0", target="conda"))
     assert (found.identity, found.title) == ("cuda9.0-conda", "cuda9.0-cpu (conda environment)")
     assert prefixes_made == [("conda", "cuda9.0", "cpu")]
 
 
 def test_one_folder_is_for_one_variant(prefixes_made: list[tuple[str, str, str]]) -> None:
     with pytest.raises(UsageError, match="PREFIX="):
-        targets.list_prefixes(arguments(target="conda", prefix="/somewhere"))
+        targets.list_prefixes(Settings(target="conda", prefix=Path("/somewhere")))
     assert prefixes_made == []
 
 
@@ -215,7 +197,7 @@ def test_a_host_without_python_for_a_virtual_environment(monkeypatch: pytest.Mon
         raise HostError("no Python 3.6", "none was found", "install one")
 
     monkeypatch.setattr("gpuenv.prefix.virtual_env.ensure_venv", fail)
-    (target,) = targets.list_prefixes(arguments(variant="cuda9.0", target="venv"))
+    (target,) = targets.list_prefixes(Settings(variant="cuda9.0", target="venv"))
     assert target.missing == "no Python 3.6: none was found"
 
 

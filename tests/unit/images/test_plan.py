@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 
 from gpuenv.core.errors import BuildError, EngineError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.cuda import sources
 from gpuenv.engine.model import Engine
 from gpuenv.images import image
@@ -19,11 +18,6 @@ ENGINE = Engine("docker", "unix:///nowhere", "a test")
 NAMES = variants.list_names()
 
 
-def arguments(**given: str) -> argparse.Namespace:
-    names = ("variant", "flavor", "engine", "base", "cuda", "cuda_lock", "sources_dir")
-    return argparse.Namespace(**{name: given.get(name) for name in names})
-
-
 @pytest.fixture(autouse=True)
 def empty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (image, images):
@@ -33,7 +27,7 @@ def empty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_everything_is_planned_and_gpu_says_why_not() -> None:
-    plan = images.plan(arguments(), ENGINE)
+    plan = images.plan(Settings(), ENGINE)
     assert [(planned.variant.name, planned.flavor) for planned in plan] == [
         (name, flavor) for name in NAMES for flavor in ("cpu", "gpu")
     ]
@@ -43,21 +37,20 @@ def test_everything_is_planned_and_gpu_says_why_not() -> None:
 
 def test_an_image_that_is_there_needs_no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "_is_current", lambda *_: True)
-    assert all(planned.reason_not is None for planned in images.plan(arguments(), ENGINE))
+    assert all(planned.reason_not is None for planned in images.plan(Settings(), ENGINE))
 
 
 def test_one_of_them() -> None:
-    (planned,) = images.plan(arguments(variant=NAMES[0], flavor="cpu"), ENGINE)
+    (planned,) = images.plan(Settings(variant=NAMES[0], flavor="cpu"), ENGINE)
     assert planned.tag == f"gpuenv:{NAMES[0]}-cpu"
 
 
-@pytest.mark.parametrize("given", [{"variant": "cuda99"}, {"flavor": "tpu"}])
-def test_unknown_names(given: dict[str, str]) -> None:
+def test_an_unknown_variant() -> None:
     with pytest.raises(UsageError):
-        images.plan(arguments(**given), ENGINE)
+        images.plan(Settings(variant="cuda99"), ENGINE)
 
 
-def build(engine: Engine, planned: Planned, args: argparse.Namespace) -> Built:
+def build(engine: Engine, planned: Planned, settings: Settings) -> Built:
     return Built(planned.tag, "sha256:1", {}, planned.variant, planned.flavor, 61.0)
 
 
@@ -65,7 +58,7 @@ def test_what_cannot_be_built_here_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(images, "ensure", build)
-    assert images.run(arguments()) == 0
+    assert images.run(Settings()) == 0
     output = capsys.readouterr()
     assert output.out == ""
     assert "no source answers" in output.err
@@ -74,17 +67,17 @@ def test_what_cannot_be_built_here_is_no_failure(
 
 def test_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "ensure", build)
-    assert images.run(arguments(flavor="gpu")) == 1
+    assert images.run(Settings(flavor="gpu")) == 1
 
 
 def test_a_build_that_fails_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(engine: Engine, planned: Planned, args: argparse.Namespace) -> Built:
+    def fail(engine: Engine, planned: Planned, settings: Settings) -> Built:
         if planned.variant.name == NAMES[0]:
             raise BuildError("it could not be built", "a cause", "a remedy")
-        return build(engine, planned, args)
+        return build(engine, planned, settings)
 
     monkeypatch.setattr(images, "ensure", fail)
-    assert images.run(arguments()) == 1
+    assert images.run(Settings()) == 1
     text = capsys.readouterr().err
     assert "a remedy" in text
     # The others are built all the same.
@@ -94,17 +87,17 @@ def test_a_build_that_fails_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_without_an_engine_none_is_tried_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def fail(engine: Engine, planned: Planned, args: argparse.Namespace) -> Built:
+    def fail(engine: Engine, planned: Planned, settings: Settings) -> Built:
         tried.append(planned.tag)
         raise EngineError("gone", "it crashed", "start it")
 
     monkeypatch.setattr(images, "ensure", fail)
     with pytest.raises(EngineError):
-        images.run(arguments())
+        images.run(Settings())
     assert len(tried) == 1
 
 
 def test_a_plain_environment_is_no_place_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "find_engine", lambda _: None)
     with pytest.raises(EngineError, match="need a container engine"):
-        images.run(arguments())
+        images.run(Settings())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import http.server
 import importlib.util
 import json
@@ -15,6 +14,7 @@ import pytest
 
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError, GpuenvError, SourceError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.lock import command as lock
 from gpuenv.lock import exclusions, resolve, tool, uv
 from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, parse_pylock
@@ -224,8 +224,8 @@ def envs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def options(name: str | None, *, check: bool) -> argparse.Namespace:
-    return argparse.Namespace(variant=name, check=check, upgrade=False)
+def options(name: str | None, *, check: bool) -> Settings:
+    return Settings(variant=name, check=check)
 
 
 def no_resolver(*_: object) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes import pip
 from gpuenv.core import paths
 from gpuenv.core.errors import BuildError, DataError, HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import activate, conda_env
@@ -49,9 +50,8 @@ mkdir -p "$2/bin" "$2/conda-meta" && cp {tmp_path}/python "$2/bin/python"
     return tmp_path
 
 
-def arguments(**values: object) -> argparse.Namespace:
-    names = ("variant", "flavor", "prefix", "channels", "conda", "sources_dir")
-    return argparse.Namespace(**{**dict.fromkeys(names), "conda": "micromamba", **values})
+def arguments(**values: Any) -> Settings:
+    return Settings(conda="micromamba", **values)
 
 
 def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromamba: Path) -> None:
@@ -91,7 +91,7 @@ def test_its_failure_is_explained_and_leaves_nothing(variant: Variant, micromamb
         "    └─ cudatoolkit 10.0.130**  does not exist (perhaps a typo).\n"
     )
     with pytest.raises(DataError, match="no channel has cudatoolkit"):
-        conda_env.ensure_conda(variant, "cpu", arguments(prefix=str(micromamba / "환경 1")))
+        conda_env.ensure_conda(variant, "cpu", arguments(prefix=micromamba / "환경 1"))
     assert not (micromamba / "환경 1").exists()
 
 
@@ -117,7 +117,7 @@ def test_without_driver_and_compiler_nothing_is_fetched(micromamba: Path, monkey
 def test_a_full_disk(variant: Variant, micromamba: Path) -> None:
     (micromamba / "says").write_text("critical libmamba write: No space left on device\n")
     with pytest.raises(HostError, match="is full"):
-        conda_env.ensure_conda(variant, "cpu", arguments(prefix=str(micromamba / "env")))
+        conda_env.ensure_conda(variant, "cpu", arguments(prefix=micromamba / "env"))
 
 
 def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micromamba: Path) -> None:
@@ -125,14 +125,14 @@ def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micro
     (base / "conda-meta").mkdir(parents=True)
     (base / "conda-meta/history").write_text("==> 2019 <==\n")
     with pytest.raises(UsageError, match="not ours"):
-        conda_env.ensure_conda(variant, "cpu", arguments(prefix=str(base)))
+        conda_env.ensure_conda(variant, "cpu", arguments(prefix=base))
     assert sorted(path.name for path in base.rglob("*")) == ["conda-meta", "history"]
     assert not (micromamba / "asked").exists()
 
 
 def test_the_verb_prints_where_it_is(micromamba: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = micromamba / "내 환경"
-    assert prefix_command.run(arguments(command="conda-env", flavor="cpu", prefix=str(folder))) == 0
+    assert prefix_command.run(arguments(verb="conda-env", flavor="cpu", prefix=folder)) == 0
     said = capsys.readouterr()
     assert said.out == f"{folder}\n"
     assert f"conda activate '{folder}'" in said.err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core.errors import BuildError, HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
@@ -179,59 +179,54 @@ def test_the_loaders_cache_is_read() -> None:
 # --- kind and flavor -------------------------------------------------------------------------------
 
 
-def arguments(**values: object) -> argparse.Namespace:
-    names = ("engine", "prefix", "flavor", "cuda", "cuda_lock", "sources_dir")
-    return argparse.Namespace(**{**dict.fromkeys(names), **values})
-
-
 def test_without_a_way_to_cuda_the_cpu_flavor_is_taken_and_said(
     variant: Variant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
     monkeypatch.setattr(host_cuda, "find", lambda *_: {})
     monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
-    assert prefix_choice.choose_flavor(arguments(), "venv", variant) == "cpu"
+    assert prefix_choice.choose_flavor(Settings(), "venv", variant) == "cpu"
     assert "no source of cudnn can be reached; using the cpu flavor" in capsys.readouterr().err
-    assert prefix_choice.choose_flavor(arguments(flavor="gpu"), "venv", variant) == "gpu"
+    assert prefix_choice.choose_flavor(Settings(flavor="gpu"), "venv", variant) == "gpu"
     monkeypatch.setattr(sources, "unreachable_reason", lambda *_: None)
-    assert prefix_choice.choose_flavor(arguments(), "venv", variant) == "gpu"
+    assert prefix_choice.choose_flavor(Settings(), "venv", variant) == "gpu"
 
 
 def test_without_a_python_conda_brings_one_and_that_is_said(
     variant: Variant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pythons, "find_python", lambda *_: None)
-    assert prefix_choice.choose_kind(arguments(), variant) == "conda"
+    assert prefix_choice.choose_kind(Settings(), variant) == "conda"
     assert "using a conda environment" in capsys.readouterr().err
-    assert prefix_choice.choose_kind(arguments(engine="venv"), variant) == "venv"
+    assert prefix_choice.choose_kind(Settings(engine="venv"), variant) == "venv"
     monkeypatch.setattr(pythons, "find_python", lambda *_: object())
-    assert prefix_choice.choose_kind(arguments(engine="auto"), variant) == "venv"
-    assert prefix_choice.choose_kind(arguments(engine="conda"), variant) == "conda"
+    assert prefix_choice.choose_kind(Settings(engine="auto"), variant) == "venv"
+    assert prefix_choice.choose_kind(Settings(engine="conda"), variant) == "conda"
 
 
 def marked(folder: Path, kind: str, flavor: str) -> Path:
     content = Content(kind, "cuda9.0", flavor, "d1")
-    return prefixes.ensure(prefixes.place(content, str(folder)), lambda: (folder / "bin").mkdir(parents=True))
+    return prefixes.ensure(prefixes.place(content, folder), lambda: (folder / "bin").mkdir(parents=True))
 
 
 def test_a_folder_that_holds_one_says_which(variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`conda-env PREFIX=e` made it; `gpu-shell PREFIX=e` uses it, and makes no other one in its place."""
     monkeypatch.setattr(pythons, "find_python", lambda *_: object())
-    folder = str(marked(tmp_path / "e", "conda", "gpu"))
-    args = arguments(prefix=folder, variant=None)
-    assert prefix_choice.choose_kind(args, variant) == "conda"
-    assert prefix_choice.choose_flavor(args, "conda", variant) == "gpu"
-    assert prefix_choice.find_variant(args).name == "cuda9.0"
-    assert prefix_choice.choose_kind(arguments(prefix=folder, engine="venv"), variant) == "venv"
-    assert prefix_choice.choose_flavor(arguments(prefix=folder, flavor="cpu"), "conda", variant) == "cpu"
-    assert prefix_choice.find_variant(arguments(prefix=folder, variant="cuda10.0")).name == "cuda10.0"
+    folder = marked(tmp_path / "e", "conda", "gpu")
+    settings = Settings(prefix=folder)
+    assert prefix_choice.choose_kind(settings, variant) == "conda"
+    assert prefix_choice.choose_flavor(settings, "conda", variant) == "gpu"
+    assert prefix_choice.find_variant(settings).name == "cuda9.0"
+    assert prefix_choice.choose_kind(Settings(prefix=folder, engine="venv"), variant) == "venv"
+    assert prefix_choice.choose_flavor(Settings(prefix=folder, flavor="cpu"), "conda", variant) == "cpu"
+    assert prefix_choice.find_variant(Settings(prefix=folder, variant="cuda10.0")).name == "cuda10.0"
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman", "private"])
 def test_a_folder_and_a_container_are_not_asked_for_at_once(engine: str) -> None:
     with pytest.raises(UsageError, match=f"ENGINE={engine} has no folder PREFIX=/e"):
-        prefix_choice.refuse_container(arguments(engine=engine, prefix="/e"))
-    prefix_choice.refuse_container(arguments(engine="auto", prefix="/e"))
+        prefix_choice.refuse_container(Settings(engine=engine, prefix=Path("/e")))
+    prefix_choice.refuse_container(Settings(engine="auto", prefix=Path("/e")))
 
 
 def test_a_library_that_the_packages_do_not_have_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ same lock, and in tests/e2e/test_conda_env.py.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import re
 import shutil
@@ -18,6 +17,7 @@ import pytest
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError
+from gpuenv.core.settings import Settings
 from gpuenv.images import context as build_context
 from gpuenv.lock import command as lock
 from gpuenv.prefix import folder as prefixes
@@ -57,7 +57,7 @@ def in_prefix(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(prefix_pip, "run", note)
     monkeypatch.setattr(prefix_pip, "check_installed", lambda *_: None)
-    prefix = prefixes.place(prefix_mark.Content("venv", variant.name, flavor, "digest"), str(folder))
+    prefix = prefixes.place(prefix_mark.Content("venv", variant.name, flavor, "digest"), folder)
     folder.mkdir(parents=True)
     prefix_pip.install(prefix, variant, flavor, locks.load_lock(variant.lock_path(flavor)), None)
     return parse("".join(given))
@@ -76,7 +76,7 @@ def in_environment_yml(variant: Variant, flavor: str) -> Packages:
 
 def find_drift(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail, and name the packages, unless all three are the same; a file that was edited is refused before."""
-    lock.run(argparse.Namespace(variant=variant.name, check=True, upgrade=False))
+    lock.run(Settings(variant=variant.name, check=True))
     image = in_image(variant, flavor)
     for kind, other in (
         ("virtual environment", in_prefix(variant, flavor, folder, monkeypatch)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
@@ -30,9 +30,8 @@ NONE = HostGpus()
 TWO = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))
 
 
-def arguments(work: Path, **changes: Any) -> argparse.Namespace:
-    names = ("variant", "flavor", "engine", "base", "cuda_lock", "sources_dir", "gpus", "cmd", "port", "prefix")
-    return argparse.Namespace(**{**dict.fromkeys(names), "work": str(work), **changes})
+def arguments(work: Path, **changes: Any) -> Settings:
+    return Settings(work=str(work), **changes)
 
 
 def test_a_host_without_a_driver_gets_the_cpu(tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_a_gpu_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
         shell.parse_request(arguments(tmp_path, gpus="all"), NONE)
 
 
-@pytest.mark.parametrize("setting", [{"flavor": "gpuu"}, {"variant": "cuda11"}, {"port": "0"}, {"port": "http"}])
+@pytest.mark.parametrize("setting", [{"variant": "cuda11"}, {"port": "0"}, {"port": "http"}])
 def test_bad_settings(tmp_path: Path, setting: dict[str, str]) -> None:
     with pytest.raises(UsageError):
         shell.parse_request(arguments(tmp_path, **setting), NONE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from gpuenv.core import processes
 from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.prefix.choice import Made
@@ -23,11 +23,6 @@ from gpuenv.variants.model import Variant
 
 #: The code under test takes SIGALRM for itself.
 pytestmark = pytest.mark.timeout(method="thread")
-
-
-def arguments(**values: object) -> argparse.Namespace:
-    names = ("engine", "flavor", "gpus", "port", "prefix")
-    return argparse.Namespace(**{**dict.fromkeys(names), **values})
 
 
 @pytest.fixture
@@ -53,7 +48,7 @@ def test_a_command_runs_in_the_work_folder(
     work = tmp_path / "딥 러닝"
     work.mkdir()
     command = 'pwd > out; echo "$PATH" >> out; echo "$PYTHONNOUSERSITE$PYTHONPATH" >> out; exit 3'
-    assert prefix_shell.run(arguments(), variant, work, command) == 3
+    assert prefix_shell.run(Settings(), variant, work, command) == 3
     where, path, python = (work / "out").read_text().splitlines()
     assert where == str(work)
     assert path.split(os.pathsep)[0] == f"{made.folder}/bin"
@@ -63,22 +58,22 @@ def test_a_command_runs_in_the_work_folder(
 def test_scripts_of_conda_packages_are_run_too(variant: Variant, made: Made, tmp_path: Path) -> None:
     (made.folder / "etc/conda/activate.d/other.sh").write_text("export FROM_A_PACKAGE=1\n")
     expected = "1" if made.kind == "conda" else ""
-    assert prefix_shell.run(arguments(), variant, tmp_path, f'test "$FROM_A_PACKAGE" = "{expected}"') == 0
+    assert prefix_shell.run(Settings(), variant, tmp_path, f'test "$FROM_A_PACKAGE" = "{expected}"') == 0
 
 
 def test_the_end_by_a_signal_is_told_as_a_shell_tells_it(variant: Variant, made: Made, tmp_path: Path) -> None:
-    assert prefix_shell.run(arguments(), variant, tmp_path, "kill -9 $$") == 137
+    assert prefix_shell.run(Settings(), variant, tmp_path, "kill -9 $$") == 137
 
 
 def test_a_port_needs_an_engine(variant: Variant, made: Made, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a container engine"):
-        prefix_shell.run(arguments(port="8888"), variant, tmp_path, "true")
+        prefix_shell.run(Settings(port="8888"), variant, tmp_path, "true")
 
 
 def test_it_says_that_it_is_no_container(
     variant: Variant, made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prefix_shell.run(arguments(), variant, tmp_path, "true")
+    prefix_shell.run(Settings(), variant, tmp_path, "true")
     said = capsys.readouterr().err
     assert "device: CPU" in said
     assert f"(a {TITLES[made.kind]}, not a container)" in said
@@ -99,7 +94,8 @@ def test_nothing_of_another_python_gets_in(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import argparse, pathlib, sys
+import pathlib, sys
+from gpuenv.core.settings import Settings
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import prefix as prefix_shell
@@ -108,8 +104,7 @@ folder = pathlib.Path(sys.argv[2])
 activate.write_hooks(folder)
 prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder, "none")
 command = sys.argv[3]
-args = argparse.Namespace(gpus=None, port=None)
-sys.exit(prefix_shell.run(args, variants.find_variant(None), pathlib.Path("/"), command))
+sys.exit(prefix_shell.run(Settings(), variants.find_variant(None), pathlib.Path("/"), command))
 """
 
 

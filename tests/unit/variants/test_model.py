@@ -115,11 +115,6 @@ def test_an_unknown_variant_lists_the_known_and_suggests_the_nearest() -> None:
     assert "VARIANT=cuda9.0" in caught.value.next_step
 
 
-def test_an_unknown_flavor_suggests_the_nearest() -> None:
-    with pytest.raises(UsageError, match="FLAVOR=gpu"):
-        variants.check_flavor("gpuu")
-
-
 def test_a_variant_cannot_be_reached_through_a_path() -> None:
     with pytest.raises(UsageError):
         variants.find_variant("../envs/cuda9.0")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gpuenv.core import paths
 from gpuenv.core.errors import HostError
+from gpuenv.core.settings import Settings
 from gpuenv.doctor.facts import Clock, Environment, Machine, Place, Pythons, Shadow, Storage, Wish
 from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor as host
@@ -144,7 +145,7 @@ def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
     plans = {"venv": venv_env.plan, "conda": conda_env.plan}
     for kind, plan in plans.items():
         for flavor in FLAVORS if kind == "venv" or variant.conda is not None else ():
-            prefix = plan(variant, flavor, None)[0]
+            prefix = plan(variant, flavor, Settings())[0]
             if prefixes.is_complete(prefix):
                 yield variant.name, flavor, kind
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import shlex
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.cuda import stubs
 from gpuenv.harness.targets.addresses import Address, parse_hosts
 from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
@@ -33,14 +33,14 @@ _LOOK_FOR_SIMULATED = (
 )
 
 
-def list_targets(args: argparse.Namespace) -> tuple[Target, ...]:
-    """A target for each host of ``args.hosts``, all asked at once. Raises UsageError.
+def list_targets(settings: Settings) -> tuple[Target, ...]:
+    """A target for each host of ``settings.hosts``, all asked at once. Raises UsageError.
 
     One that does not answer is a required target that is missing: a failure of that host alone.
     """
-    variant = variants.find_variant(args.variant)
-    flavor = wanted_flavor(args)
-    addresses = parse_hosts(args.hosts)
+    variant = variants.find_variant(settings.variant)
+    flavor = wanted_flavor(settings)
+    addresses = parse_hosts(settings.hosts or "")
     # Two groups of an inventory may share a host.
     entries = list(dict.fromkeys(one for address in addresses for one in expand(address)))
     ui.say(f"asking {len(entries)} host{'s' * (len(entries) != 1)}")
@@ -48,14 +48,12 @@ def list_targets(args: argparse.Namespace) -> tuple[Target, ...]:
         return with_own_identities(list(pool.map(lambda address: probe(address, variant, flavor), entries)))
 
 
-def wanted_flavor(args: argparse.Namespace) -> str | None:
-    """The flavor that every host must have; None: what its driver says. Raises UsageError.
+def wanted_flavor(settings: Settings) -> str | None:
+    """The flavor that every host must have; None: what its driver says.
 
     With REQUIRE_GPU=1 a host without a driver must not turn into a cpu target, which would pass without a GPU.
     """
-    if args.flavor:
-        return variants.check_flavor(args.flavor)
-    return "gpu" if getattr(args, "require_gpu", None) == "1" else None
+    return settings.flavor or ("gpu" if settings.require_gpu else None)
 
 
 def with_own_identities(targets: Sequence[Target]) -> tuple[Target, ...]:

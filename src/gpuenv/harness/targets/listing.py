@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 
 from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
 from gpuenv.images import plan as images
@@ -17,20 +17,20 @@ from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
 
 
-def list_images(args: argparse.Namespace, engine: Engine) -> tuple[Target, ...]:
+def list_images(settings: Settings, engine: Engine) -> tuple[Target, ...]:
     """Every image that was asked for, built if it can be; what cannot be built says why."""
-    return tuple(_make_image(args, engine, planned) for planned in images.plan(args, engine))
+    return tuple(_make_image(settings, engine, planned) for planned in images.plan(settings, engine))
 
 
-def _make_image(args: argparse.Namespace, engine: Engine, planned: Planned) -> Target:
+def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
     name, flavor = planned.variant.name, planned.flavor
     cuda = planned.cuda_lock.label if flavor == "gpu" else "none"
     blank = Target(image_identity(name, flavor, cuda), "image", name, flavor, cuda)
     if planned.reason_not is not None:
         # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
-        return lacking(blank, planned.reason_not, is_required=args.flavor is not None)
+        return lacking(blank, planned.reason_not, is_required=settings.flavor is not None)
     try:
-        built = images.ensure(engine, planned, args)
+        built = images.ensure(engine, planned, settings)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
         return lacking(blank, f"{error.what}: {error.why}", is_required=True)
@@ -47,22 +47,22 @@ def lacking(target: Target, reason: str, *, is_required: bool) -> Target:
     return dataclasses.replace(target, missing=reason, is_required=is_required)
 
 
-def list_prefixes(args: argparse.Namespace) -> tuple[Target, ...]:
+def list_prefixes(settings: Settings) -> tuple[Target, ...]:
     """An environment of this machine for each variant that was asked for, in the flavor for this machine."""
-    if prefix_choice.find_mark(args) is not None:
-        return (_make_prefix(args, prefix_choice.find_variant(args)),)
-    chosen = [variants.find_variant(args.variant)] if args.variant else variants.load_all()
-    if getattr(args, "prefix", None) and len(chosen) > 1:
+    if prefix_choice.find_mark(settings) is not None:
+        return (_make_prefix(settings, prefix_choice.find_variant(settings)),)
+    chosen = [variants.find_variant(settings.variant)] if settings.variant else variants.load_all()
+    if settings.prefix and len(chosen) > 1:
         raise UsageError("PREFIX= names one folder", "there are several variants", "add VARIANT=")
-    return tuple(_make_prefix(args, variant) for variant in chosen)
+    return tuple(_make_prefix(settings, variant) for variant in chosen)
 
 
-def _make_prefix(args: argparse.Namespace, variant: Variant) -> Target:
-    kind = args.target if args.target in TITLES else prefix_choice.choose_kind(args, variant)
-    flavor = prefix_choice.choose_flavor(args, kind, variant)
+def _make_prefix(settings: Settings, variant: Variant) -> Target:
+    kind = settings.target if settings.target in TITLES else prefix_choice.choose_kind(settings, variant)
+    flavor = prefix_choice.choose_flavor(settings, kind, variant)
     blank = Target(prefix_identity(variant.name, flavor, kind, "none"), kind, variant.name, flavor)
     try:
-        made = prefix_choice.make(kind, flavor, args, variant)
+        made = prefix_choice.make(kind, flavor, settings, variant)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
         return lacking(blank, f"{error.what}: {error.why}", is_required=True)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from gpuenv.core.errors import CheckError, UsageError
+from gpuenv.core.settings import Settings
 from gpuenv.cuda.stubs import MARKER
 from gpuenv.harness.report import json_file as report_json
 from gpuenv.harness.report.model import Report
@@ -124,13 +124,12 @@ def test_a_connection_that_cannot_be_opened_is_a_lost_host(
 # --- all of them -----------------------------------------------------------------------------------------
 
 
-def asked(monkeypatch: pytest.MonkeyPatch, text: str, **settings: str | None) -> tuple[Target, ...]:
+def asked(monkeypatch: pytest.MonkeyPatch, text: str, **settings: Any) -> tuple[Target, ...]:
     def find(uri: str, limit_s: float) -> object:
         return Raising(OSError("no route")) if "lost" in uri else Answering()
 
     monkeypatch.setattr(hosts, "open_host", find)
-    names = {"variant": "cuda10.0", "flavor": None, "require_gpu": None, "hosts": text}
-    return hosts.list_targets(argparse.Namespace(**{**names, **settings}))
+    return hosts.list_targets(Settings(variant="cuda10.0", hosts=text, **settings))
 
 
 def test_a_lost_host_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +138,9 @@ def test_a_lost_host_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_promised_gpu_makes_no_cpu_targets(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [one.flavor for one in asked(monkeypatch, "ssh://a ssh://lost", require_gpu="1")] == ["gpu", "gpu"]
-    assert [one.flavor for one in asked(monkeypatch, "ssh://a", require_gpu="1", flavor="cpu")] == ["cpu"]
-    assert [one.flavor for one in asked(monkeypatch, "ssh://a", require_gpu="0")] == ["cpu"]
+    assert [one.flavor for one in asked(monkeypatch, "ssh://a ssh://lost", require_gpu=True)] == ["gpu", "gpu"]
+    assert [one.flavor for one in asked(monkeypatch, "ssh://a", require_gpu=True, flavor="cpu")] == ["cpu"]
+    assert [one.flavor for one in asked(monkeypatch, "ssh://a", require_gpu=False)] == ["cpu"]
 
 
 def test_no_password_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

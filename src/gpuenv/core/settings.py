@@ -1,0 +1,132 @@
+"""Every setting: its name, type, default, help and choices. ``cli`` builds one `Settings` from the command line.
+
+``make VERB NAME=value`` sets ``GPUENV_NAME``, which is the default of ``--name``; so all three mean the same.
+"""
+
+# ruff: noqa: RUF009 - the calls make fields
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuenv.core.errors import suggest_known
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one setting is given: its help, the values it may take, if few, and how a value is read."""
+
+    help: str
+    choices: tuple[str, ...] = ()
+    #: Said in the README after the help, with Markdown.
+    more: str = ""
+    read: Callable[[str], object] = str
+    is_flag: bool = False
+    #: Also taken as the first argument, which the usage line calls by this name.
+    argument: str | None = None
+    #: The name of the field of `Settings`.
+    name: str = ""
+
+    @property
+    def make_name(self) -> str:
+        """Its name on make's command line, such as ``"CUDA_LOCK"``."""
+        return self.name.upper()
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that holds its default."""
+        return f"GPUENV_{self.make_name}"
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line, such as ``"--cuda-lock"``."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def value(self, text: str) -> object:
+        """The value that ``text`` stands for. Raises UsageError for none of the choices."""
+        if self.choices and text not in self.choices:
+            raise suggest_known(self.name.replace("_", "-"), text, list(self.choices))
+        return self.read(text)
+
+
+def _path(text: str) -> Path | None:
+    return Path(os.path.expanduser(text)) if text else None  # noqa: PTH111 - Path's own raises for an unknown user
+
+
+def _text(help_: str, choices: tuple[str, ...] = (), **more: Any) -> Any:
+    return dataclasses.field(default=None, metadata={"option": Option(help_, choices, **more)})
+
+
+def _flag(help_: str, more: str = "") -> Any:
+    return dataclasses.field(default=False, metadata={"option": Option(help_, more=more, is_flag=True)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for. None or False: not asked for."""
+
+    #: The sub-command, such as ``"gpu-shell"``.
+    verb: str = ""
+    variant: str | None = _text("which variant (a folder of envs/); the default one if not given")
+    flavor: str | None = _text("gpu or cpu; gpu where this machine has an NVIDIA driver", ("gpu", "cpu"))
+    engine: str | None = _text(
+        "auto, docker, podman, private; venv or conda: no container",
+        ("auto", "docker", "podman", "private", "venv", "conda"),
+    )
+    base: str | None = _text(
+        "registry or local: where the base image comes from; auto tries both", ("auto", "registry", "local")
+    )
+    cuda: str | None = _text("genuine, or simulated (no GPU can use it)", ("genuine", "simulated"))
+    cuda_lock: Path | None = _text("another cuda.lock.toml than the variant's", read=_path)
+    sources_dir: Path | None = _text(
+        "a folder that is asked for archives before any network",
+        read=_path,
+        more="without a container also for wheels, and for conda packages (loose, or a channel)",
+    )
+    prefix: Path | None = _text(
+        "the folder of a conda or virtual environment; one of the cache if not given", read=_path
+    )
+    channels: str | None = _text("conda channels instead of the variant's: a mirror, or a folder")
+    conda: str | None = _text(
+        "micromamba, mamba, conda or rattler; the first of them that is here if not given",
+        ("micromamba", "mamba", "conda", "rattler"),
+    )
+    gpus: str | None = _text("all, none, or device numbers such as 0,1")
+    work: str | None = _text(
+        "the folder to work in (it becomes /work); the current one if not given",
+        more="what is created there belongs to you",
+    )
+    port: str | None = _text("publish this port of the environment on 127.0.0.1 (for a notebook server)")
+    cmd: str | None = _text(
+        "run this with bash instead of a prompt",
+        more="`gpuenv gpu-shell` returns its exit code; under `make` any failure is 2, so the last line on standard "
+        "error names it",
+    )
+    target: str | None = _text("image, venv or conda: test these alone", ("image", "venv", "conda"))
+    hosts: str | None = _text("environments on other machines, such as ssh://lab1 (any connection of testinfra)")
+    jobs: str | None = _text("how many targets at a time")
+    require_gpu: bool | None = _text(
+        "1: a missing GPU is a failure; 0: it is counted as not tested",
+        ("0", "1"),
+        read="1".__eq__,
+        more="a `gpu` image where there is a driver fails without one anyway. The only setting that `make` takes from "
+        "the environment too: `REQUIRE_GPU=1 make test-env FLAVOR=gpu`",
+    )
+    log: str | None = _text("the log of what failed; standard input if not given, or for -", argument="FILE")
+    json: bool = _flag("print JSON, for programs")
+    check: bool = _flag("only say whether the locks are current (needs no network)")
+    upgrade: bool = _flag("take the newest versions instead of keeping those locked now")
+    yes: bool = _flag("remove without a question, also what other checkouts use")
+    verbose: bool = _flag("also list what is fine")
+
+
+#: Every setting, by the name of its field.
+OPTIONS = {
+    field.name: dataclasses.replace(field.metadata["option"], name=field.name)
+    for field in dataclasses.fields(Settings)
+    if "option" in field.metadata
+}

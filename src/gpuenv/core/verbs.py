@@ -1,0 +1,102 @@
+"""Every verb: the module that does it, its help, and the settings it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gpuenv.core.settings import OPTIONS, Option
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of make and of the command: the module whose ``run(settings) -> int`` does it, help and options."""
+
+    name: str
+    #: Empty: a recipe of the Makefile alone.
+    module: str
+    help: str
+    options: tuple[Option, ...] = ()
+
+
+def _take(*names: str) -> tuple[Option, ...]:
+    return tuple(OPTIONS[name] for name in names)
+
+
+_BUILD = _take("variant", "flavor", "engine", "base", "cuda", "cuda_lock", "sources_dir")
+_CONDA = _take("prefix", "channels", "conda")
+_ANY_FLAVOR = replace(
+    OPTIONS["flavor"], help="gpu, cpu or all; what this machine would use if not given", choices=("gpu", "cpu", "all")
+)
+_LOCKED = replace(
+    OPTIONS["variant"], help="which variant, or `tool` for the command's own locks; all of them if not given"
+)
+
+VERBS = (
+    Verb(
+        "gpu-shell",
+        "gpuenv.shell.command",
+        'a shell inside the pinned environment, or one command with CMD="..."',
+        (*_BUILD, *_CONDA, *_take("gpus", "work", "port", "cmd")),
+    ),
+    Verb(
+        "test-env",
+        "gpuenv.harness.command",
+        "check every environment that this machine can build, from the inside",
+        (
+            *(_ANY_FLAVOR if option.name == "flavor" else option for option in _BUILD),
+            *_CONDA,
+            *_take("target", "hosts", "jobs", "require_gpu"),
+        ),
+    ),
+    Verb(
+        "explain",
+        "gpuenv.explain.command",
+        "name the root cause of a failure from its log, and what to do",
+        _take("log", "json"),
+    ),
+    Verb(
+        "doctor",
+        "gpuenv.doctor.command",
+        "say what of this machine gets in the way, how to mend it, and what to type",
+        _take("variant", "json", "verbose"),
+    ),
+    Verb(
+        "conda-env",
+        "gpuenv.prefix.command",
+        "make a conda environment with the same packages (no container, no conda needed)",
+        (*_take("variant", "flavor"), *_CONDA, *_take("sources_dir")),
+    ),
+    Verb(
+        "venv-env",
+        "gpuenv.prefix.command",
+        "make a virtual environment with the same packages on a CPython of this machine",
+        _take("variant", "flavor", "prefix", "cuda", "cuda_lock", "sources_dir"),
+    ),
+    Verb("images", "gpuenv.images.plan", "build every image that this machine can build", _BUILD),
+    Verb(
+        "engine",
+        "gpuenv.engine.command",
+        "say which container engine is used; start a private one if there is none",
+        _take("engine"),
+    ),
+    Verb("engine-stop", "gpuenv.engine.command", "stop the private engine"),
+    Verb(
+        "lock",
+        "gpuenv.lock.command",
+        "resolve the requirements locks anew",
+        (_LOCKED, *_take("check", "upgrade")),
+    ),
+    Verb("docs", "gpuenv.dev.docs", "write the generated parts of the documentation"),
+    Verb("bench", "gpuenv.dev.bench", "measure speed and size against the engine alone", _BUILD),
+    Verb(
+        "clean",
+        "gpuenv.clean",
+        "remove what this project made on this machine, and nothing else",
+        _take("engine", "yes"),
+    ),
+    Verb("lint", "", "ruff, mypy, the order of imports, hadolint, shellcheck"),
+    Verb("test-unit", "", "the command's own tests: no engine, no network, seconds"),
+    Verb("test-e2e", "", "the command through a real engine, with small images"),
+    Verb("test-broken", "", "every check of the harness seen failing: broken images, simulated hosts"),
+)
+COMMANDS = {verb.name: verb for verb in VERBS if verb.module}
