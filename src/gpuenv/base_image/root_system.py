@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.base_image import apt_sources
-from gpuenv.core import paths, ui
+from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import HostError
 from gpuenv.host import packages as engine_install
 
@@ -142,7 +142,7 @@ def _apt_config() -> str:
 
 def _run(argv: list[str], folder: Path, log: Path) -> None:
     """Run mmdebstrap to its end. Raises HostError with the end of its output; on Ctrl-C lets it tidy up first."""
-    with log.open("wb") as output:
+    with log.open("wb") as output, signals.deferred() as deliver:
         process = subprocess.Popen(
             argv,
             env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"},
@@ -151,6 +151,7 @@ def _run(argv: list[str], folder: Path, log: Path) -> None:
             stderr=subprocess.STDOUT,
         )
         try:
+            deliver()
             code = process.wait()
         except BaseException:
             _stop(process)

@@ -1,18 +1,21 @@
-"""Signals that reach us are meant for the program in the container."""
+"""Signals to this process: passed on to what it runs, or held back while that is started."""
 
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from gpuenv.core import ui
 
 #: Passed on as they are. Not SIGTSTP: stopping us stops only our side.
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _ENDING = ("SIGTERM", "SIGHUP")
+_DEFERRED = ("SIGINT", "SIGQUIT", *_ENDING)
 #: What `docker stop` gives a container between asking and killing.
 GRACE_S = 10.0
 _INTERRUPTS_BEFORE_KILL = 3
@@ -41,6 +44,48 @@ def ending_cleanly() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def deferred() -> Iterator[Callable[[], None]]:
+    """Hold back what would end this process until the function that is given is called, at the latest until the end.
+
+    For the lines that start something: a signal between the start and the `try` that ends what was started would
+    leave it behind. Held back by handlers, not by a mask, because a child inherits a mask.
+    """
+    held: list[int] = []
+    before: dict[int, Any] = {}
+    is_main = threading.current_thread() is threading.main_thread()
+
+    def deliver() -> None:
+        while before:
+            signal.signal(*before.popitem())
+        while held:
+            signal.raise_signal(held.pop(0))
+
+    try:
+        for number in (getattr(signal, name) for name in _DEFERRED if is_main):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.getsignal(number)
+                signal.signal(number, lambda number, _frame: held.append(number))
+        yield deliver
+    finally:
+        deliver()
+
+
+def run(argv: Sequence[str], timeout_s: float | None = None, **options: Any) -> subprocess.CompletedProcess[Any]:
+    """Run a program that ends with this process, also if a signal arrives at its start; ``options`` as for `Popen`.
+
+    Raises subprocess.TimeoutExpired.
+    """
+    with deferred() as deliver, subprocess.Popen(argv, **options) as process:
+        try:
+            deliver()
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
 class PassOn:

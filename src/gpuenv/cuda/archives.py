@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gpuenv.core import elf
+from gpuenv.core import elf, signals
 from gpuenv.core.errors import DataError, SourceError, full_disk, is_full_disk
 
 MACHINE = "EM_X86_64"
@@ -154,9 +154,7 @@ def _unpack_runfile(archive: Path, into: Path) -> None:
 
 
 def _run_installer(archive: Path, argv: list[str], folder: str) -> None:
-    done = subprocess.run(
-        argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
+    done = signals.run(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         tail = done.stdout.decode(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
         raise _unusable(

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import paths, ui
+from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import CheckError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
@@ -122,13 +122,13 @@ def run_harness(engine: Engine | None, found: Sequence[Target], jobs: int = 1, s
         argv = harness.pytest_argv(Path(folder) / "plan.json", results, Path(folder) / "junit.xml", jobs)
         began = time.perf_counter()
         try:
-            done = subprocess.run(
+            done = signals.run(
                 argv,
                 cwd=paths.project_root(),
                 env=harness.pytest_environment(engine),
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                check=False,
             )
         finally:
             if engine is not None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpuenv.core import locking as filelock
-from gpuenv.core import mounts, paths, processes, ui
+from gpuenv.core import mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private_network
 from gpuenv.engine.api import Api
@@ -159,21 +159,23 @@ def end(daemon: Daemon) -> None:
 
 def _launch(place: Folders, bridge: str | None) -> Daemon:
     """Start dockerd, record it, wait for its answer. Raises EngineError with the end of its log."""
-    process = _spawn(place, bridge)
-    daemon = Daemon(process.pid, processes.start_time(process.pid) or 0, place.url)
-    write_record(place, daemon)
-    try:
-        daemon = _wait_until_ready(place, daemon, process)
-    except BaseException:
-        # Also on Ctrl-C: nobody would wait for that daemon any more.
-        if process.poll() is None:
-            process.terminate()
-            process.wait(STOP_TIMEOUT_S)
-        _tidy(place)
-        raise
+    with signals.deferred() as deliver:
+        process = _spawn(place, bridge)
+        daemon = Daemon(process.pid, processes.start_time(process.pid) or 0, place.url)
+        try:
+            write_record(place, daemon)
+            deliver()
+            daemon = _wait_until_ready(place, daemon, process)
+            write_record(place, daemon)
+        except BaseException:
+            # Also on Ctrl-C: nobody would wait for that daemon any more.
+            if process.poll() is None:
+                process.terminate()
+                process.wait(STOP_TIMEOUT_S)
+            _tidy(place)
+            raise
     # It outlives this process on purpose; Python would warn about a child that nobody waited for.
     process.returncode = 0
-    write_record(place, daemon)
     return daemon
 
 

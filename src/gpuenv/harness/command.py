@@ -107,7 +107,7 @@ def run_unit_tests(jobs: str | None) -> None:
     ui.say("unit tests")
     command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
     command += ["-n", jobs or "auto", "--maxprocesses", "8", "--dist", "worksteal"]
-    if subprocess.run(command, cwd=paths.project_root(), check=False).returncode != 0:
+    if signals.run(command, cwd=paths.project_root()).returncode != 0:
         raise CheckError(
             "the unit tests fail, so no environment was tested",
             "this checkout of the project is not in order",
@@ -176,6 +176,7 @@ def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path
     """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else None
+        deliver = stack.enter_context(signals.deferred())
         process = subprocess.Popen(
             argv, cwd=paths.project_root(), env=pytest_environment(engine),
             stdout=output, stderr=subprocess.STDOUT if output else None,
@@ -183,6 +184,7 @@ def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path
         # Whatever ends the watching ends the run: nothing goes on unseen.
         stack.callback(process.kill)
         try:
+            deliver()
             return live.watch(process, plan, results) if log else process.wait()
         except KeyboardInterrupt as error:
             # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.

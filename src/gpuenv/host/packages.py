@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from gpuenv.core import ui
+from gpuenv.core import signals, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.host import systems
 
@@ -82,14 +82,13 @@ def _apt(arguments: list[str], log: Path) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
         with log.open("ab") as output:
-            code = subprocess.run(
+            code = signals.run(
                 argv,
+                APT_TIMEOUT_S,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=APT_TIMEOUT_S,
-                check=False,
             ).returncode
     except subprocess.TimeoutExpired as error:
         raise EngineError(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpuenv.core import ui
+from gpuenv.core import signals, ui
 from gpuenv.images.log import KEPT_LINES, StepReader, strip_prefix
 
 #: Time for the client to tell the engine to stop before it is killed.
@@ -41,21 +41,24 @@ def run_client(argv: Sequence[str], environment: Mapping[str, str], folder: Path
 @contextmanager
 def _started(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     # A session of its own: a Ctrl-C on the terminal reaches this process alone, which decides what follows.
-    client = subprocess.Popen(
-        argv,
-        cwd=folder,
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        bufsize=1,
-        start_new_session=True,
-        preexec_fn=_make_end_with_parent(),  # noqa: PLW1509 (no thread of ours runs yet, and it makes one system call)
-    )
-    with client:
+    with (
+        signals.deferred() as deliver,
+        subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            start_new_session=True,
+            preexec_fn=_make_end_with_parent(),  # noqa: PLW1509 (no thread of ours runs yet, and it makes one system call)
+        ) as client,
+    ):
         try:
+            deliver()
             yield client
         except BaseException:
             _cancel(client)

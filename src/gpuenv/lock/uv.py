@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpuenv.core import paths
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import DataError, GpuenvError, HostError, SourceError
 from gpuenv.net import certificates
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
@@ -39,7 +39,7 @@ def run_uv(argv: list[str], folder: Path, purpose: str) -> None:
     environ = {**os.environ, **uv_variables(load_pip_settings(), os.environ, paths.cache_dir())}
     # The Python that reads a source's metadata. Not named, uv starts every Python of the host until one looks right.
     command = [find_uv(), *argv, "--python", sys.executable]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    done = signals.run(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise explain_failure(done.stderr, purpose)
 

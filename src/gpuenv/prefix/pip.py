@@ -13,7 +13,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from gpuenv.core import paths, ui
+from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import BuildError, GpuenvError, HostError, end_of_output
 from gpuenv.net import certificates
 from gpuenv.prefix import folder as prefixes
@@ -128,13 +128,12 @@ def run(
     prefix.log.parent.mkdir(parents=True, exist_ok=True)
     with prefix.log.open("ab") as output:
         begin = output.tell()
-        done = subprocess.run(
+        done = signals.run(
             argv,
             env=pip_environment(os.environ if environ is None else environ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            check=False,
             pass_fds=prefixes.inherited(),
         )
     if done.returncode != 0:

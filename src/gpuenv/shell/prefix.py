@@ -47,9 +47,10 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
     argv = activate.argv(made.kind, made.folder, inner)
     with ExitStack() as stack:
         errors = None if command is None else stack.enter_context(errors_kept(tail or Tail()))
-        child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
         receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and terminal.is_terminal(0))
+        # Before the start: the first thing that the command does may be to send a signal.
         stack.enter_context(passed_on(receiver))
+        child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
         receiver.started()
         code = child.wait()
     return 128 - code if code < 0 else code

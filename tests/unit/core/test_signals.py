@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from gpuenv.core.signals import PassOn, passed_on
+from gpuenv.core import processes, signals
+from gpuenv.core.signals import Ended, PassOn, deferred, ending_cleanly, passed_on
 
 #: The code under test takes SIGALRM for itself.
 pytestmark = pytest.mark.timeout(method="thread")
@@ -83,3 +87,44 @@ def test_what_is_ignored_stays_ignored(sent: Killed) -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_is_held_back_until_it_is_asked_for() -> None:
+    with ending_cleanly():
+        before = signal.getsignal(signal.SIGTERM)
+        with deferred() as deliver:
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(Ended):
+                deliver()
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_nobody_asks_for_comes_at_the_end() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_what_is_ignored_is_not_held_back() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with deferred():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_program_that_signals_at_once_is_not_left_behind(tmp_path: Path) -> None:
+    """Its very first act is a signal to whoever started it: that must find somebody who ends it."""
+    note = tmp_path / "pid"
+    for _ in range(6):
+        with ending_cleanly(), pytest.raises(Ended):
+            signals.run(["bash", "-c", f"echo $$ > {note}; kill -TERM $PPID; exec sleep 60"])
+        assert processes.start_time(int(note.read_text())) is None
+
+
+def test_the_child_takes_signals_as_usual() -> None:
+    code = "import signal; print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, signal.pthread_sigmask(0, []))"
+    done = signals.run([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert done.stdout == b"True set()\n"

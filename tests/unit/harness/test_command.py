@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.core import signals
 from gpuenv.core.errors import BuildError, CheckError, HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
@@ -82,7 +83,7 @@ def test_one_target_stays_in_one_process() -> None:
 
 
 def test_broken_unit_tests_stop_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subprocess, "run", lambda *_a, **_k: types.SimpleNamespace(returncode=1))
+    monkeypatch.setattr(signals, "run", lambda *_a, **_k: types.SimpleNamespace(returncode=1))
     monkeypatch.setattr(harness, "find_engine", lambda _: pytest.fail("it went on"))
     with pytest.raises(CheckError, match="unit tests fail"):
         harness.run(Settings())

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from fakes import pip
-from gpuenv.core import paths
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import BuildError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.host import pythons
@@ -143,7 +142,7 @@ def test_an_interrupted_run_leaves_no_marker(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess, "run", interrupt)
+    monkeypatch.setattr(signals, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         venv_env.ensure_venv(variant, "cpu", Settings())
     assert list((paths.cache_dir() / "venvs").iterdir()) == []

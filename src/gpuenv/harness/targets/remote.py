@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gpuenv.core import paths
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
 
@@ -100,16 +100,19 @@ def run_local(line: bytes, limit_s: float) -> tuple[int, bytes, bytes, bytes]:
     In a session of its own it has no terminal on which to ask, and Ctrl-C leaves the connection for the cleaning up.
     """
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    process = subprocess.Popen(["/bin/sh", "-c", line], stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
-    try:
-        stdout, stderr = process.communicate(timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"no answer within {limit_s:g} s") from None
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    argv: list[str | bytes] = ["/bin/sh", "-c", line]
+    with signals.deferred() as deliver:
+        process = subprocess.Popen(argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
+        try:
+            deliver()
+            stdout, stderr = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"no answer within {limit_s:g} s") from None
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
     return process.returncode, line, stdout, stderr
 
 
