@@ -48,12 +48,12 @@ def test_fault_is_caught_by_its_check(fault: Fault, outcomes: tuple[Outcome, ...
     own = [one for one in outcomes if one.target == fault.identity]
     failed = {one.check: one for one in own if one.outcome == "failed"}
     unexpected = [
-        f"{one.check}: {one.what or one.why[-500:]}" for one in own if one.check in failed.keys() - set(fault.fails)
+        f"{one.check}: {one.what}\n{one.output[-500:]}" for one in own if one.check in failed.keys() - set(fault.fails)
     ]
     assert not unexpected, "checks fail that have nothing to do with it"
     missed = [one for one in fault.fails if one not in failed]
     assert not missed, f"not caught; what ran: {sorted(one.check for one in own)}"
     # Three lines for people, and not the traceback of a check that could not cope.
-    assert all(one.what for one in failed.values())
+    assert all(one.what and one.why and one.next_step for one in failed.values())
     passed = [one.check for one in own if one.outcome == "passed"]
     assert [group for group in fault.green if not any(is_part(check, group) for check in passed)] == []

@@ -41,11 +41,11 @@ class Checked:
 def test_the_host_gets_its_finding(fault: HostFault, found: Checked) -> None:
     outcomes = found.outcomes(fault)
     failed = {check for check, one in outcomes.items() if one.outcome == "failed"}
-    assert failed == set(fault.fails), {check: outcomes[check].why for check in failed ^ set(fault.fails)}
+    assert failed == set(fault.fails), {check: outcomes[check] for check in failed ^ set(fault.fails)}
     if fault.fails:
         first = outcomes[fault.fails[0]]
-        assert re.search(fault.says, first.why.split("\n  next:")[0]), first.why
-        assert re.search(fault.next, first.why.split("\n  next:")[1].splitlines()[0]), first.why
+        assert re.search(fault.says, f"{first.what}\n{first.why}"), first
+        assert re.search(fault.next, first.next_step), first
     reason = "the driver does not answer inside" if fault.silent else "simulated driver"
     for check, one in outcomes.items():
         name = check.split("/")[1]

@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from gpuenv.core.errors import GpuenvError
 from gpuenv.explain import command as explain
-from gpuenv.harness.report.model import GROUPS, NOT_TESTED, find_group
+from gpuenv.harness.report.model import GROUPS, NOT_TESTED, describe_error, find_group
 from gpuenv.harness.targets import handover
 from gpuenv.harness.targets.container import connect
 from gpuenv.harness.targets.model import Connection, Output, Plan, Result, Target, load_plan
@@ -240,12 +240,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Three lines first (what, likely cause, next command), then the command and both its streams."""
     report: Any = yield
     error = call.excinfo.value if call.excinfo is not None else None
+    if error is None or report.outcome != "failed":
+        return report  # type: ignore[no-any-return]
+    output = str(report.longrepr)
     if isinstance(error, GpuenvError):
         report.user_properties.append(("what", error.what))
         if os.environ.get("GPUENV_DEBUG", "0") in ("", "0"):
-            outputs = "\n\n".join(output.render() for output in _outputs_of(item))
-            text = f"{error}\n{explain.note(outputs)}\n{outputs}"
-            report.longrepr = _text_report(text.rstrip(), error.what, item)
+            outputs = "\n\n".join(one.render() for one in _outputs_of(item))
+            output = f"{explain.note(outputs)}\n{outputs}"
+            report.longrepr = _text_report(f"{error}\n{output}".rstrip(), error.what, item)
+    # Travels with the report from xdist's workers, as all its attributes do.
+    report.parts = {**describe_error(error), "output": output.strip()}
     return report  # type: ignore[no-any-return]
 
 
@@ -294,20 +299,21 @@ class _Writer:
 
 def _describe(report: pytest.TestReport) -> dict[str, Any]:
     properties = dict(report.user_properties)
-    outcome, why = report.outcome, ""
+    outcome: str = report.outcome
+    parts = {"what": "", "why": "", **getattr(report, "parts", {})}
     if outcome == "skipped" and isinstance(report.longrepr, tuple):
-        why = report.longrepr[2].removeprefix("Skipped: ")
-        # A skip that does not say what was not tested would pass by being absent.
-        outcome = "skipped" if why.startswith(NOT_TESTED) else "failed"
-    elif outcome == "failed":
-        why = str(report.longrepr)
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(NOT_TESTED):
+            parts["why"] = reason.removeprefix(NOT_TESTED)
+        else:
+            # A skip that does not say what was not tested would pass by being absent.
+            outcome, parts["what"] = "failed", reason or "it was skipped without a reason"
     return {
         "check": properties["check"],
         "target": properties["target"],
         "group": find_group(str(properties["check"])),
         "outcome": outcome,
-        "what": properties.get("what", ""),
-        "why": why,
+        **parts,
         "nodeid": report.nodeid,
         "finished": time.time(),
     }

@@ -55,11 +55,11 @@ def make_report(exit_code: int | None = 1) -> Report:
 def outcomes_of(target: Target) -> list[Outcome]:
     """The outcomes of one target, one after the other."""
     if target.missing is not None:
-        return [_outcome(target, "target/starts", BEGAN, "skipped", f"not tested: {target.missing}")]
+        return [_outcome(target, "target/starts", BEGAN, "skipped", target.missing)]
     names = [f"{group}/{name}" for group in GROUPS for name in CHECKS.get(group, [])]
     found = [_outcome(target, name, BEGAN + number) for number, name in enumerate(names)]
     if target.flavor == "gpu":
-        reason = "not tested: no NVIDIA driver on this host"
+        reason = "no NVIDIA driver on this host"
         found += [_outcome(target, f"gpu/{name}", BEGAN + 30, "skipped", reason) for name in ("driver", "product")]
     return [_failed(one) if (target, one.check) in FAILURES else one for one in found]
 
@@ -70,22 +70,22 @@ def _outcome(target: Target, check: str, finished: float, outcome: str = "passed
 
 
 def _failed(outcome: Outcome) -> Outcome:
-    why = FAILURES[FAILING, outcome.check]
-    return dataclasses.replace(outcome, outcome="failed", why=why, what=why.partition("\n")[0])
+    what, why, next_step, output = FAILURES[FAILING, outcome.check]
+    return dataclasses.replace(outcome, outcome="failed", what=what, why=why, next_step=next_step, output=output)
 
 
 FAILURES = {
     (FAILING, "identity/installed"): (
-        "numpy is 1.16.4, the lock says 1.16.6\n"
-        "  cause: the image was built from another lock, or a package was installed by hand\n"
-        "  next:  make clean, then build it again: make images\n\n"
-        f"$ python facts.py\nexit code 0\n--- standard output\n{HOSTILE}\n--- standard error\n"
+        "numpy is 1.16.4, the lock says 1.16.6",
+        "the image was built from another lock, or a package was installed by hand",
+        "make clean, then build it again: make images",
+        f"$ python facts.py\nexit code 0\n--- standard output\n{HOSTILE}\n--- standard error",
     ),
     (FAILING, "training/curve/xor_tfkeras"): (
-        "the loss leaves the numpy reference by 0.026 at step 1 (at most 0.0001)\n"
-        "  cause: another optimizer, loss or initial weight than the reference's; or an update out of order\n"
-        "  next:  run it by hand: make gpu-shell VARIANT=... CMD='python ...' with the command below\n\n"
-        "$ python training.py\nexit code 0\n--- standard output\n--- standard error\nUsing TensorFlow backend.\n"
+        "the loss leaves the numpy reference by 0.026 at step 1 (at most 0.0001)",
+        "another optimizer, loss or initial weight than the reference's; or an update out of order",
+        "run it by hand: make gpu-shell VARIANT=... CMD='python ...' with the command below",
+        "$ python training.py\nexit code 0\n--- standard output\n--- standard error\nUsing TensorFlow backend.",
     ),
 }
 

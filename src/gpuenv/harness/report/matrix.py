@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpuenv.harness.report.markup import Markup, tag
-from gpuenv.harness.report.model import GROUPS, Outcome, Report, count, measure_elapsed, parse_failure, render_last_line
+from gpuenv.harness.report.model import GROUPS, Outcome, Report, count, measure_elapsed, render_last_line
 from gpuenv.harness.report.table import render_duration
 from gpuenv.harness.targets.model import Target
 
@@ -120,5 +120,5 @@ def _checks_of(report: Report, target: Target) -> Markup:
 def _say_result(outcome: Outcome) -> str:
     """A result in words: an outcome that nobody knows is no success."""
     word = WORDS.get(outcome.outcome, "failed")
-    more = outcome.reason or (parse_failure(outcome).what if word == "failed" else "")
+    more = outcome.reason or (outcome.what if word == "failed" else "")
     return f"{word}: {more}" if more else word

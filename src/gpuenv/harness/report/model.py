@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gpuenv.core.errors import GpuenvError
 from gpuenv.harness.report.evidence import Evidence
 from gpuenv.harness.targets.handover import Expected
 from gpuenv.harness.targets.model import Plan, Target
 
-#: How the reason of every skip begins.
+#: How the reason of every skip begins in pytest.
 NOT_TESTED = "not tested: "
 GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolation", "notebook")
 #: pytest's exit codes when it ran to its end: all passed, some failed, there was nothing to run.
@@ -21,7 +22,7 @@ FINISHED = (0, 1, NOTHING_TO_RUN)
 
 
 def not_tested(reason: str) -> str:
-    """The reason of a skip, as the last line counts it."""
+    """The reason of a skip, as pytest gets it."""
     return f"{NOT_TESTED}{reason}"
 
 
@@ -32,7 +33,11 @@ def find_group(check: str) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One finished check. ``outcome`` is passed, failed or skipped; ``why`` is the failure's text or the reason."""
+    """One finished check. ``outcome`` is passed, failed or skipped.
+
+    A failed one says ``what`` failed, ``why`` and what to do next, where that is known, and shows the ``output`` of its
+    commands; of a skipped one, ``why`` is what was lacking.
+    """
 
     check: str
     target: str
@@ -43,11 +48,20 @@ class Outcome:
     nodeid: str
     finished: float
     seconds: float
+    next_step: str = ""
+    output: str = ""
 
     @property
     def reason(self) -> str:
         """Why it was not tested."""
-        return self.why.removeprefix(NOT_TESTED) if self.outcome == "skipped" else ""
+        return self.why if self.outcome == "skipped" else ""
+
+
+def describe_error(error: BaseException) -> dict[str, str]:
+    """What an outcome holds of an error: its three parts, or the one line of an error that nobody foresaw."""
+    if isinstance(error, GpuenvError):
+        return {"what": error.what, "why": error.why, "next_step": error.next_step}
+    return {"what": "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[0]}
 
 
 def parse_results(text: str) -> tuple[Outcome, ...]:
@@ -91,29 +105,6 @@ def render_cell(outcomes: Sequence[Outcome]) -> str:
     counts = count(outcomes)
     parts = ((counts.failed, "failed"), (counts.passed, "passed"), (counts.not_tested, "not tested"))
     return ", ".join(f"{number} {word}" for number, word in parts if number) or "-"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The text of a failed check in its parts: the three lines, then all the rest. A part may be empty."""
-
-    what: str
-    cause: str
-    next_step: str
-    output: str
-
-
-_THREE_LINES = re.compile(r"(?P<what>.+)\n  cause: (?P<cause>.*)\n  next:  (?P<next>.*)\n?(?P<output>(?:.*\n?)*)")
-
-
-def parse_failure(outcome: Outcome) -> Failure:
-    """The parts of a failure; what says nothing of a cause (an error that nobody foresaw) is all output."""
-    found = _THREE_LINES.match(outcome.why)
-    if found:
-        return Failure(found["what"], found["cause"], found["next"], found["output"].strip())
-    errors = [line[1:].strip() for line in outcome.why.splitlines() if line.startswith("E ")]
-    what = outcome.what or (errors or outcome.why.strip().splitlines() or ["it says nothing"])[-1]
-    return Failure(what, "", "", outcome.why.strip())
 
 
 def find_first_failures(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gpuenv.harness.report import learned as report_learned
 from gpuenv.harness.report import matrix as report_matrix
 from gpuenv.harness.report.markup import Markup, tag
-from gpuenv.harness.report.model import FINISHED, GROUPS, Outcome, Report, parse_failure, render_last_line
+from gpuenv.harness.report.model import FINISHED, GROUPS, Outcome, Report, render_last_line
 from gpuenv.harness.report.table import render_duration
 
 STYLE = Path(__file__).with_name("report.css")
@@ -123,16 +123,15 @@ def _failures(report: Report) -> Markup | None:
 
 
 def _failure(outcome: Outcome, title: str) -> Markup:
-    failure = parse_failure(outcome)
-    lines = (("cause", failure.cause), ("next", failure.next_step))
+    lines = (("cause", outcome.why), ("next", outcome.next_step))
     more = (tag("div", tag("dt", name), tag("dd", text)) for name, text in lines if text)
     output = (
-        tag("details", tag("summary", "Output"), tag("pre", failure.output, tabindex="0")) if failure.output else None
+        tag("details", tag("summary", "Output"), tag("pre", outcome.output, tabindex="0")) if outcome.output else None
     )
     return tag(
         "article",
         tag("p", tag("code", outcome.check), " on ", title, class_="where"),
-        tag("h3", failure.what),
+        tag("h3", outcome.what),
         tag("dl", more),
         output,
         class_="failure",

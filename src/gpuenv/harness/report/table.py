@@ -12,7 +12,6 @@ from gpuenv.harness.report.model import (
     count,
     find_first_failures,
     measure_elapsed,
-    parse_failure,
     render_cell,
 )
 from gpuenv.harness.targets.model import Plan, Target
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 #: So many failures are printed below the final table.
 MOST_FAILURES = 12
-_STYLES = {"failed": "bold red", "running": "bold", "waiting": "dim", "not tested": "yellow", "passed": "green"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def render_table(plan: Plan, outcomes: Sequence[Outcome], progress: Progress | N
         table.add_column(Text(target.title), footer=column.render_time())
     for group in GROUPS:
         if any(column.number(group) for column in columns):
-            table.add_row(group, *(_paint(column.render(group)) for column in columns))
+            table.add_row(group, *(column.render(group) for column in columns))
     return table
 
 
@@ -72,14 +70,20 @@ class _Column:
         left = (group for group in GROUPS if len(self.found(group)) < self.number(group))
         return next(left, None) if self.outcomes else None
 
-    def render(self, group: str) -> str:
+    def render(self, group: str) -> Text:
+        from rich.text import Text
+
         found, number = self.found(group), self.number(group)
+        counts = count(found)
+        if not found:
+            is_next = number and group == self.current
+            style = "bold" if is_next else "dim"
+            return Text(f"running, 0 of {number}" if is_next else "waiting" if number else "-", style)
+        style = "bold red" if counts.failed else "yellow" if counts.not_tested else "green"
         if len(found) == number:
-            return render_cell(found)
-        if not found and group != self.current:
-            return "waiting"
-        failed = count(found).failed
-        return f"running, {len(found)} of {number}" + (f", {failed} failed" if failed else "")
+            return Text(render_cell(found), style)
+        failed = f", {counts.failed} failed" if counts.failed else ""
+        return Text(f"running, {len(found)} of {number}{failed}", "bold red" if failed else "bold")
 
     def render_time(self) -> str:
         goes_on = self.progress is not None and self.current is not None
@@ -100,12 +104,11 @@ def render_first_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
     from rich.text import Text
 
     first = find_first_failures(outcomes)
-    lines = [
-        Text.assemble((f"{target.title} failed first: ", "bold red"), _describe(first[target.identity]))
-        for target in plan.targets
-        if target.identity in first
-    ]
-    return Text("\n").join(lines)
+    found = ((target, first[target.identity]) for target in plan.targets if target.identity in first)
+    return Text("\n").join(
+        Text.assemble((f"{target.title} failed first: ", "bold red"), f"{one.check}: {one.what}")
+        for target, one in found
+    )
 
 
 def render_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
@@ -118,20 +121,9 @@ def render_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
     failed = [outcome for outcome in outcomes if outcome.outcome == "failed"]
     text = Text()
     for outcome in failed[:MOST_FAILURES]:
-        failure = parse_failure(outcome)
         text.append(f"FAILED {outcome.check} on {titles.get(outcome.target, outcome.target)}\n", "bold red")
-        text.append(f"  {failure.what}\n")
-        text.append(f"  cause: {failure.cause}\n  next:  {failure.next_step}\n" if failure.cause else "")
-        text.append(explain.note(failure.output))
+        text.append(f"  {outcome.what}\n")
+        text.append(f"  cause: {outcome.why}\n  next:  {outcome.next_step}\n" if outcome.why else "")
+        text.append(explain.note(outcome.output))
     left_out = len(failed) - MOST_FAILURES
     return text.append(f"... and {left_out} more failures: see the report\n" if left_out > 0 else "")
-
-
-def _describe(outcome: Outcome) -> str:
-    return f"{outcome.check}: {parse_failure(outcome).what}"
-
-
-def _paint(cell: str) -> Text:
-    from rich.text import Text
-
-    return Text(cell, next((style for word, style in _STYLES.items() if word in cell), "dim"))

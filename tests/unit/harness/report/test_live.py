@@ -28,7 +28,7 @@ SECOND = Target("b", "host", "cuda9.0", "cpu", host="ssh://[::1]:22")
 PLAN = Plan("r", (FIRST, SECOND))
 PASSED = Outcome("identity/python", "a", "identity", "passed", "", "", "n1", 102.0, 2.0)
 FAILED = dataclasses.replace(PASSED, check="identity/keras", outcome="failed", what="wrong Keras", finished=103.0)
-SKIPPED = dataclasses.replace(PASSED, group="gpu", outcome="skipped", why="not tested: no driver", finished=110.0)
+SKIPPED = dataclasses.replace(PASSED, group="gpu", outcome="skipped", why="no driver", finished=110.0)
 EXPECTED = {"a": {"identity": 3, "gpu": 1, "training": 2}, "b": {"identity": 3}}
 
 

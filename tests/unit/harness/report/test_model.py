@@ -10,22 +10,23 @@ import pytest
 from rich.console import Console
 
 from fakes import report as fake
+from gpuenv.core.errors import CheckError
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import json_file as report_json
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report import table as report_table
 from gpuenv.harness.report.evidence import Evidence, Net
-from gpuenv.harness.report.model import Failure, Outcome, Report
+from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets.model import Plan, Target
 
 PASSED = Outcome("training/xor/xor_keras", "a", "training", "passed", "", "", "n1", 1.0, 2.5)
-FAILED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="failed", what="no GPU", why="no GPU\n")
-SKIPPED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="skipped", why="not tested: no driver")
+FAILED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="failed", what="no GPU")
+SKIPPED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="skipped", why="no driver")
 PLAN = Plan("r", (Target("a", "image", "cuda10.0", "gpu", "simulated"), Target("b", "image", "cuda9.0", "cpu")))
 
 
 def test_last_line_counts_and_says_why() -> None:
-    counts = report.count([PASSED, PASSED, FAILED, SKIPPED, dataclasses.replace(SKIPPED, why="not tested: x")])
+    counts = report.count([PASSED, PASSED, FAILED, SKIPPED, dataclasses.replace(SKIPPED, why="x")])
     assert report.render_last_line(counts) == "2 passed, 1 failed, 2 not tested (no driver: 1; x: 1)"
 
 
@@ -74,7 +75,7 @@ def test_what_failed_first_is_said_for_each_target() -> None:
 
 
 def test_failures_are_shown_in_three_lines() -> None:
-    failed = dataclasses.replace(FAILED, why="no GPU\n  cause: no driver\n  next:  install it\n\n$ long output\n")
+    failed = dataclasses.replace(FAILED, why="no driver", next_step="install it", output="$ long output")
     assert show(report_table.render_failures(PLAN, [PASSED, failed])) == (
         "FAILED gpu/driver on cuda10.0-gpu (simulated CUDA)\n  no GPU\n  cause: no driver\n  next:  install it\n\n"
     )
@@ -94,16 +95,16 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "expected"),
+    ("error", "expected"),
     [
-        ("a\n  cause: b\n  next:  c\n\n$ x\ny\n", Failure("a", "b", "c", "$ x\ny")),
-        ("a\n  cause: \n  next:  ", Failure("a", "", "", "")),
-        ("def f():\nE   KeyError: 'x'\n", Failure("KeyError: 'x'", "", "", "def f():\nE   KeyError: 'x'")),
-        ("", Failure("it says nothing", "", "", "")),
+        (CheckError("a", "b", "c"), {"what": "a", "why": "b", "next_step": "c"}),
+        (KeyError("x"), {"what": "KeyError: 'x'"}),
+        (AssertionError("first\nsecond"), {"what": "AssertionError: first"}),
+        (AssertionError(), {"what": "AssertionError"}),
     ],
 )
-def test_parts_of_a_failure(why: str, expected: Failure) -> None:
-    assert report.parse_failure(dataclasses.replace(FAILED, what="", why=why)) == expected
+def test_what_an_outcome_holds_of_an_error(error: Exception, expected: dict[str, str]) -> None:
+    assert report.describe_error(error) == expected
 
 
 @pytest.mark.parametrize(
