@@ -24,7 +24,7 @@ help: ## show this list
 gpu-shell: $(VENV)/ready ## a shell inside the pinned environment, or one command with CMD="..."
 	$(RUN) gpu-shell
 
-test-env: $(VENV)/ready-report ## check every environment that this machine can build, from the inside
+test-env: $(VENV)/ready-report ## check the environments that this machine uses, from the inside (FLAVOR=all: cpu and gpu)
 	$(RUN) test-env
 
 explain: $(VENV)/ready ## name the root cause of a failure from its log (LOG=file, or standard input)

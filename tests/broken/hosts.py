@@ -18,6 +18,7 @@ from gpuenv.harness import command as harness
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report.model import Outcome
 from gpuenv.harness.targets.model import save_plan
+from gpuenv.host import gpu
 from simulated.host.machine import Machine, SimulatedHost, make_current, simulated_machine
 from simulated.host.scenario import find_scenario
 
@@ -71,7 +72,7 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
             patch.setenv(name, value)
         patch.delenv("GPUENV_ENGINE", raising=False)
         engine = find_engine("docker")
-        plan = harness.make_plan(arguments(), engine)
+        plan = harness.plan(arguments(), engine, gpu.host_gpus())
         save_plan(plan, folder / "plan.json")
         results = folder / "results.jsonl"
         argv = harness.pytest_argv(folder / "plan.json", results, folder / "junit.xml", len(plan.targets))

@@ -19,6 +19,7 @@ from gpuenv.cuda import sources
 from gpuenv.cuda.wheel import find_pip
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import listing as targets
+from gpuenv.host import gpu
 from gpuenv.net import certificates
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants import model as variants
@@ -35,7 +36,7 @@ def ensure_good(engine: Engine, source: str) -> None:
     """Have a good image such as ``cuda10.0-gpu-simulated`` under its tag, building it if need be."""
     variant, flavor, *_ = source.split("-")
     settings = cli.read_settings(["images", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"])
-    (target,) = targets.list_images(settings, engine)
+    (target,) = targets.list_images(settings, engine, gpu.host_gpus())
     assert target.missing is None, f"gpuenv:{source} cannot be made: {target.missing}"
     assert target.identity == source
 

@@ -25,7 +25,9 @@ def _take(*names: str) -> tuple[Option, ...]:
 _BUILD = _take("variant", "flavor", "engine", "base", "cuda", "cuda_lock", "sources_dir")
 _CONDA = _take("prefix", "channels", "conda")
 _ANY_FLAVOR = replace(
-    OPTIONS["flavor"], help="gpu, cpu or all; what this machine would use if not given", choices=("gpu", "cpu", "all")
+    OPTIONS["flavor"],
+    help="gpu, cpu or all; what this machine uses if not given",
+    choices=("gpu", "cpu", "all"),
 )
 _LOCKED = replace(
     OPTIONS["variant"], help="which variant, or `tool` for the command's own locks; all of them if not given"
@@ -41,7 +43,7 @@ VERBS = (
     Verb(
         "test-env",
         "gpuenv.harness.command",
-        "check every environment that this machine can build, from the inside",
+        "check the environments that this machine uses, from the inside",
         (
             *(_ANY_FLAVOR if option.name == "flavor" else option for option in _BUILD),
             *_CONDA,

@@ -25,6 +25,7 @@ from gpuenv.harness.targets import hosts
 from gpuenv.harness.targets import listing as targets
 from gpuenv.harness.targets.container import connect, remove_leftovers
 from gpuenv.harness.targets.model import Plan, Target, save_plan
+from gpuenv.host import gpu
 
 #: Groups of checks whose time is a program's that imports or trains, and the check that waits for the first import.
 OWN_WORK = ("imports", "training")
@@ -150,7 +151,8 @@ def make_plan(engine: Engine | None, found: Sequence[Target]) -> Plan:
 
 def image_targets(engine: Engine, settings: Settings) -> list[Target]:
     """The images of ``settings.flavor`` of all variants, built if need be. Raises CheckError where one cannot be."""
-    found = list(targets.list_images(dataclasses.replace(settings, variant=None), engine))
+    wanted = dataclasses.replace(settings, variant=None)
+    found = list(targets.list_images(wanted, engine, gpu.host_gpus()))
     missing = [target for target in found if target.missing is not None]
     if missing:
         raise CheckError(f"{missing[0].title} cannot be measured", str(missing[0].missing), "try FLAVOR=cpu")

@@ -20,13 +20,12 @@ from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report import live
-from gpuenv.harness.report import model as report
 from gpuenv.harness.report import table as report_table
-from gpuenv.harness.report.model import Outcome, Report
-from gpuenv.harness.targets import hosts, remote
-from gpuenv.harness.targets import listing as targets
+from gpuenv.harness.report.model import NOT_TESTED, Outcome, Report, render_last_line
+from gpuenv.harness.targets import hosts, listing
 from gpuenv.harness.targets.container import remove_leftovers
 from gpuenv.harness.targets.model import Plan, Target, save_plan
+from gpuenv.harness.targets.remote import COMMAND_LIMIT_S
 from gpuenv.host import gpu
 from gpuenv.host.processor import check_host
 
@@ -35,60 +34,29 @@ PYTEST_PASSED = 0
 #: Each has a process here that waits most of the time.
 HOSTS_AT_ONCE = 8
 #: Seconds for one check, its container and its programs. A command on a remote host is given up before that.
-CHECK_LIMIT_S = remote.COMMAND_LIMIT_S + 60
+CHECK_LIMIT_S = COMMAND_LIMIT_S + 60
 
 
 def run(settings: Settings) -> int:
     """Test everything that ``settings`` ask for; 0 only if nothing failed and something was tested."""
-    if settings.flavor == "all":
-        settings = dataclasses.replace(settings, flavor=None)
     jobs = parse_jobs(settings.jobs)
-    refuse_gpu_without_driver(settings)
+    host = gpu.host_gpus()
+    refuse_gpu_without_driver(settings, host)
     if needs_engine(settings) or not settings.hosts:
         check_host()
     run_unit_tests(settings.jobs)
     engine = find_engine(settings.engine) if needs_engine(settings) else None
-    plan = make_plan(settings, engine)
-    refuse_gpu_without_target(plan)
-    if settings.jobs is None:
-        jobs = default_jobs(plan)
-    plan = dataclasses.replace(plan, jobs=jobs_here(plan, jobs))
-    reports = report_files.clear(paths.project_root() / "reports")
-    log = reports / "pytest.log" if live.is_wanted() else None
-    began, code = time.time(), None
-    with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
-        results = Path(folder) / "results.jsonl"
-        save_plan(plan, Path(folder) / "plan.json")
-        names = ", ".join(target.title for target in plan.testable)
-        ui.say(f"testing {names}" if names else "no target can be tested")
-        argv = pytest_argv(Path(folder) / "plan.json", results, reports / "junit.xml", jobs)
-        try:
-            code = run_pytest(argv, engine, plan, results, log)
-        finally:
-            if engine is not None:
-                remove_leftovers(engine, plan.run)
-            found = report_files.collect(plan, results, began, code)
-            show(found, reports, log)
-    return verdict(code, found.outcomes)
+    found = execute(plan(settings, engine, host, jobs), engine, report_files.clear(paths.project_root() / "reports"))
+    return verdict(found.exit_code, found.outcomes)
 
 
-def parse_jobs(text: str | None) -> int:
-    """How many targets at a time (1 if not given). Raises UsageError."""
+def parse_jobs(text: str | None) -> int | None:
+    """Return how many targets are tested at a time; None if that is not said. Raises UsageError."""
     if text is None:
-        return 1
+        return None
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"JOBS={text} is no number of jobs", "a whole number from 1 on is expected", "try JOBS=2")
     return int(text)
-
-
-def default_jobs(plan: Plan) -> int:
-    """One target at a time on this machine; other machines at the same time, up to eight."""
-    return max(1, min(HOSTS_AT_ONCE, sum(target.kind == "host" for target in plan.testable)))
-
-
-def jobs_here(plan: Plan, jobs: int) -> int:
-    """How many of ``jobs`` use this machine's cores: other machines have their own."""
-    return max(1, min(jobs, sum(target.kind != "host" for target in plan.testable)))
 
 
 def needs_engine(settings: Settings) -> bool:
@@ -115,33 +83,45 @@ def run_unit_tests(jobs: str | None) -> None:
         )
 
 
-def make_plan(settings: Settings, engine: Engine | None) -> Plan:
-    """What is tested: images where there is an engine, else environments of this machine; or the hosts of HOSTS."""
-    host = gpu.host_gpus()
+def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus, jobs: int | None = None) -> Plan:
+    """Make what is tested: images where there is an engine, else environments of this machine; or the hosts of HOSTS.
+
+    ``jobs`` targets are tested at a time; if not given, one on this machine and up to eight on others. Raises
+    UsageError, and CheckError where REQUIRE_GPU=1 has no gpu target.
+    """
     found = hosts.list_targets(settings) if settings.hosts else ()
     if engine is not None:
-        found += mark_simulated(targets.list_images(settings, engine), host)
+        found += mark_simulated(listing.list_images(settings, engine, host), host)
     elif settings.target is not None or not settings.hosts:
-        found += mark_simulated(targets.list_prefixes(settings), host)
-    return Plan(
+        found += mark_simulated(listing.list_prefixes(settings), host)
+    testable = [target for target in found if target.missing is None]
+    remote = sum(target.kind == "host" for target in testable)
+    jobs = jobs or max(1, min(HOSTS_AT_ONCE, remote))
+    planned = Plan(
         run=secrets.token_hex(8),
         targets=found,
         engine=dataclasses.asdict(engine) if engine is not None else None,
         host_driver=host.driver,
         require_gpu=settings.require_gpu,
+        left_out="" if settings.prefix else listing.describe_left_out(found, host),
+        at_a_time=jobs,
+        # Other machines have cores of their own.
+        jobs=max(1, min(jobs, len(testable) - remote)),
     )
+    refuse_gpu_without_target(planned)
+    return planned
 
 
-def mark_simulated(images: tuple[Target, ...], host: gpu.HostGpus) -> tuple[Target, ...]:
+def mark_simulated(found: tuple[Target, ...], host: gpu.HostGpus) -> tuple[Target, ...]:
     """What will get the devices of a simulated driver says so, wherever a person reads of it."""
     if not host.is_simulated:
-        return images
-    return tuple(dataclasses.replace(one, has_simulated_driver=one.flavor == "gpu") for one in images)
+        return found
+    return tuple(dataclasses.replace(one, has_simulated_driver=one.flavor == "gpu") for one in found)
 
 
-def refuse_gpu_without_driver(settings: Settings) -> None:
-    """REQUIRE_GPU=1 on a machine without a driver fails before anything is built for it. Raises CheckError."""
-    if settings.require_gpu and not settings.hosts and gpu.host_gpus().driver is None:
+def refuse_gpu_without_driver(settings: Settings, host: gpu.HostGpus) -> None:
+    """Raise CheckError for REQUIRE_GPU=1 on a machine without a driver, before anything is built for it."""
+    if settings.require_gpu and not settings.hosts and host.driver is None:
         raise CheckError(
             "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host",
             "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
@@ -149,14 +129,34 @@ def refuse_gpu_without_driver(settings: Settings) -> None:
         )
 
 
-def refuse_gpu_without_target(plan: Plan) -> None:
-    """REQUIRE_GPU=1 asks for a proof that only a gpu target can give. Raises CheckError."""
-    if plan.require_gpu and not any(target.flavor == "gpu" for target in plan.targets):
+def refuse_gpu_without_target(planned: Plan) -> None:
+    """Raise CheckError for REQUIRE_GPU=1 without a gpu target: no other can prove it."""
+    if planned.require_gpu and not any(target.flavor == "gpu" for target in planned.targets):
         raise CheckError(
             "REQUIRE_GPU=1, but no gpu target is tested",
-            f"the targets are {', '.join(target.title for target in plan.targets) or 'none'}",
+            f"the targets are {', '.join(target.title for target in planned.targets) or 'none'}",
             "add FLAVOR=gpu, or leave REQUIRE_GPU out",
         )
+
+
+def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:
+    """Run the checks and report what they found, also when interrupted; ``reports`` is the folder for files."""
+    log = reports / "pytest.log" if live.is_wanted() else None
+    began, code = time.time(), None
+    with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
+        plan_path, results = Path(folder) / "plan.json", Path(folder) / "results.jsonl"
+        save_plan(planned, plan_path)
+        names = ", ".join(target.title for target in planned.testable)
+        ui.say(f"testing {names}" if names else "no target can be tested")
+        argv = pytest_argv(plan_path, results, reports / "junit.xml", planned.at_a_time)
+        try:
+            code = run_pytest(argv, engine, planned, results, log)
+        finally:
+            if engine is not None:
+                remove_leftovers(engine, planned.run)
+            found = report_files.collect(planned, results, began, code)
+            report(found, reports, log)
+    return found
 
 
 def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[str]:
@@ -172,7 +172,7 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     return argv
 
 
-def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path, log: Path | None) -> int:
+def run_pytest(argv: list[str], engine: Engine | None, planned: Plan, results: Path, log: Path | None) -> int:
     """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else None
@@ -185,7 +185,7 @@ def run_pytest(argv: list[str], engine: Engine | None, plan: Plan, results: Path
         stack.callback(process.kill)
         try:
             deliver()
-            return live.watch(process, plan, results) if log else process.wait()
+            return live.watch(process, planned, results) if log else process.wait()
         except KeyboardInterrupt as error:
             # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.
             if isinstance(error, signals.Ended):
@@ -208,8 +208,8 @@ def pytest_environment(engine: Engine | None) -> dict[str, str]:
     return environment
 
 
-def show(found: Report, folder: Path, log: Path | None) -> None:
-    """The table, what failed first on each target, the report's files, and the one last line.
+def report(found: Report, folder: Path, log: Path | None) -> None:
+    """Print the table, what failed first on each target and the one last line; write the report's files.
 
     Under a live table nobody saw what pytest said (``log``): then the failures are printed too.
     """
@@ -224,7 +224,9 @@ def show(found: Report, folder: Path, log: Path | None) -> None:
     if found.never_ran:
         ui.say(f"stopped before the end: {found.never_ran} checks never ran")
     report_files.save(found, folder)
-    ui.say(report.render_last_line(found.counts))
+    if found.plan.left_out:
+        ui.say(f"{NOT_TESTED}{found.plan.left_out}")
+    ui.say(render_last_line(found.counts))
 
 
 def verdict(pytest_code: int | None, outcomes: tuple[Outcome, ...]) -> int:

@@ -20,8 +20,7 @@ from gpuenv.harness import command as harness
 from gpuenv.harness.report import live
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report.model import Outcome, Report
-from gpuenv.harness.targets import handover
-from gpuenv.harness.targets import listing as targets
+from gpuenv.harness.targets import handover, listing
 from gpuenv.harness.targets.model import Plan, Target, save_plan
 from gpuenv.host.gpu import HostGpus
 from gpuenv.images.plan import Planned
@@ -33,13 +32,14 @@ ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
 GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
 PLAN = Plan("r", (CPU, GPU))
+NO_DRIVER, DRIVER = HostGpus(None), HostGpus("450.1")
 PASSED = Outcome("training/xor", "cuda10.0-cpu", "training", "passed", "", "", "n", 1.0, 1.0)
 FAILED = dataclasses.replace(PASSED, outcome="failed")
 SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
 
 
-@pytest.mark.parametrize(("text", "jobs"), [(None, 1), ("1", 1), ("8", 8)])
-def test_jobs(text: str | None, jobs: int) -> None:
+@pytest.mark.parametrize(("text", "jobs"), [(None, None), ("1", 1), ("8", 8)])
+def test_jobs(text: str | None, jobs: int | None) -> None:
     assert harness.parse_jobs(text) == jobs
 
 
@@ -102,14 +102,17 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("expected", [None, True, False])
 def test_plan_says_what_is_required(expected: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpuenv.host.gpu.host_gpus", lambda: HostGpus("450.1"))
     monkeypatch.setattr("gpuenv.harness.targets.listing.list_images", lambda *_: (CPU,))
     monkeypatch.setattr("gpuenv.harness.targets.listing.list_prefixes", lambda _: ())
-    plan = harness.make_plan(Settings(require_gpu=expected), ENGINE)
-    assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU,))
+    if expected:
+        with pytest.raises(CheckError, match="no gpu target"):
+            harness.plan(Settings(require_gpu=expected), ENGINE, DRIVER)
+    monkeypatch.setattr("gpuenv.harness.targets.listing.list_images", lambda *_: (CPU, GPU))
+    plan = harness.plan(Settings(require_gpu=expected), ENGINE, DRIVER)
+    assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU, GPU))
     assert plan.engine is not None
     assert plan.engine["url"] == ENGINE.url
-    assert harness.make_plan(Settings(), None).engine is None
+    assert harness.plan(Settings(), None, NO_DRIVER).engine is None
 
 
 # --- which targets -----------------------------------------------------------------------------
@@ -132,15 +135,44 @@ def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytes
     built = types.SimpleNamespace(id="sha256:1")
     monkeypatch.setattr("gpuenv.images.plan.ensure", lambda *_a, **_k: built)
     planned += [plan_of("cpu"), plan_of("gpu", simulated=True), plan_of("gpu", reason="no source answers")]
-    cpu, simulated, missing = targets.list_images(Settings(), ENGINE)
+    cpu, simulated, missing = listing.list_images(Settings(flavor="all"), ENGINE, NO_DRIVER)
     assert (cpu.identity, cpu.image, cpu.cuda) == ("cuda10.0-cpu", "sha256:1", "none")
     assert (simulated.identity, simulated.cuda) == ("cuda10.0-gpu-simulated", "simulated")
     assert (missing.missing, missing.is_required) == ("no source answers", False)
 
 
+@pytest.mark.parametrize(
+    ("flavor", "host", "expected", "left_out"),
+    [
+        (None, NO_DRIVER, {"cpu"}, "flavor gpu (this machine has no NVIDIA driver; FLAVOR=all tests both)"),
+        (None, DRIVER, {"gpu"}, "flavor cpu (FLAVOR=all tests both)"),
+        ("gpu", NO_DRIVER, {"gpu"}, "flavor cpu (FLAVOR=all tests both)"),
+        ("all", NO_DRIVER, {"gpu", "cpu"}, ""),
+    ],
+)
+def test_the_flavor_that_this_machine_uses_is_tested(
+    flavor: str | None, host: HostGpus, expected: set[str], left_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for what was not asked for, and one line says what that is."""
+    monkeypatch.setattr("gpuenv.cuda.choice.load", lambda *_: CudaLock(simulated=True, components=(), path=Path("x")))
+    monkeypatch.setattr("gpuenv.images.plan._is_current", lambda *_: True)
+    monkeypatch.setattr("gpuenv.images.plan.ensure", lambda *_: types.SimpleNamespace(id="sha256:1"))
+    plan = harness.plan(Settings(flavor=flavor), ENGINE, host)
+    assert {target.flavor for target in plan.targets} == expected
+    assert {target.variant for target in plan.targets} == set(variants.list_names())
+    assert plan.left_out == left_out
+
+
+def test_both_flavors_without_an_engine(prefixes_made: list[tuple[str, str, str]]) -> None:
+    listing.list_prefixes(Settings(target="venv", flavor="all", variant="cuda9.0"))
+    assert prefixes_made == [("venv", "cuda9.0", "gpu"), ("venv", "cuda9.0", "cpu")]
+    with pytest.raises(UsageError, match="PREFIX="):
+        listing.list_prefixes(Settings(target="venv", flavor="all", variant="cuda9.0", prefix=Path("/x")))
+
+
 def test_an_image_asked_for_by_name_has_to_be_there(planned: list[Planned]) -> None:
     planned += [plan_of("gpu", reason="no source answers")]
-    (missing,) = targets.list_images(Settings(flavor="gpu"), ENGINE)
+    (missing,) = listing.list_images(Settings(flavor="gpu"), ENGINE, NO_DRIVER)
     assert missing.is_required
 
 
@@ -152,7 +184,7 @@ def test_a_build_that_fails_is_a_failure_of_that_target(
 
     monkeypatch.setattr("gpuenv.images.plan.ensure", fail)
     planned += [plan_of("cpu")]
-    (target,) = targets.list_images(Settings(), ENGINE)
+    (target,) = listing.list_images(Settings(flavor="all"), ENGINE, NO_DRIVER)
     assert (target.missing, target.is_required) == ("it broke: a wheel is corrupt", True)
 
 
@@ -171,25 +203,25 @@ def prefixes_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]
 
 
 def test_virtual_environments(prefixes_made: list[tuple[str, str, str]]) -> None:
-    found = targets.list_prefixes(Settings(target="venv"))
+    found = listing.list_prefixes(Settings(target="venv"))
     assert sorted((one.identity, one.prefix) for one in found) == [
         ("cuda10.0-venv", "/v/cuda10.0"),
         ("cuda9.0-venv", "/v/cuda9.0"),
     ]
-    (gpu,) = targets.list_prefixes(Settings(variant="cuda9.0", flavor="gpu", engine="venv"))
+    (gpu,) = listing.list_prefixes(Settings(variant="cuda9.0", flavor="gpu", engine="venv"))
     assert (gpu.identity, gpu.kind, gpu.cuda) == ("cuda9.0-gpu-simulated-venv", "venv", "simulated")
     assert gpu.title == "cuda9.0-gpu (virtual environment) (simulated CUDA)"
 
 
 def test_conda_environments(prefixes_made: list[tuple[str, str, str]]) -> None:
-    (found,) = targets.list_prefixes(Settings(variant="cuda9.0", target="conda"))
+    (found,) = listing.list_prefixes(Settings(variant="cuda9.0", target="conda"))
     assert (found.identity, found.title) == ("cuda9.0-conda", "cuda9.0-cpu (conda environment)")
     assert prefixes_made == [("conda", "cuda9.0", "cpu")]
 
 
 def test_one_folder_is_for_one_variant(prefixes_made: list[tuple[str, str, str]]) -> None:
     with pytest.raises(UsageError, match="PREFIX="):
-        targets.list_prefixes(Settings(target="conda", prefix=Path("/somewhere")))
+        listing.list_prefixes(Settings(target="conda", prefix=Path("/somewhere")))
     assert prefixes_made == []
 
 
@@ -198,7 +230,7 @@ def test_a_host_without_python_for_a_virtual_environment(monkeypatch: pytest.Mon
         raise HostError("no Python 3.6", "none was found", "install one")
 
     monkeypatch.setattr("gpuenv.prefix.virtual_env.ensure_venv", fail)
-    (target,) = targets.list_prefixes(Settings(variant="cuda9.0", target="venv"))
+    (target,) = listing.list_prefixes(Settings(variant="cuda9.0", target="venv"))
     assert target.missing == "no Python 3.6: none was found"
 
 
@@ -339,20 +371,26 @@ def test_the_last_line_is_the_verdict_whatever_fails(
     monkeypatch.setattr("gpuenv.harness.report.page.save_page", fail)
     monkeypatch.setattr("gpuenv.harness.report.json_file.save_report", fail)
     failed = dataclasses.replace(FAILED, check="training/xor", what="no", why="a", next_step="b")
-    harness.show(Report(PLAN, (PASSED, failed), {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")
+    plan = dataclasses.replace(PLAN, left_out="flavor cpu (x)")
+    harness.report(Report(plan, (PASSED, failed), {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")
     lines = capsys.readouterr().err.splitlines()
     assert "FAILED training/xor on cuda10.0-cpu" in lines
     assert "cuda10.0-cpu failed first: training/xor: no" in lines
     assert f"gpuenv: the output of every failing command: {tmp_path / 'pytest.log'}" in lines
     assert "gpuenv: warning: report.html was not written: OSError: disk full" in lines
+    assert lines[-2] == "gpuenv: not tested: flavor cpu (x)"
     assert lines[-1] == "gpuenv: 1 passed, 1 failed, 0 not tested"
 
 
 def test_targets_at_a_time_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
     host = dataclasses.replace(CPU, kind="host", host="ssh://lab1")
-    plan = Plan("r", (CPU, GPU, host))
-    shares = [dataclasses.replace(plan, jobs=harness.jobs_here(plan, jobs)).cores for jobs in (1, 2, 3, 8)]
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(listing, "list_images", lambda *_: (CPU, GPU))
+    monkeypatch.setattr("gpuenv.harness.targets.hosts.list_targets", lambda _: (host,) * 9)
+    plans = [harness.plan(Settings(hosts="x"), ENGINE, DRIVER, jobs) for jobs in (None, 1, 2, 3, 8)]
+    assert [plan.at_a_time for plan in plans] == [8, 1, 2, 3, 8]
     # Two targets are on this machine, however many run at a time.
-    assert shares == [8, 4, 4, 4]
-    assert harness.jobs_here(Plan("r", (host,)), 8) == 1
+    assert [plan.cores for plan in plans] == [4, 8, 4, 4, 4]
+    away = harness.plan(Settings(hosts="x"), None, DRIVER, 8)
+    assert (away.at_a_time, away.cores, away.left_out) == (8, 8, "")
+    assert harness.plan(Settings(), ENGINE, DRIVER).at_a_time == 1

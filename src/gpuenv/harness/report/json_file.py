@@ -27,6 +27,7 @@ def save_report(report: Report, path: Path) -> None:
         "counts": {"passed": counts.passed, "failed": counts.failed, "not_tested": counts.not_tested},
         "never_ran": report.never_ran,
         "not_tested": dict(counts.reasons),
+        "left_out": report.plan.left_out,
         "checks": [asdict(outcome) for outcome in report.outcomes],
     }
     path.write_text(json.dumps(_only_numbers(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -49,11 +49,13 @@ def list_targets(settings: Settings) -> tuple[Target, ...]:
 
 
 def wanted_flavor(settings: Settings) -> str | None:
-    """The flavor that every host must have; None: what its driver says.
+    """The flavor that every host must have; None, also for FLAVOR=all: what its driver says.
 
     With REQUIRE_GPU=1 a host without a driver must not turn into a cpu target, which would pass without a GPU.
     """
-    return settings.flavor or ("gpu" if settings.require_gpu else None)
+    if settings.flavor not in (None, "all"):
+        return settings.flavor
+    return "gpu" if settings.require_gpu else None
 
 
 def with_own_identities(targets: Sequence[Target]) -> tuple[Target, ...]:

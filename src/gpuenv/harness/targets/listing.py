@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
+from gpuenv.host.gpu import HostGpus, default_flavor
 from gpuenv.images import plan as images
 from gpuenv.images.plan import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
-from gpuenv.variants.kinds import TITLES
+from gpuenv.variants.kinds import FLAVORS, TITLES
 from gpuenv.variants.model import Variant
 
+#: Value of FLAVOR with which both flavors are tested.
+ALL = "all"
 
-def list_images(settings: Settings, engine: Engine) -> tuple[Target, ...]:
-    """Every image that was asked for, built if it can be; what cannot be built says why."""
-    return tuple(_make_image(settings, engine, planned) for planned in images.plan(settings, engine))
+
+def list_images(settings: Settings, engine: Engine, host: HostGpus) -> tuple[Target, ...]:
+    """Every image that was asked for, built if it can be; what cannot be built says why.
+
+    If no flavor was asked for, it is the one that this machine uses.
+    """
+    flavor = None if settings.flavor == ALL else settings.flavor or default_flavor(host)
+    wanted = dataclasses.replace(settings, flavor=flavor)
+    return tuple(_make_image(settings, engine, planned) for planned in images.plan(wanted, engine))
+
+
+def describe_left_out(found: Sequence[Target], host: HostGpus) -> str:
+    """Return which flavor none of this machine's targets has, and how to have it tested; "" if there is none."""
+    here = {target.flavor for target in found if target.kind != "host"}
+    left_out = [flavor for flavor in FLAVORS if here and flavor not in here]
+    why = "this machine has no NVIDIA driver; " if "gpu" in left_out and host.driver is None else ""
+    return f"flavor {left_out[0]} ({why}FLAVOR={ALL} tests both)" if left_out else ""
 
 
 def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
@@ -28,7 +46,7 @@ def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
     blank = Target(image_identity(name, flavor, cuda), "image", name, flavor, cuda)
     if planned.reason_not is not None:
         # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
-        return lacking(blank, planned.reason_not, is_required=settings.flavor is not None)
+        return lacking(blank, planned.reason_not, is_required=settings.flavor not in (None, ALL))
     try:
         built = images.ensure(engine, planned, settings)
     except GpuenvError as error:
@@ -48,13 +66,20 @@ def lacking(target: Target, reason: str, *, is_required: bool) -> Target:
 
 
 def list_prefixes(settings: Settings) -> tuple[Target, ...]:
-    """An environment of this machine for each variant that was asked for, in the flavor for this machine."""
+    """An environment of this machine for each variant that was asked for, in the flavor for this machine.
+
+    With FLAVOR=all in both. Raises UsageError.
+    """
+    flavors = FLAVORS if settings.flavor == ALL else (settings.flavor,)
+    if settings.prefix and len(flavors) > 1:
+        raise UsageError("PREFIX= names one folder", "FLAVOR=all are two environments", "add FLAVOR=gpu or FLAVOR=cpu")
     if prefix_choice.find_mark(settings) is not None:
         return (_make_prefix(settings, prefix_choice.find_variant(settings)),)
     chosen = [variants.find_variant(settings.variant)] if settings.variant else variants.load_all()
     if settings.prefix and len(chosen) > 1:
         raise UsageError("PREFIX= names one folder", "there are several variants", "add VARIANT=")
-    return tuple(_make_prefix(settings, variant) for variant in chosen)
+    wanted = [dataclasses.replace(settings, flavor=flavor) for flavor in flavors]
+    return tuple(_make_prefix(one, variant) for variant in chosen for one in wanted)
 
 
 def _make_prefix(settings: Settings, variant: Variant) -> Target:

@@ -93,8 +93,8 @@ class Plan:
     """What one run of the harness tests, and on what host.
 
     ``engine`` holds the fields of :class:`gpuenv.engine.model.Engine`; ``host_driver`` is the version of the
-    host's NVIDIA driver; ``require_gpu`` is None where each target decides (see the GPU policy). ``jobs`` targets
-    are tested at a time.
+    host's NVIDIA driver; ``require_gpu`` is None where each target decides (see the GPU policy). ``left_out`` says
+    what nobody asked for. ``at_a_time`` targets are tested at a time, ``jobs`` of them on this machine's cores.
     """
 
     run: str
@@ -102,6 +102,8 @@ class Plan:
     engine: dict[str, Any] | None = None
     host_driver: str | None = None
     require_gpu: bool | None = None
+    left_out: str = ""
+    at_a_time: int = 1
     jobs: int = 1
 
     @property
