@@ -15,7 +15,7 @@ from typing import Any
 from gpuenv.core import signals, ui
 from gpuenv.core.errors import GpuenvError, full_disk, is_full_disk
 from gpuenv.core.settings import Option, Settings
-from gpuenv.core.verbs import COMMANDS
+from gpuenv.core.verbs import COMMANDS, check_given
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the only place that prints errors."""
     parsed = build_parser().parse_args(argv)
     try:
+        # Taken away, as programs that this one starts are not what make was asked for.
+        given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
+        check_given(parsed.verb, given, goals)
         settings = _settings(parsed)
         with signals.ending_cleanly():
             return int(importlib.import_module(COMMANDS[settings.verb].module).run(settings))

@@ -65,6 +65,28 @@ def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> No
     assert cli.read_settings(["doctor"]).json
 
 
+@pytest.mark.parametrize(
+    ("goals", "given", "said"),
+    [
+        ("lock", "PORT", "`make lock` takes no PORT="),
+        ("lock docs", "CHECK PORT", "it is for gpu-shell; lock takes VARIANT, CHECK, UPGRADE"),
+        ("lock", "CHEK", "did you mean CHECK=?"),
+        ("lock doctor", "CHECK JSON", None),
+        ("lock test-unit", "JOBS", None),
+        ("test-e2e", "PORT", None),
+        ("", "", None),
+    ],
+)
+def test_what_make_was_told_is_checked_against_its_verbs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], goals: str, given: str, said: str | None
+) -> None:
+    monkeypatch.setattr("gpuenv.lock.command.run", lambda _: int("GPUENV_MAKE_GIVEN" in os.environ))
+    monkeypatch.setenv("GPUENV_MAKE_GOALS", goals)
+    monkeypatch.setenv("GPUENV_MAKE_GIVEN", given)
+    assert cli.main(["lock"]) == (2 if said else 0)
+    assert (said or "") in capsys.readouterr().err
+
+
 def test_a_value_outside_the_choices_is_refused_wherever_it_comes_from(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,7 +72,9 @@ class Settings:
     #: The sub-command, such as ``"gpu-shell"``.
     verb: str = ""
     variant: str | None = _text("which variant (a folder of envs/); the default one if not given")
-    flavor: str | None = _text("gpu or cpu; gpu where this machine has an NVIDIA driver", ("gpu", "cpu"))
+    flavor: str | None = _text(
+        "gpu or cpu; gpu where this machine has an NVIDIA driver", ("gpu", "cpu"), more="`test-env FLAVOR=all`: both"
+    )
     engine: str | None = _text(
         "auto, docker, podman, private; venv or conda: no container",
         ("auto", "docker", "podman", "private", "venv", "conda"),
@@ -108,7 +110,7 @@ class Settings:
     )
     target: str | None = _text("image, venv or conda: test these alone", ("image", "venv", "conda"))
     hosts: str | None = _text("environments on other machines, such as ssh://lab1 (any connection of testinfra)")
-    jobs: str | None = _text("how many targets at a time")
+    jobs: str | None = _text("how many targets (test-env) or tests (test-unit) at a time")
     require_gpu: bool | None = _text(
         "1: a missing GPU is a failure; 0: it is counted as not tested",
         ("0", "1"),
@@ -117,11 +119,15 @@ class Settings:
         "the environment too: `REQUIRE_GPU=1 make test-env FLAVOR=gpu`",
     )
     log: str | None = _text("the log of what failed; standard input if not given, or for -", argument="FILE")
-    json: bool = _flag("print JSON, for programs")
-    check: bool = _flag("only say whether the locks are current (needs no network)")
-    upgrade: bool = _flag("take the newest versions instead of keeping those locked now")
-    yes: bool = _flag("remove without a question, also what other checkouts use")
-    verbose: bool = _flag("also list what is fine")
+    json: bool = _flag("1: print JSON, for programs")
+    check: bool = _flag("1: only say whether the locks are current (needs no network)")
+    upgrade: bool = _flag("1: take the newest versions instead of keeping those locked now")
+    yes: bool = _flag(
+        "1: remove without a question, also what other checkouts use",
+        more="without a terminal to ask on, `make clean` goes ahead and says so, but what other checkouts use, too, or "
+        "what you put into the private engine by hand, needs it",
+    )
+    verbose: bool = _flag("1: also list what is fine")
 
 
 #: Every setting, by the name of its field.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gpuenv.core.settings import OPTIONS, Option
+from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import OPTIONS, Option, Settings
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ _LOCKED = replace(
 )
 
 VERBS = (
+    Verb("help", "gpuenv.core.verbs", "show this list"),
     Verb(
         "gpu-shell",
         "gpuenv.shell.command",
@@ -97,8 +99,46 @@ VERBS = (
         _take("engine", "yes"),
     ),
     Verb("lint", "", "ruff, mypy, the order of imports, hadolint, shellcheck"),
-    Verb("test-unit", "", "the command's own tests: no engine, no network, seconds"),
+    Verb("test-unit", "", "the command's own tests: no engine, no network, seconds", _take("jobs")),
     Verb("test-e2e", "", "the command through a real engine, with small images"),
     Verb("test-broken", "", "every check of the harness seen failing: broken images, simulated hosts"),
 )
 COMMANDS = {verb.name: verb for verb in VERBS if verb.module}
+
+
+def takers(name: str) -> list[str]:
+    """The verbs that take the setting of a field."""
+    return [verb.name for verb in VERBS if any(option.name == name for option in verb.options)]
+
+
+def run(_settings: Settings) -> int:
+    """Print every verb and every setting."""
+    for verb in VERBS:
+        print(f"  make {verb.name:12} {verb.help}")
+    print("  settings: make VERB NAME=value, of which `.venv/bin/gpuenv VERB --help` lists those of one verb:")
+    for option in OPTIONS.values():
+        print(f"  {option.make_name:12} {option.help}")
+    return 0
+
+
+def check_given(verb: str, given: list[str], goals: list[str]) -> None:
+    """Refuse a name on make's command line that is no setting, or that none of its goals takes. Raises UsageError."""
+    known = {option.make_name: name for name, option in OPTIONS.items()}
+    for name in given:
+        if name not in known:
+            import difflib
+
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
+            raise UsageError(
+                f"make knows no setting {name!r}",
+                f"known: {', '.join(known)}",
+                f"did you mean {near}=? (for a variable of the environment: `{name}=... make {' '.join(goals)}`)",
+            )
+        chosen = [goal for goal in VERBS if goal.name in goals]
+        if verb in goals and not any(not goal.module or goal.name in takers(known[name]) for goal in chosen):
+            mine = ", ".join(option.make_name for option in COMMANDS[verb].options)
+            raise UsageError(
+                f"`make {verb}` takes no {name}=",
+                f"it is for {', '.join(takers(known[name]))}; {verb} takes {mine or 'no setting'}",
+                "leave it out",
+            )

@@ -10,37 +10,40 @@ from gpuenv.core import paths
 from gpuenv.core.errors import DataError
 from gpuenv.core.settings import OPTIONS
 from gpuenv.core.verbs import VERBS
-from gpuenv.dev import docs as readme
+from gpuenv.dev import docs
 from gpuenv.variants import model as variants
 
 README = paths.project_root() / "README.md"
+MAKEFILE = paths.project_root() / "Makefile"
 
 
-def test_the_table_in_the_readme_is_the_one_that_the_variants_give() -> None:
+def test_what_is_generated_is_current() -> None:
     text = README.read_text(encoding="utf-8")
-    assert text == readme.replace_table(text, readme.render_table(variants.load_all()), README), "run `make docs`"
+    assert text == docs.render_readme(text, README), "run `make docs`"
+    makefile = MAKEFILE.read_text(encoding="utf-8")
+    assert makefile == docs.render_makefile(makefile), "run `make docs`"
 
 
-def test_a_readme_without_markers_is_refused() -> None:
-    with pytest.raises(DataError, match="no place for the table"):
-        readme.replace_table("# nothing", "", Path("README.md"))
+@pytest.mark.parametrize("name", ["variants", "settings"])
+def test_a_readme_without_markers_is_refused(name: str) -> None:
+    text = README.read_text(encoding="utf-8").replace(f"<!-- end of {name} -->", "")
+    with pytest.raises(DataError, match=f"no place for the table of {name}"):
+        docs.render_readme(text, README)
 
 
-def test_every_make_verb_in_the_readme_exists() -> None:
-    makefile = (paths.project_root() / "Makefile").read_text(encoding="utf-8")
-    verbs = set(re.findall(r"^([a-z0-9-]+):.*## ", makefile, flags=re.MULTILINE))
-    assert {verb.name for verb in VERBS} == verbs - {"help"}
+def test_every_setting_has_its_row() -> None:
+    rows = docs.render_settings().splitlines()
+    assert len(rows) == 2 + len(OPTIONS)
+    (row,) = (row for row in rows if row.startswith("| `CMD` "))
+    assert "| `gpu-shell` | run this with bash instead of a prompt. `gpuenv gpu-shell` returns" in row
+
+
+def test_every_verb_of_the_readme_is_one_of_the_makefile() -> None:
+    recipes = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE.read_text(encoding="utf-8"), flags=re.MULTILINE)) - {"known"}
+    assert {verb.name for verb in VERBS} == recipes
     named = set(re.findall(r"`?\bmake ([a-z][a-z0-9-]+)", README.read_text(encoding="utf-8")))
     assert named
-    assert named <= verbs
-
-
-def test_every_setting_of_make_is_an_option_and_the_other_way_round() -> None:
-    makefile = (paths.project_root() / "Makefile").read_text(encoding="utf-8")
-    match = re.search(r"^SETTINGS := (.*)$", makefile, flags=re.MULTILINE)
-    assert match
-    options = {option.make_name for option in OPTIONS.values()}
-    assert set(match[1].split()) == options
+    assert named <= recipes
 
 
 def test_no_version_of_a_variant_stands_in_code_or_dockerfile() -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from gpuenv.core import verbs
+from gpuenv.core.settings import OPTIONS
 from gpuenv.explain import answer as explain_text
 from gpuenv.explain import command as explain
 from gpuenv.explain.answer import Context, Step
@@ -21,9 +22,8 @@ from gpuenv.explain.match import Match, Ordered, match_rule
 from gpuenv.explain.text import clean
 
 ENTRIES = load_catalog()
-MAKEFILE = (Path(__file__).parents[3] / "Makefile").read_text(encoding="utf-8")
-VERBS = set(re.findall(r"^([a-z0-9-]+):.*## ", MAKEFILE, re.MULTILINE))
-SETTINGS = {*re.findall(r"^SETTINGS := (.*)$", MAKEFILE, re.MULTILINE)[0].split()}
+VERBS = {verb.name for verb in verbs.VERBS}
+SETTINGS = {option.make_name for option in OPTIONS.values()}
 
 #: Rows of the pain list that no log can be explained by, with the reason. None is left out.
 ROWS_LEFT_OUT: dict[str, str] = {}

@@ -1,0 +1,106 @@
+"""The Makefile, by real make: what it tells the command, and what it refuses before anything runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import paths
+from gpuenv.core.settings import OPTIONS
+from gpuenv.core.verbs import VERBS
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The Makefile with a command that only writes down what reached it; its environment is not prepared yet."""
+    root = tmp_path / "a b"
+    root.mkdir()
+    shutil.copy(paths.project_root() / "Makefile", root)
+    (root / "src").mkdir()
+    (root / "src" / "gpuenv").symlink_to(paths.project_root() / "src" / "gpuenv")
+    for name in ("requirements", "requirements-dev", "requirements-report"):
+        (root / "src" / f"{name}.txt").touch()
+    program = f"""#!{sys.executable}
+import json, os, sys
+json.dump([sys.argv[1:], dict(os.environ)], open({str(tmp_path / "reached")!r}, "w"))
+"""
+    (root / "src" / "bootstrap.py").write_text(
+        f"""import os, sys
+os.makedirs(sys.argv[1] + "/bin", exist_ok=True)
+open(sys.argv[1] + "/bin/python", "w").write({program!r})
+os.chmod(sys.argv[1] + "/bin/python", 0o755)
+"""
+    )
+    return root
+
+
+def make(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    # What a make around this test was told is no setting of the make in it.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+    return subprocess.run(
+        ["make", "-s", *arguments, f"PYTHON={sys.executable}"],
+        cwd=root, env={**environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def reached(root: Path) -> tuple[list[str], dict[str, str]]:
+    argv, environ = json.loads((root.parent / "reached").read_text())
+    return argv, {name: value for name, value in environ.items() if name.startswith("GPUENV_")}
+
+
+def test_a_setting_reaches_the_command_word_for_word(checkout: Path) -> None:
+    value = """one=1; echo "$one  \\$two" 'a' `b` $(c)"""
+    done = make(checkout, "gpu-shell", f"CMD={value}", WORK="/of/the/cluster", REQUIRE_GPU="1")
+    assert done.returncode == 0, done.stderr
+    argv, environ = reached(checkout)
+    assert argv == ["-I", "-m", "gpuenv", "gpu-shell"]
+    assert environ.pop("GPUENV_CMD") == value
+    assert environ == {"GPUENV_REQUIRE_GPU": "1", "GPUENV_MAKE_GIVEN": "CMD", "GPUENV_MAKE_GOALS": "gpu-shell"}
+
+
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("VARAINT=cuda9.0", "VARIANT"),
+        ("variant=cuda9.0", "VARIANT"),
+        ("SOURCE_DIR=x y $$(touch pwned)", "SOURCES_DIR"),
+        ("PO'RT=1", "PORT"),
+        ('PO"RT;touch=1', "PORT"),
+    ],
+)
+@pytest.mark.parametrize("goals", [[], ["gpu-shell"], ["lint"], ["images", "test-env"]])
+def test_a_name_that_is_no_setting_is_an_error_before_anything_runs(
+    checkout: Path, given: str, nearest: str, goals: list[str]
+) -> None:
+    done = make(checkout, *goals, given)
+    assert done.returncode != 0
+    assert f"make knows no setting {given.partition('=')[0]!r}" in done.stderr
+    assert f"did you mean {nearest}=?" in done.stderr
+    assert done.stdout == ""
+    assert sorted(path.name for path in checkout.iterdir()) == ["Makefile", "src"]
+
+
+def test_help_needs_nothing_prepared(checkout: Path) -> None:
+    done = make(checkout)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == make(checkout, "help").stdout
+    for verb in VERBS:
+        assert f"make {verb.name:12} {verb.help}\n" in done.stdout
+    for option in OPTIONS.values():
+        assert f"  {option.make_name:12} {option.help}\n" in done.stdout
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_make_inside_is_told_by_the_environment_alone(checkout: Path) -> None:
+    """Else a setting of `make bench` would be refused by the verbs that it measures."""
+    (checkout / "inner.mk").write_text("all:\n\t@echo '$(origin BASE)' $$GPUENV_BASE\n")
+    (checkout / "Makefile").write_text((checkout / "Makefile").read_text() + "\nouter:\n\t@$(MAKE) -s -f inner.mk\n")
+    assert make(checkout, "outer", "BASE=local").stdout == "environment local\n"
