@@ -19,8 +19,7 @@ from gpuenv.core import paths, processes, ui
 from gpuenv.core.errors import EngineError, HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
-from gpuenv.engine import private as private_engine
-from gpuenv.engine import private_daemon, reaper
+from gpuenv.engine import private, private_daemon, reaper
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 
@@ -30,7 +29,17 @@ if TYPE_CHECKING:
 REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
 CACHED = ("conda", "condas", "context", "libraries", "pythons.json", "simulated", "sources", "tmp-*", "uv", "venvs")
-KEPT = ("base.lock", "buildx", "engine", "environments", "images", "logs", "mmdebstrap.log", "venvs")
+KEPT = (
+    "base.lock",
+    "buildx",
+    "engine",
+    "engine-announced",
+    "environments",
+    "images",
+    "logs",
+    "mmdebstrap.log",
+    "venvs",
+)
 
 
 def run(settings: Settings) -> int:
@@ -43,7 +52,7 @@ def run(settings: Settings) -> int:
     for folder in (paths.state_dir(), paths.cache_dir()):
         refuse_busy(folder)
     removed = [line for engine in _running_engines(settings.engine) for line in _clean_engine(engine)]
-    if private_daemon.folders().record.exists() and private_engine.stop():
+    if private_daemon.folders().record.exists() and private.stop():
         removed.append("the private engine")
     paths.forget_checkouts()
     removed += remove_known(paths.cache_dir(), CACHED) + remove_known(paths.state_dir(), KEPT)
@@ -71,7 +80,7 @@ def shared_with() -> list[str]:
     """What :func:`run` would remove though this checkout did not make it, or not for itself alone."""
     others = paths.other_checkouts()
     shared = [f"the downloads and environments are used by {', '.join(map(str, others))}, too"] if others else []
-    daemon = private_engine.running()
+    daemon = private.running()
     if daemon is not None:
         foreign = foreign_in(Engine("private", daemon.url, "", daemon.api_version).client())
         shared += [f"the private engine holds what gpuenv did not make: {', '.join(foreign)}"] if foreign else []

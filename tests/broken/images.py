@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gpuenv import cli
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths
+from gpuenv.core import locking, paths
 from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources
 from gpuenv.cuda.wheel import find_pip
@@ -89,7 +88,7 @@ def prepare(fault: Fault, folder: Path) -> None:
 def fetch_wheel(pin: str) -> Path:
     """The file of ``NAME==VERSION --hash=sha256:...`` for the Python of the environments; pip checks its hash."""
     folder = paths.cache_dir() / "broken" / pin.rpartition(":")[2][:16]
-    with filelock.held(folder.with_suffix(".lock"), f"another test fetches {pin.split(maxsplit=1)[0]}; waiting for it"):
+    with locking.held(folder.with_suffix(".lock"), f"another test fetches {pin.split(maxsplit=1)[0]}; waiting for it"):
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
                 _download(pin, Path(temporary))
@@ -122,7 +121,7 @@ def genuine_cudnn(variant: str) -> Path:
     folder = paths.cache_dir() / "broken" / f"cudnn-{variant}"
     lock = cuda.make_simulated_lock(variants.find_variant(variant), folder / "lock", genuine_cudnn=True)
     libraries = folder / "libraries"
-    with filelock.held(folder / "libraries.lock", "another test takes cuDNN from its archive; waiting for it"):
+    with locking.held(folder / "libraries.lock", "another test takes cuDNN from its archive; waiting for it"):
         if not (libraries / CUDNN).exists():
             sources.stage_libraries(variants.load_cuda_lock(lock), libraries, None)
     return libraries / CUDNN

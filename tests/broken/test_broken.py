@@ -11,7 +11,7 @@ import json
 
 import pytest
 
-from gpuenv.core import locking as filelock
+from gpuenv.core import locking
 from gpuenv.engine.model import Engine
 from gpuenv.harness.report.model import Outcome
 
@@ -27,7 +27,7 @@ def outcomes(
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if hasattr(request.config, "workerinput") else folder
     found = folder / "broken.json"
-    with filelock.held(folder / "broken.lock", "another worker runs the harness; waiting for it"):
+    with locking.held(folder / "broken.lock", "another worker runs the harness; waiting for it"):
         if not found.exists():
             names = [name for item in request.session.items for name in _faults_of(item)]
             outcomes = session.run(engine, [load_faults()[name] for name in names], folder / "harness")

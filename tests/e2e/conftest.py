@@ -63,7 +63,7 @@ def engine(folders: dict[str, str]) -> Iterator[Engine]:
         for name, value in folders.items():
             patch.setenv(name, value)
         paths.state_dir.cache_clear()
-        from gpuenv.engine import private as private_engine
+        from gpuenv.engine import private
 
         started = find_engine("private")
         assert started is not None
@@ -71,7 +71,7 @@ def engine(folders: dict[str, str]) -> Iterator[Engine]:
             yield started
         finally:
             started.client().close()
-            private_engine.stop()
+            private.stop()
             paths.state_dir.cache_clear()
 
 

@@ -19,15 +19,14 @@ import pytest
 
 from gpuenv.core import mounts, paths, processes
 from gpuenv.core.errors import EngineError
-from gpuenv.engine import private as private_engine
-from gpuenv.engine import private_daemon, private_network
+from gpuenv.engine import private, private_daemon, private_network
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import Daemon, Folders
-from gpuenv.host import packages as engine_install
+from gpuenv.host import packages
 
 pytestmark = pytest.mark.skipif(
-    os.getuid() != 0 or bool(engine_install.missing()), reason="needs root, dockerd, iptables and ip"
+    os.getuid() != 0 or bool(packages.missing()), reason="needs root, dockerd, iptables and ip"
 )
 
 
@@ -41,7 +40,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders]:
     paths.state_dir.cache_clear()
     place = private_daemon.folders()
     yield place
-    private_engine.stop()
+    private.stop()
     assert mounts.find_below(place.data) == []
     paths.state_dir.cache_clear()
 
@@ -67,20 +66,20 @@ def other_rules() -> list[str]:
 
 def test_it_starts_answers_and_stops_without_a_trace(place: Folders) -> None:
     rules_before, had_docker0 = other_rules(), Path("/sys/class/net/docker0").exists()
-    daemon = private_engine.start()
-    assert private_engine.running() == daemon
-    assert private_engine.start() == daemon
+    daemon = private.start()
+    assert private.running() == daemon
+    assert private.start() == daemon
     engine = find_engine("private")
     assert engine is not None
     assert engine.client().info()["DockerRootDir"] == str(place.data)
     assert other_rules() == rules_before, "the rules of other engines are none of its business"
-    assert private_engine.stop() is True
-    assert private_engine.running() is None
+    assert private.stop() is True
+    assert private.running() is None
     assert not processes.is_same(daemon.pid, daemon.began)
     assert not place.run.exists()
     assert not (Path("/sys/class/net") / private_network.bridge_name(place.run)).exists()
     assert (other_rules(), Path("/sys/class/net/docker0").exists()) == (rules_before, had_docker0)
-    assert private_engine.stop() is False
+    assert private.stop() is False
 
 
 def test_the_commands_do_the_same_and_the_engine_outlives_them(place: Folders) -> None:
@@ -96,14 +95,14 @@ def test_the_commands_do_the_same_and_the_engine_outlives_them(place: Folders) -
 
 
 def test_after_kill_9_it_starts_again_with_the_same_data(place: Folders) -> None:
-    first = private_engine.start()
+    first = private.start()
     engine = find_engine("private")
     assert engine is not None
     volume = engine.client().volumes.create("kept")
     os.kill(first.pid, signal.SIGKILL)
     wait_for(lambda: not processes.is_same(first.pid, first.began))
-    assert private_engine.running() is None
-    second = private_engine.start()
+    assert private.running() is None
+    second = private.start()
     assert second.pid != first.pid
     assert [found.name for found in engine.client().volumes.list()] == [volume.name]
 
@@ -123,7 +122,7 @@ def make_image(engine: Engine) -> None:
 
 @pytest.mark.parametrize("is_started_again", [True, False])
 def test_containers_do_not_outlive_a_killed_engine_and_its_stop(place: Folders, *, is_started_again: bool) -> None:
-    daemon = private_engine.start()
+    daemon = private.start()
     engine = find_engine("private")
     assert engine is not None
     make_image(engine)
@@ -135,8 +134,8 @@ def test_containers_do_not_outlive_a_killed_engine_and_its_stop(place: Folders, 
     os.kill(daemon.pid, signal.SIGKILL)
     wait_for(lambda: not processes.is_same(daemon.pid, daemon.began))
     if is_started_again:
-        private_engine.start()
-    private_engine.stop()
+        private.start()
+    private.stop()
     assert not processes.is_same(pid, began)
     assert processes.find_naming(place.run) == []
     assert mounts.find_below(place.data) == []
@@ -146,11 +145,11 @@ def test_a_foreign_process_with_the_recorded_number_is_left_alone(place: Folders
     place.record.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as foreign:
         private_daemon.write_record(place, Daemon(foreign.pid, processes.start_time(foreign.pid) or 0, place.url))
-        assert private_engine.stop() is False
+        assert private.stop() is False
         private_daemon.write_record(place, Daemon(foreign.pid, processes.start_time(foreign.pid) or 0, place.url))
-        daemon = private_engine.start()
+        daemon = private.start()
         assert daemon.pid != foreign.pid
-        private_engine.stop()
+        private.stop()
         assert foreign.poll() is None
         foreign.kill()
 
@@ -170,7 +169,7 @@ def test_a_daemon_that_cannot_start_is_told_with_its_log_and_leaves_nothing(plac
     place.data.mkdir()
     (place.data / "containers").write_text("a file where the daemon needs a folder")
     with pytest.raises(EngineError, match="the end of its log"):
-        private_engine.start()
+        private.start()
     assert not place.run.exists()
     assert private_daemon.read_record(place) is None
 
@@ -200,9 +199,9 @@ def test_ctrl_c_while_it_starts_leaves_no_daemon(place: Folders, monkeypatch: py
         seen.append(daemon.pid)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(private_engine, "answering", interrupt)
+    monkeypatch.setattr(private, "answering", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        private_engine.start()
+        private.start()
     monkeypatch.undo()
     assert processes.start_time(seen[0]) is None
     assert not place.run.exists()
@@ -212,7 +211,7 @@ def test_auto_finds_it_and_says_so(
     place: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("gpuenv.engine.find.current_docker_endpoints", lambda: iter(()))
-    private_engine.start()
+    private.start()
     capsys.readouterr()
     engine = find_engine(None)
     assert engine is not None

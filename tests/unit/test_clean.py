@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv import clean
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths, processes, ui
+from gpuenv.core import locking, paths, processes, ui
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine import private_daemon
@@ -71,7 +70,7 @@ def test_what_has_something_mounted_stays(
 @pytest.mark.parametrize("name", ["base.lock", "images/gpuenv-v-cpu.lock", "engine/lock", "sources/abc/lock"])
 def test_nothing_is_removed_while_another_is_at_work(tmp_path: Path, name: str) -> None:
     clean.refuse_busy(tmp_path)
-    with filelock.held(tmp_path / name, "waiting"), pytest.raises(HostError, match="nothing was removed"):
+    with locking.held(tmp_path / name, "waiting"), pytest.raises(HostError, match="nothing was removed"):
         clean.refuse_busy(tmp_path)
     clean.refuse_busy(tmp_path)
 

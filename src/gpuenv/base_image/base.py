@@ -98,5 +98,5 @@ def _local(engine: Engine, variant: Variant, *, need_builder: bool, why: str | N
     return _from_local(made)
 
 
-def _from_local(made: local_base.Made) -> Base:
+def _from_local(made: local_base.LocalBase) -> Base:
     return Base(made.image, made.builder, "local", made.key)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.base_image import apt_sources, python_tree, root_system
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths, scratch, ui
+from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.core.errors import EngineError, HostError
 from gpuenv.engine.inspection import inspect, labels_in
 from gpuenv.engine.model import Engine
@@ -34,7 +33,7 @@ _RECIPE = ("local.py", "root_system.py", "python_tree.py", "relocate.py", "apt_s
 
 
 @dataclass(frozen=True)
-class Plan:
+class BasePlan:
     """What a local base will be made of; ``key`` (SHA-256) names the content."""
 
     python: LocalPython
@@ -52,7 +51,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Made:
+class LocalBase:
     """The references of a local base, by content."""
 
     image: str
@@ -60,7 +59,7 @@ class Made:
     key: str
 
 
-def plan(variant: Variant) -> Plan:
+def plan(variant: Variant) -> BasePlan:
     """Look at what this machine has. Raises HostError if no base can be made of it."""
     release = systems.read_os_release()
     codename = apt_sources.suite_of(release)
@@ -75,7 +74,7 @@ def plan(variant: Variant) -> Plan:
         )
     system = release.get("PRETTY_NAME", codename)
     key = content_key(codename, python.version, platform.machine(), _recipe())
-    return Plan(python, variant.python_minor, variant.python, system, codename, key)
+    return BasePlan(python, variant.python_minor, variant.python, system, codename, key)
 
 
 def content_key(codename: str, python_version: str, machine: str, recipe: bytes) -> str:
@@ -99,13 +98,13 @@ def _impossible(why: str, next_step: str = "make the registry reachable and set 
     return HostError("no base image can be made on this machine", why, next_step)
 
 
-def references(key: str) -> Made:
+def references(key: str) -> LocalBase:
     """The names that a local base with this key has."""
     short = key[:12]
-    return Made(f"{BASE_REPOSITORY}:{short}", f"{BUILDER_REPOSITORY}:{short}", key)
+    return LocalBase(f"{BASE_REPOSITORY}:{short}", f"{BUILDER_REPOSITORY}:{short}", key)
 
 
-def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> Made | None:
+def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> LocalBase | None:
     """The local base that was made before from what this machine has now, if the engine still has it."""
     try:
         made = references(plan(variant).key)
@@ -121,10 +120,10 @@ def _has(engine: Engine, reference: str, key: str) -> bool:
     return image is not None and labels_in(image).get("gpuenv.key") == key
 
 
-def make(engine: Engine, plan: Plan, *, need_builder: bool) -> Made:
+def make(engine: Engine, plan: BasePlan, *, need_builder: bool) -> LocalBase:
     """Make what the engine lacks of it; two at once make it once. Raises HostError or EngineError."""
     made = references(plan.key)
-    with filelock.held(paths.state_dir() / "base.lock", "waiting for another gpuenv that makes a base image"):
+    with locking.held(paths.state_dir() / "base.lock", "waiting for another gpuenv that makes a base image"):
         scratch.sweep()
         lacks_base = not _has(engine, made.image, plan.key)
         lacks_builder = need_builder and not _has(engine, made.builder, plan.key)
@@ -133,7 +132,7 @@ def make(engine: Engine, plan: Plan, *, need_builder: bool) -> Made:
     return made
 
 
-def _make(engine: Engine, plan: Plan, made: Made, *, lacks_base: bool, lacks_builder: bool) -> None:
+def _make(engine: Engine, plan: BasePlan, made: LocalBase, *, lacks_base: bool, lacks_builder: bool) -> None:
     root_system.check_program()
     with scratch.folder("base") as folder:
         ui.say(f"copying the CPython in {plan.python.prefix}")
@@ -150,7 +149,7 @@ def _make(engine: Engine, plan: Plan, made: Made, *, lacks_base: bool, lacks_bui
                 archive.unlink()
 
 
-def _pack_python(plan: Plan, folder: Path) -> tuple[Path, tuple[str, ...]]:
+def _pack_python(plan: BasePlan, folder: Path) -> tuple[Path, tuple[str, ...]]:
     """The Python as a tar archive to be laid over a system, and the packages that it needs."""
     tree = folder / "python"
     python_tree.copy(plan.python, plan.minor, tree)
@@ -172,7 +171,7 @@ def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def image_changes(plan: Plan) -> list[str]:
+def image_changes(plan: BasePlan) -> list[str]:
     """The image's settings, as Dockerfile lines; the same as those of the published Python images."""
     labels = {
         "gpuenv.project": "gpuenv",
@@ -184,7 +183,7 @@ def image_changes(plan: Plan) -> list[str]:
     return [f"ENV PATH={path}", "ENV LANG=C.UTF-8", 'CMD ["python3"]', *(f"LABEL {k}={v}" for k, v in labels.items())]
 
 
-def _import(engine: Engine, archive: Path, reference: str, plan: Plan) -> None:
+def _import(engine: Engine, archive: Path, reference: str, plan: BasePlan) -> None:
     """Only now does the tag come to be: whatever was interrupted before has left none."""
     # The whole reference as the repository: every engine takes that, while Podman 4.3 leaves out a tag of its own.
     result = engine.client().api.import_image_from_file(str(archive), repository=reference, changes=image_changes(plan))

@@ -17,7 +17,7 @@ from pathlib import Path
 from gpuenv.base_image import apt_sources
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import HostError
-from gpuenv.host import packages as engine_install
+from gpuenv.host.packages import install_packages, is_allowed
 
 ETC_APT = Path("/etc/apt")
 #: As Debian's own slim images: documentation goes, licenses stay.
@@ -67,7 +67,7 @@ def check_program() -> None:
     reason = None
     if os.getuid() != 0:
         reason = "it is not installed, and only root can install it"
-    elif not engine_install.is_allowed():
+    elif not is_allowed():
         reason = "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
     elif not ui.confirm("install mmdebstrap with apt-get (a base image is made with it)"):
         reason = "it is not installed, and installing it was declined"
@@ -75,7 +75,7 @@ def check_program() -> None:
         raise HostError(
             "a base image cannot be made without mmdebstrap", reason, "run `sudo apt-get install mmdebstrap`"
         )
-    engine_install.install_packages(["mmdebstrap"], paths.state_dir() / "engine" / "apt.log")
+    install_packages(["mmdebstrap"], paths.state_dir() / "engine" / "apt.log")
 
 
 def make(system: System, packages: Sequence[str]) -> Path:

@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths, scratch, ui
+from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.cuda.files import sha256_of
 from gpuenv.variants.model import CudaLock
 
@@ -29,7 +28,7 @@ def key_of(lock: CudaLock) -> str:
 def kept(lock: CudaLock, fill: Callable[[Path], object]) -> Path:
     """The folder that holds the libraries of ``lock``; ``fill`` puts them into an empty one if none is kept."""
     folder = paths.cache_dir() / "libraries" / key_of(lock)[:16]
-    with filelock.held(folder.with_suffix(".lock"), "another gpuenv is unpacking the CUDA libraries; waiting for it"):
+    with locking.held(folder.with_suffix(".lock"), "another gpuenv is unpacking the CUDA libraries; waiting for it"):
         if not folder.exists() or not is_whole(folder):
             _refill(folder, fill)
     return folder

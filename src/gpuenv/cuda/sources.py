@@ -12,17 +12,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from gpuenv.core import locking as filelock
-from gpuenv.core import ui
+from gpuenv.core import locking, ui
 from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.cuda import archives
 from gpuenv.cuda import cache as library_cache
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
-from gpuenv.cuda.reachable import unreachable_reason
 from gpuenv.net import download
 from gpuenv.variants.model import Component, CudaLock, Source
-
-__all__ = ["check_folder", "stage_libraries", "unreachable_reason"]
 
 #: Yields a verified archive and the source it belongs to, or None where there is nothing. May raise SourceError.
 Find = Callable[[], "tuple[Path, Source] | None"]
@@ -134,7 +130,7 @@ def _from_source(source: Source) -> tuple[Path, Source]:
         return verify(local, source), source
     path = cached_path(source)
     waiting = f"another gpuenv is downloading {path.name}; waiting for it"
-    with filelock.held(path.with_name("lock"), waiting):
+    with locking.held(path.with_name("lock"), waiting):
         # The one that was waited for may have put it there.
         return _in_cache(source) or (_download(source, path), source)
 

@@ -31,8 +31,8 @@ def _show(request: str | None) -> int:
 
 
 def _stop() -> int:
-    from gpuenv.engine import private as private_engine
+    from gpuenv.engine import private
 
-    did_run = private_engine.stop()
+    did_run = private.stop()
     ui.say("the private engine is stopped" if did_run else "the private engine does not run")
     return 0

@@ -45,12 +45,7 @@ class Mount:
     def as_json(self) -> dict[str, Any]:
         """As the engine wants it. A volume that is not there yet is made, with the project's label."""
         kind = "volume" if self.is_volume else "bind"
-        value: dict[str, Any] = {
-            "Type": kind,
-            "Source": self.source,
-            "Target": self.target,
-            "ReadOnly": self.read_only,
-        }
+        value: dict[str, Any] = {"Type": kind, "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
         if self.is_volume:
             value["VolumeOptions"] = {"Labels": {"gpuenv.project": "gpuenv"}}
         return value

@@ -2,7 +2,8 @@
 
 ``auto`` takes, in this order: a Docker daemon that answers, the private daemon if it runs already,
 Podman, a private daemon started (and if needed installed) now, and, as the last resort, none: an environment of
-this machine (a virtual one, or one of conda). Whatever is not the first of these is announced.
+this machine (a virtual one, or one of conda). Whatever is not the first of these is announced,
+in full once in its life.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from gpuenv.core import ui
+from gpuenv.core import atomic, paths, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine.endpoints import Endpoint, UnreachableError, current_docker_endpoints, current_podman_endpoints, ping
 from gpuenv.engine.model import Engine
 
 if TYPE_CHECKING:
     from gpuenv.engine.private_daemon import Daemon
+
+#: In the state folder: the engine that was announced last.
+ANNOUNCED = "announced"
 
 
 def find_engine(request: str | None) -> Engine | None:
@@ -62,8 +68,24 @@ def _find_any() -> Engine | None:
             f"no engine: {reasons}. Using an environment of this machine instead of a container. {describe_better()}"
         )
         return None
-    ui.say(f"{why}; using {engine.why}. {describe_better()}")
+    _announce(engine, why)
     return engine
+
+
+def _announce(engine: Engine, why: str) -> None:
+    """Say which engine takes the place of Docker: with the reason once in its life, then in a clause."""
+    path = urlsplit(engine.url).path
+    try:
+        # Each start of an engine makes its socket anew.
+        life = f"{engine.url} {Path(path).stat().st_ino} {Path(path).stat().st_ctime_ns} {why}"
+    except OSError:
+        life = f"{engine.url} {why}"
+    announced = paths.state_dir() / ANNOUNCED
+    if announced.is_file() and announced.read_text(encoding="utf-8") == life:
+        ui.say(f"using {engine.why}")
+        return
+    ui.say(f"{why}; using {engine.why}. {describe_better()}")
+    atomic.write_text(announced, life)
 
 
 def _first_answering(endpoints: Iterable[Endpoint], refusals: list[str], want: str | None = None) -> Engine | None:

@@ -10,8 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from gpuenv.core import locking as filelock
-from gpuenv.core import mounts, paths, processes, signals, ui
+from gpuenv.core import locking, mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private_network
 from gpuenv.engine.api import Api
@@ -27,7 +26,7 @@ from gpuenv.engine.private_daemon import (
     read_record,
     write_record,
 )
-from gpuenv.host import packages as engine_install
+from gpuenv.host import packages
 
 #: A daemon with much data on a slow disk; most are ready within 3 s.
 START_TIMEOUT_S = 90
@@ -40,12 +39,12 @@ def obstacle() -> str | None:
     """Why a private engine cannot be started on this machine, or None."""
     if os.getuid() != 0:
         return "a private engine needs root"
-    return engine_install.obstacle()
+    return packages.obstacle()
 
 
 def describe_start() -> str:
     """What :func:`install` and :func:`start` would do, for a question or an announcement."""
-    missing = engine_install.missing()
+    missing = packages.missing()
     first = f"install {', '.join(missing)} with apt-get and start" if missing else "start"
     return f"{first} a private Docker daemon (data in {folders().data})"
 
@@ -55,20 +54,20 @@ def install() -> bool:
     reason = obstacle()
     if reason is not None:
         raise EngineError("a private engine cannot be started", reason, "install Docker or Podman, or set ENGINE=venv")
-    if not engine_install.missing():
+    if not packages.missing():
         return False
-    if not engine_install.is_allowed():
+    if not packages.is_allowed():
         raise EngineError(
-            f"a private engine needs {', '.join(engine_install.missing())}",
+            f"a private engine needs {', '.join(packages.missing())}",
             "GPUENV_INSTALL_ENGINE=0 forbids installing",
             "install it by hand, or allow it with GPUENV_INSTALL_ENGINE=1",
         )
     folder = paths.state_dir() / "engine"
     # apt waits for its own lock when it installs, but fails at once when another one fetches the lists.
-    with filelock.held(folder / "apt.lock", "another gpuenv is installing the engine; waiting for it"):
-        missing = engine_install.missing()
+    with locking.held(folder / "apt.lock", "another gpuenv is installing the engine; waiting for it"):
+        missing = packages.missing()
         if missing:
-            engine_install.install(missing, folder / "apt.log")
+            packages.install(missing, folder / "apt.log")
     return True
 
 
@@ -81,7 +80,7 @@ def running() -> Daemon | None:
 def start() -> Daemon:
     """Start the private daemon unless it runs already; two at once start one. Raises EngineError."""
     place = folders()
-    with filelock.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
+    with locking.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
         daemon = find_daemon(place)
         answer = answering(daemon) if daemon is not None else None
         if answer is not None:
@@ -96,7 +95,7 @@ def start() -> Daemon:
 def stop() -> bool:
     """Stop the private daemon and whatever runs in it; returns whether it ran. Raises EngineError."""
     place = folders()
-    with filelock.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
+    with locking.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
         daemon = find_daemon(place)
         if daemon is not None:
             end(daemon)
@@ -185,7 +184,7 @@ def _spawn(place: Folders, bridge: str | None) -> subprocess.Popen[bytes]:
     forget_stale_numbers(place)
     (place.run / "daemon.json").write_text("{}\n", encoding="utf-8")
     # Not every root has the administrators' folders on PATH, and dockerd itself runs containerd and iptables.
-    environment = {**os.environ, "PATH": engine_install.search_path()}
+    environment = {**os.environ, "PATH": packages.search_path()}
     program = shutil.which("dockerd", path=environment["PATH"])
     if program is None:
         raise EngineError(

@@ -12,7 +12,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from gpuenv.host import packages as engine_install
+from gpuenv.host import packages
 
 
 def bridge_name(run_folder: Path) -> str:
@@ -72,7 +72,7 @@ def argv(action: str, rule: tuple[str, ...]) -> list[str]:
 
 def _failure(command: list[str]) -> str | None:
     """Run a command; what it says if it fails, else None."""
-    environment = {**os.environ, "PATH": engine_install.search_path()}
+    environment = {**os.environ, "PATH": packages.search_path()}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

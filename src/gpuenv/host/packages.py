@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from gpuenv.core import signals, ui
@@ -52,19 +51,24 @@ def install(packages: Sequence[str], log: Path) -> None:
     if "docker.io" in wanted:
         _update(log)
         wanted += [package for package in CLIENT_PACKAGES if _is_known(package)]
-    install_packages(wanted, log)
+        _fetch(wanted, log)
+    else:
+        install_packages(wanted, log)
 
 
 def install_packages(packages: Sequence[str], log: Path) -> None:
     """Install with apt-get, output into ``log``; updates the lists first where they lack one. Raises EngineError."""
-    log.parent.mkdir(parents=True, exist_ok=True)
     if not all(_is_known(package) for package in packages):
         _update(log)
+    _fetch(packages, log)
+
+
+def _fetch(packages: Sequence[str], log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
     ui.say(f"installing {', '.join(packages)} with apt-get (log: {log})")
     _apt(["install", "--yes", "--no-install-recommends", *packages], log)
 
 
-@cache
 def _update(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     ui.say(f"fetching the lists of packages with apt-get (log: {log})")

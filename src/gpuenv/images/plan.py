@@ -80,12 +80,12 @@ def _plan_one(settings: Settings, engine: Engine, variant: Variant, flavor: str)
     if flavor == "cpu":
         return Planned(variant, flavor, variants.load_cuda_lock(variant.cuda_lock_path), None)
     from gpuenv.cuda import choice as cuda_choice
-    from gpuenv.cuda import sources
+    from gpuenv.cuda import reachable
 
     lock = cuda_choice.load(settings, variant)
     if _is_current(engine, variant, flavor, lock, settings):
         return Planned(variant, flavor, lock, None)
-    return Planned(variant, flavor, lock, sources.unreachable_reason(lock, settings.sources_dir))
+    return Planned(variant, flavor, lock, reachable.unreachable_reason(lock, settings.sources_dir))
 
 
 def _is_current(engine: Engine, variant: Variant, flavor: str, lock: CudaLock, settings: Settings) -> bool:

@@ -11,7 +11,7 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import installed as host_cuda
-from gpuenv.cuda import sources
+from gpuenv.cuda import reachable, sources
 from gpuenv.host import gpu, pythons
 from gpuenv.prefix import conda_env
 from gpuenv.prefix import cuda as prefix_cuda
@@ -107,7 +107,7 @@ def choose_flavor(settings: Settings, kind: str, variant: Variant) -> str:
     if host_cuda.find(variant, lock):
         return flavor
     sources.check_folder(settings.sources_dir)
-    reason = sources.unreachable_reason(lock, settings.sources_dir)
+    reason = reachable.unreachable_reason(lock, settings.sources_dir)
     if reason is None:
         return flavor
     ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")

@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import atomic, paths, scratch, ui
-from gpuenv.core import locking as filelock
+from gpuenv.core import atomic, locking, paths, scratch, ui
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix.mark import Content, Mark
@@ -108,7 +107,7 @@ def ensure(prefix: Prefix, make: Callable[[], Iterable[Path] | None]) -> Path:
     if is_complete(prefix):
         return prefix.folder
     waiting = f"waiting for another gpuenv that makes {prefix.name}"
-    with filelock.held(_records() / f"{_key(prefix.folder)}.lock", waiting) as descriptor:
+    with locking.held(_records() / f"{_key(prefix.folder)}.lock", waiting) as descriptor:
         _finish_what_was_killed(prefix)
         if not is_complete(prefix):
             _held.append(descriptor)

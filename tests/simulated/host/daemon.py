@@ -15,7 +15,7 @@ from pathlib import Path
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private_network
 from gpuenv.engine.endpoints import Endpoint, UnreachableError, ping
-from gpuenv.host import packages as engine_install
+from gpuenv.host import packages
 
 from .build import HOOK_NAME
 
@@ -73,7 +73,7 @@ def mounts_below(table: str, *folders: Path) -> list[str]:
 
 def _spawn(folder: Path, run: Path, bin_folder: Path | None) -> subprocess.Popen[bytes]:
     (run / "daemon.json").write_text("{}\n", encoding="utf-8")
-    search_path = without_hooks(engine_install.search_path())
+    search_path = without_hooks(packages.search_path())
     if bin_folder is not None:
         search_path = f"{bin_folder}{os.pathsep}{search_path}"
     # The kernel ends it should the tests be killed.

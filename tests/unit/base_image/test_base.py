@@ -6,7 +6,7 @@ import pytest
 
 from gpuenv.base_image import base, registry
 from gpuenv.base_image import local as local_base
-from gpuenv.base_image.local import Made, Plan
+from gpuenv.base_image.local import BasePlan, LocalBase
 from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core.errors import HostError, SourceError
 from gpuenv.engine.model import Engine
@@ -17,8 +17,8 @@ from gpuenv.variants.model import BaseImage, Variant
 
 ENGINE = Engine("docker", "unix:///x", "a test", "1.41")
 PYTHON = LocalPython(Path("/opt/python/bin/python3.6"), "3.6.15", Path("/opt/python"))
-PLAN = Plan(PYTHON, "3.6", "3.6.15", "Debian GNU/Linux 12 (bookworm)", "bookworm", "k" * 64)
-MADE = Made("gpuenv-base:kkk", "gpuenv-builder:kkk", "k" * 64)
+PLAN = BasePlan(PYTHON, "3.6", "3.6.15", "Debian GNU/Linux 12 (bookworm)", "bookworm", "k" * 64)
+MADE = LocalBase("gpuenv-base:kkk", "gpuenv-builder:kkk", "k" * 64)
 
 
 class World:
@@ -37,7 +37,7 @@ class World:
             raise RegistryUnreachableError(self.unreachable)
         self.pulled.add(image.digest)
 
-    def make(self, *_: object, need_builder: bool) -> Made:
+    def make(self, *_: object, need_builder: bool) -> LocalBase:
         self.done.append(f"make builder={need_builder}")
         return MADE
 
@@ -142,7 +142,7 @@ def test_local_is_forced(world: World, variant: Variant) -> None:
 
 
 def test_a_python_that_differs_from_the_pinned_one_is_told() -> None:
-    other = Plan(LocalPython(PYTHON.executable, "3.6.9", PYTHON.prefix), "3.6", "3.6.15", "Debian", "bookworm", "k")
+    other = BasePlan(LocalPython(PYTHON.executable, "3.6.9", PYTHON.prefix), "3.6", "3.6.15", "Debian", "bookworm", "k")
     assert "3.6.9 (pinned: 3.6.15)" in other.summary
     assert "pinned" not in PLAN.summary
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import locking as filelock
-from gpuenv.core import paths, scratch
+from gpuenv.core import locking, paths, scratch
 
 
 def test_a_folder_is_gone_after_use() -> None:
@@ -46,7 +45,7 @@ def test_the_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.Capture
     has_begun = threading.Event()
 
     def first() -> None:
-        with filelock.held(tmp_path / "lock", "waiting"):
+        with locking.held(tmp_path / "lock", "waiting"):
             has_begun.set()
             may_end.wait()
             order.append("first")
@@ -55,7 +54,7 @@ def test_the_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.Capture
     thread.start()
     has_begun.wait()
     threading.Timer(0.05, may_end.set).start()
-    with filelock.held(tmp_path / "lock", "waiting for the first"):
+    with locking.held(tmp_path / "lock", "waiting for the first"):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -63,6 +62,6 @@ def test_the_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with filelock.held(tmp_path / "sub/lock", "waiting"):
+    with locking.held(tmp_path / "sub/lock", "waiting"):
         pass
     assert capsys.readouterr().err == ""

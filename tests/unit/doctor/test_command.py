@@ -54,7 +54,7 @@ from gpuenv.doctor.facts import (
 from gpuenv.doctor.gather import Probe, gather
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.engine import find as engine
-from gpuenv.engine import private as private_engine
+from gpuenv.engine import private
 from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.private_daemon import Daemon
 from gpuenv.net import questions as doctor_ask
@@ -491,10 +491,10 @@ def test_the_engine_is_the_one_that_gpu_shell_takes(  # noqa: PLR0917
         for module in (engine, doctor_probe_engine):
             monkeypatch.setattr(module, "current_docker_endpoints", lambda: iter([there] if has_docker else []))
             monkeypatch.setattr(module, "current_podman_endpoints", lambda: iter([there] if has_podman else []))
-        monkeypatch.setattr(private_engine, "running", lambda: PRIVATE if runs_private else None)
-        monkeypatch.setattr(private_engine, "obstacle", lambda: obstacle)
-        monkeypatch.setattr(private_engine, "install", lambda: False)
-        monkeypatch.setattr(private_engine, "start", lambda: PRIVATE)
+        monkeypatch.setattr(private, "running", lambda: PRIVATE if runs_private else None)
+        monkeypatch.setattr(private, "obstacle", lambda: obstacle)
+        monkeypatch.setattr(private, "install", lambda: False)
+        monkeypatch.setattr(private, "start", lambda: PRIVATE)
         monkeypatch.setattr(ui, "say", lambda _: None)
         taken = engine.find_engine(None)
         monkeypatch.setattr(

@@ -28,7 +28,7 @@ from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.doctor.probes import network as doctor_probe_network
-from gpuenv.engine import private as private_engine
+from gpuenv.engine import private
 from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.model import Engine
 from gpuenv.host import gpu, pythons
@@ -469,8 +469,8 @@ def test_an_address_of_an_engine_that_cannot_be_read_stops_neither_us_nor_the_ot
     wrong = Endpoint("tcp://127.0.0.1:port", "DOCKER_HOST", is_chosen=True)
     monkeypatch.setattr(doctor_probe_engine, "current_docker_endpoints", lambda: iter([wrong]))
     monkeypatch.setattr(doctor_probe_engine, "current_podman_endpoints", lambda: iter(()))
-    monkeypatch.setattr(private_engine, "running", lambda: None)
-    monkeypatch.setattr(private_engine, "obstacle", lambda: None)
+    monkeypatch.setattr(private, "running", lambda: None)
+    monkeypatch.setattr(private, "obstacle", lambda: None)
     found = doctor_probe_engine.engines(make_wish())
     assert found.refusals[0].origin == "DOCKER_HOST"
     assert "expected unix:///path or tcp://host:port" in found.refusals[0].text

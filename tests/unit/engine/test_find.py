@@ -11,7 +11,7 @@ from gpuenv.core.errors import EngineError
 from gpuenv.core.settings import Settings
 from gpuenv.engine import command as engine_command
 from gpuenv.engine import find as engine
-from gpuenv.engine import private as private_engine
+from gpuenv.engine import private
 from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import Daemon
@@ -25,8 +25,8 @@ def places(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     known = SimpleNamespace(docker=[], podman=[])
     monkeypatch.setattr(engine, "current_docker_endpoints", lambda: iter(known.docker))
     monkeypatch.setattr(engine, "current_podman_endpoints", lambda: iter(known.podman))
-    monkeypatch.setattr(private_engine, "running", lambda: None)
-    monkeypatch.setattr(private_engine, "obstacle", lambda: "a private engine needs root")
+    monkeypatch.setattr(private, "running", lambda: None)
+    monkeypatch.setattr(private, "obstacle", lambda: "a private engine needs root")
     return known
 
 
@@ -43,9 +43,9 @@ def can_start(monkeypatch: pytest.MonkeyPatch, places: SimpleNamespace) -> list[
         done.append("start")
         return PRIVATE
 
-    monkeypatch.setattr(private_engine, "obstacle", lambda: None)
-    monkeypatch.setattr(private_engine, "install", install)
-    monkeypatch.setattr(private_engine, "start", start)
+    monkeypatch.setattr(private, "obstacle", lambda: None)
+    monkeypatch.setattr(private, "install", install)
+    monkeypatch.setattr(private, "start", start)
     return done
 
 
@@ -73,7 +73,7 @@ def test_an_engine_that_the_user_named_and_that_is_gone_is_told(
 def test_auto_prefers_the_private_engine_that_runs_to_podman(
     places: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(private_engine, "running", lambda: PRIVATE)
+    monkeypatch.setattr(private, "running", lambda: PRIVATE)
     with serving(tmp_path, PODMAN) as fake:
         places.podman = [Endpoint(fake.url, "Podman's socket")]
         found = engine.find_engine(None)
@@ -96,6 +96,25 @@ def test_auto_takes_podman_and_says_why(
     assert "using Podman" in said
 
 
+def test_the_reason_is_given_once_in_an_engines_life(
+    places: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> str:
+        engine.find_engine(None)
+        return capsys.readouterr().err
+
+    for _ in range(2):
+        places.docker = []
+        with serving(tmp_path, PODMAN) as fake:
+            places.podman = [Endpoint(fake.url, "Podman's socket")]
+            assert "no Docker daemon answers" in said()
+            assert said() == said() == f"gpuenv: using Podman at {fake.url} (Podman's socket)\n"
+            # Another reason is news.
+            places.docker = [Endpoint(f"unix://{tmp_path}/none", "its usual socket")]
+            assert "none is not there" in said()
+        fake.path.unlink()
+
+
 def test_auto_starts_a_private_engine_where_there_is_none(
     can_start: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -115,7 +134,7 @@ def test_a_daemon_that_the_installation_started_is_taken(
             places.docker = [Endpoint(fake.url, "its usual socket")]
             return True
 
-        monkeypatch.setattr(private_engine, "install", install)
+        monkeypatch.setattr(private, "install", install)
         found = engine.find_engine(None)
     assert found is not None
     assert found.kind == "docker"
@@ -146,7 +165,7 @@ def test_a_private_engine_that_does_not_start_leads_to_the_venv(
     def fail() -> Daemon:
         raise EngineError("the private Docker daemon ended", "no rights", "see the log")
 
-    monkeypatch.setattr(private_engine, "start", fail)
+    monkeypatch.setattr(private, "start", fail)
     assert engine.find_engine(None) is None
     said = capsys.readouterr().err
     assert "no rights" in said

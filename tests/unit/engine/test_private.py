@@ -14,10 +14,9 @@ import pytest
 
 from gpuenv.core import processes
 from gpuenv.core.errors import EngineError
-from gpuenv.engine import private as private_engine
-from gpuenv.engine import private_daemon, private_network
+from gpuenv.engine import private, private_daemon, private_network
 from gpuenv.engine.private_daemon import Daemon, Folders
-from gpuenv.host import packages as engine_install
+from gpuenv.host import packages
 
 PLACE = Folders(Path("/s/data"), Path("/run/gpuenv-0123456789ab"), Path("/s/log"), Path("/s/record"), Path("/s/lock"))
 
@@ -181,50 +180,50 @@ def test_processes_are_found_by_what_they_are_given(tmp_path: Path) -> None:
 
 
 def test_ending_tries_politely_first(process: subprocess.Popen[bytes]) -> None:
-    private_engine.end(Daemon(process.pid, began(process), "unix:///x"))
+    private.end(Daemon(process.pid, began(process), "unix:///x"))
     assert process.wait() == -signal.SIGTERM
 
 
 def test_a_process_that_ignores_the_polite_way_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private_engine, "STOP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(private, "STOP_TIMEOUT_S", 0.2)
     script = "import signal, sys; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        private_engine.end(Daemon(child.pid, began(child), "unix:///x"))
+        private.end(Daemon(child.pid, began(child), "unix:///x"))
         assert child.wait() == -signal.SIGKILL
 
 
 def test_the_error_shows_the_end_of_the_log() -> None:
     log = "\n".join(f"line {number}" for number in range(50))
-    error = private_engine.start_error("ended", log, Path("/s/log"))
+    error = private.start_error("ended", log, Path("/s/log"))
     assert "line 49" in error.why
     assert "line 10" not in error.why
     assert "/s/log" in error.next_step
 
 
 def test_installing_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private_engine, "obstacle", lambda: None)
-    monkeypatch.setattr(engine_install, "missing", lambda: ["docker.io"])
+    monkeypatch.setattr(private, "obstacle", lambda: None)
+    monkeypatch.setattr(packages, "missing", lambda: ["docker.io"])
     monkeypatch.setenv("GPUENV_INSTALL_ENGINE", "0")
     with pytest.raises(EngineError, match="forbids installing"):
-        private_engine.install()
+        private.install()
 
 
 def test_nothing_is_installed_where_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private_engine, "obstacle", lambda: None)
-    monkeypatch.setattr(engine_install, "missing", list)
-    assert private_engine.install() is False
+    monkeypatch.setattr(private, "obstacle", lambda: None)
+    monkeypatch.setattr(packages, "missing", list)
+    assert private.install() is False
 
 
 def test_only_root_may_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    assert private_engine.obstacle() == "a private engine needs root"
+    assert private.obstacle() == "a private engine needs root"
 
 
 def test_installing_runs_apt_without_questions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_apt(tmp_path / "bin", monkeypatch)
-    engine_install.install(["docker.io"], tmp_path / "apt.log")
+    packages.install(["docker.io"], tmp_path / "apt.log")
     log = (tmp_path / "apt.log").read_text()
     assert "noninteractive" in log
     assert "install --yes --no-install-recommends docker.io docker-buildx" in log
@@ -234,7 +233,7 @@ def test_installing_runs_apt_without_questions(monkeypatch: pytest.MonkeyPatch, 
 def test_a_failing_apt_is_told_with_its_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_apt(tmp_path / "bin", monkeypatch, code=100)
     with pytest.raises(EngineError, match="exit code 100") as caught:
-        engine_install.install_packages(["docker.io"], tmp_path / "apt.log")
+        packages.install_packages(["docker.io"], tmp_path / "apt.log")
     assert "noninteractive" in caught.value.why
 
 
@@ -281,7 +280,7 @@ def test_a_firewall_that_refuses_is_told(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_missing_firewall_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(engine_install, "search_path", lambda: str(tmp_path))
+    monkeypatch.setattr(packages, "search_path", lambda: str(tmp_path))
     reason = private_network.let_out("br", "172.18.0.0/16")
     assert reason is not None
     assert "No such file" in reason
@@ -307,10 +306,10 @@ def test_two_at_once_install_once(monkeypatch: pytest.MonkeyPatch) -> None:
         at_work[0] -= 1
         installed.append(log)
 
-    monkeypatch.setattr(private_engine, "obstacle", lambda: None)
-    monkeypatch.setattr(engine_install, "missing", lambda: ["docker.io"] if is_missing[0] else [])
-    monkeypatch.setattr(engine_install, "install", install)
-    threads = [threading.Thread(target=private_engine.install) for _ in range(2)]
+    monkeypatch.setattr(private, "obstacle", lambda: None)
+    monkeypatch.setattr(packages, "missing", lambda: ["docker.io"] if is_missing[0] else [])
+    monkeypatch.setattr(packages, "install", install)
+    threads = [threading.Thread(target=private.install) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

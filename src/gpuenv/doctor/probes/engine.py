@@ -17,12 +17,11 @@ from gpuenv.base_image import local as local_base
 from gpuenv.base_image import registry
 from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Client, Clients, Engines, Refusal, Running, Toolkit, Wish
-from gpuenv.engine import build_client
-from gpuenv.engine import private as private_engine
+from gpuenv.engine import build_client, private
 from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.endpoints import Endpoint, UnreachableError, current_docker_endpoints, current_podman_endpoints, ping
 from gpuenv.engine.model import Engine
-from gpuenv.host import packages as engine_install
+from gpuenv.host import packages
 from gpuenv.images import image
 from gpuenv.images.context import load_inputs
 from gpuenv.variants import model as variants
@@ -44,13 +43,13 @@ def engines(wish: Wish) -> Engines:
     found = next(answering(refusals), None)
     if found is not None:
         return Engines(describe(found, wish), tuple(refusals))
-    return Engines(None, tuple(refusals), private_obstacle(), tuple(engine_install.missing()))
+    return Engines(None, tuple(refusals), private_obstacle(), tuple(packages.missing()))
 
 
 def answering(refusals: list[Refusal]) -> Iterator[Engine]:
     """The engines that answer, in the order of `auto`; why the others do not goes into ``refusals``."""
     yield from _answering(current_docker_endpoints(), refusals)
-    daemon = private_engine.running()
+    daemon = private.running()
     if daemon is not None:
         text = f"the private engine at {daemon.url}"
         yield Engine("private", daemon.url, text, daemon.api_version, network=daemon.network)
@@ -87,9 +86,9 @@ def look_at_group(url: str) -> tuple[str | None, bool]:
 
 def private_obstacle() -> str | None:
     """Why `gpu-shell` would not start a private engine, or None."""
-    if not engine_install.is_allowed():
+    if not packages.is_allowed():
         return "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
-    return private_engine.obstacle()
+    return private.obstacle()
 
 
 def describe(engine: Engine, wish: Wish) -> Running:
@@ -183,7 +182,7 @@ def _output(argv: list[str]) -> str | None:
 
 def toolkit(cdi_folders: Iterable[Path] = CDI_FOLDERS) -> Toolkit:
     """NVIDIA's container toolkit, as an engine of this machine would find it."""
-    search_path = engine_install.search_path()
+    search_path = packages.search_path()
     files = (path for folder in cdi_folders for path in sorted(folder.glob("*")) if path.suffix in (".yaml", ".json"))
     return Toolkit(
         hook=next((found for name in HOOKS if (found := shutil.which(name, path=search_path))), None),
