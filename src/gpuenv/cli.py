@@ -12,10 +12,10 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from gpuenv.core import signals, ui
-from gpuenv.core.errors import GpuenvError, full_disk, is_full_disk
+from gpuenv.core import paths, signals, ui
+from gpuenv.core.errors import GpuenvError, UsageError, full_disk, is_full_disk
 from gpuenv.core.settings import Option, Settings
-from gpuenv.core.verbs import COMMANDS, check_given
+from gpuenv.core.verbs import COMMANDS, Verb, check_given
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -59,6 +59,16 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     return Settings(verb=parsed.verb, **values)
 
 
+def refuse_without_checkout(verb: Verb) -> None:
+    """Raise UsageError for a verb that works on the project itself, where only the command is installed."""
+    if verb.needs_checkout and not paths.is_checkout():
+        raise UsageError(
+            f"{verb.name} works on a checkout of the project only",
+            "this gpuenv is an installed package",
+            f"clone the project and run `make {verb.name}` there",
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the only place that prints errors."""
     parsed = build_parser().parse_args(argv)
@@ -67,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
         check_given(parsed.verb, given, goals)
         settings = _settings(parsed)
+        refuse_without_checkout(COMMANDS[settings.verb])
         with signals.ending_cleanly():
             return int(importlib.import_module(COMMANDS[settings.verb].module).run(settings))
     except GpuenvError as error:

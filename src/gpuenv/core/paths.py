@@ -19,11 +19,22 @@ from gpuenv.core import ui
 from gpuenv.core.errors import HostError
 
 _CHECKOUTS = "checkouts"
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def project_root() -> Path:
-    """The folder that holds ``envs/`` and ``docker/`` (two levels above the package)."""
-    return Path(__file__).resolve().parents[3]
+    """The folder that holds ``envs/``, ``docker/`` and ``tests/env/``: the checkout, or an installed package's copy."""
+    return _PACKAGE.parents[1] if is_checkout() else _PACKAGE / "checkout"
+
+
+def is_checkout() -> bool:
+    """Whether the command runs from a checkout of the project, not from an installed package."""
+    return (_PACKAGE.parents[1] / "docker" / "Dockerfile").exists()
+
+
+def reports_dir() -> Path:
+    """The folder of the harness' reports: in the checkout, or where an installed command is called."""
+    return (project_root() if is_checkout() else Path.cwd()) / "reports"
 
 
 def envs_dir() -> Path:
@@ -38,12 +49,12 @@ def docker_dir() -> Path:
 
 def activation_dir() -> Path:
     """The folder of what an environment without a container gets to be activated by."""
-    return Path(__file__).resolve().parents[1] / "prefix" / "activation"
+    return _PACKAGE / "prefix" / "activation"
 
 
 def reference_dir() -> Path:
     """The training programs that run inside a target."""
-    return Path(__file__).resolve().parents[1] / "harness" / "reference"
+    return _PACKAGE / "harness" / "reference"
 
 
 @cache

@@ -17,6 +17,8 @@ class Verb:
     module: str
     help: str
     options: tuple[Option, ...] = ()
+    #: Works on the project itself, which an installed package does not hold.
+    needs_checkout: bool = False
 
 
 def _take(*names: str) -> tuple[Option, ...]:
@@ -89,9 +91,10 @@ VERBS = (
         "gpuenv.lock.command",
         "resolve the requirements locks anew",
         (_LOCKED, *_take("check", "upgrade")),
+        needs_checkout=True,
     ),
-    Verb("docs", "gpuenv.dev.docs", "write the generated parts of the documentation"),
-    Verb("bench", "gpuenv.dev.bench", "measure speed and size against the engine alone", _BUILD),
+    Verb("docs", "gpuenv.dev.docs", "write the generated parts of the documentation", needs_checkout=True),
+    Verb("bench", "gpuenv.dev.bench", "measure speed and size against the engine alone", _BUILD, needs_checkout=True),
     Verb(
         "clean",
         "gpuenv.clean",

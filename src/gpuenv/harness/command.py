@@ -46,7 +46,7 @@ def run(settings: Settings) -> int:
         check_host()
     run_unit_tests(settings.jobs)
     engine = find_engine(settings.engine) if needs_engine(settings) else None
-    found = execute(plan(settings, engine, host, jobs), engine, report_files.clear(paths.project_root() / "reports"))
+    found = execute(plan(settings, engine, host, jobs), engine, report_files.clear(paths.reports_dir()))
     return verdict(found.exit_code, found.outcomes)
 
 
@@ -70,8 +70,10 @@ def needs_engine(settings: Settings) -> bool:
 
 
 def run_unit_tests(jobs: str | None) -> None:
-    """Run the command's own tests on ``jobs`` cores (None: all). Raises CheckError: a broken tool proves nothing."""
+    """Run the command's own tests, which are in a checkout only, on ``jobs`` cores (None: all). Raises CheckError."""
     folder = paths.project_root() / "tests" / "unit"
+    if not paths.is_checkout():
+        return
     ui.say("unit tests")
     command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
     command += ["-n", jobs or "auto", "--maxprocesses", "8", "--dist", "worksteal"]
