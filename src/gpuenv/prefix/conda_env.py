@@ -21,11 +21,10 @@ from gpuenv.cuda import sources
 from gpuenv.host import gpu
 from gpuenv.net import build_settings as network
 from gpuenv.net import pip_settings as pipconfig
-from gpuenv.prefix import activate
+from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
-from gpuenv.prefix import folder as prefixes
-from gpuenv.prefix import pip as prefix_pip
-from gpuenv.prefix.folder import Prefix
+from gpuenv.prefix.folder import Prefix, place
+from gpuenv.prefix.making import Making, ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.model import Variant
@@ -37,7 +36,7 @@ def ensure_conda(variant: Variant, flavor: str, settings: Settings) -> Path:
     Raises UsageError for a folder that is not ours, HostError without a program to make it with, SourceError where
     a channel does not give what it should, DataError where no set of packages fits, BuildError if pip fails.
     """
-    return prefixes.ensure(*plan(variant, flavor, settings))
+    return ensure(*plan(variant, flavor, settings))
 
 
 def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
@@ -47,8 +46,8 @@ def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, par
     lock = locks.load_lock(variant.lock_path(flavor))
     _, _, digest = locks.read_checked(conda_spec.path(variant, flavor))
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
-    prefix = prefixes.place(Content("conda", variant.name, flavor, digest), settings.prefix)
-    return prefix, partial(_make, prefix, variant, flavor, lock, settings)
+    prefix = place(Content("conda", variant.name, flavor, digest), settings.prefix)
+    return prefix, partial(_make, variant, flavor, lock, settings)
 
 
 def refuse_cuda_choice(settings: Settings) -> None:
@@ -62,7 +61,8 @@ def refuse_cuda_choice(settings: Settings) -> None:
         )
 
 
-def _make(prefix: Prefix, variant: Variant, flavor: str, lock: locks.Lock, settings: Settings) -> list[Path]:
+def _make(variant: Variant, flavor: str, lock: locks.Lock, settings: Settings, making: Making) -> list[Path]:
+    prefix = making.prefix
     if flavor == "gpu":
         prefix_cuda.check_compiler(variant)
     program = conda_programs.find(settings.conda)
@@ -72,8 +72,8 @@ def _make(prefix: Prefix, variant: Variant, flavor: str, lock: locks.Lock, setti
         request = conda_channels.request(variant, flavor, settings, temporary)
         named = ", ".join(map(conda_channels.without_login, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
-        _run_program(program, prefix, request, variables(variant, flavor), temporary)
-    prefix_pip.install(prefix, variant, flavor, lock, settings.sources_dir)
+        _run_program(making, program, request, variables(variant, flavor), temporary)
+    pip.install(making, variant, flavor, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
         return []
@@ -92,10 +92,11 @@ def variables(variant: Variant, flavor: str) -> dict[str, str]:
     return environ
 
 
-def _run_program(program: Program, prefix: Prefix, request: Request, environ: dict[str, str], temporary: Path) -> None:
+def _run_program(making: Making, program: Program, request: Request, environ: dict[str, str], temporary: Path) -> None:
+    prefix = making.prefix
     argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
     explain = partial(conda_failures.explain, program=program.name, request=request, log=prefix.log)
-    prefix_pip.run(argv, prefix, environ, explain)
+    making.run(argv, environ, explain)
 
 
 def _rattler_argv(prefix: Prefix, request: Request, temporary: Path) -> list[str]:

@@ -1,27 +1,19 @@
-"""An environment in a folder of its own (conda, venv): whose it is, whether it is whole, making it once.
-
-It is made in its final place, because neither kind can be moved afterwards. What is there counts only with its mark
-(:mod:`gpuenv.prefix.mark`). That a folder without one is ours says a record outside of it, written first; a folder
-that holds anything that neither kind has is not ours whatever the record says. One that was whole is set aside, and
-comes back if its successor cannot be made.
-"""
+"""An environment in a folder of its own (conda, venv): where it is, whether it is whole, whether the folder is ours."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
-import secrets
+import shlex
 import shutil
-from collections.abc import Callable, Iterable
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import atomic, locking, paths, scratch, ui
+from gpuenv.core import paths
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.prefix import mark as prefix_mark
-from gpuenv.prefix.mark import Content, Mark
+from gpuenv.prefix.mark import Content
 from gpuenv.variants.kinds import PREFIX_GB
 
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
@@ -33,7 +25,10 @@ _OURS = frozenset((
 ))  # fmt: skip
 #: Python's venv, its scripts, and the loader's lists of folders cannot say these.
 _UNSPEAKABLE = "'\"`$\\\n\r" + os.pathsep
-_held: list[int] = []
+#: What programs write when a disk is full (the system's own words, and those of a program that translates them).
+FULL_DISK = ("No space left on device", "Disk quota exceeded", "os error 28")
+#: A disk with less (10 MB) is full whatever a program says: ensurepip alone unpacks as much.
+FULL_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -57,12 +52,22 @@ class Prefix:
     @property
     def log(self) -> Path:
         """Where the programs that make it write."""
-        return _records() / f"{self.name}-{_key(self.folder)}.log"
+        return self._beside(f"{self.name}-", ".log")
 
     @property
     def record(self) -> Path:
         """Says, while it is being made, that it is ours."""
-        return _records() / f"{_key(self.folder)}.begun"
+        return self._beside("", ".begun")
+
+    @property
+    def lock(self) -> Path:
+        """Held while it is being made."""
+        return self._beside("", ".lock")
+
+    def _beside(self, beginning: str, end: str) -> Path:
+        """A file about it, the same for every way of naming its folder."""
+        key = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        return paths.state_dir() / "environments" / f"{beginning}{key}{end}"
 
 
 def place(content: Content, folder: Path | None) -> Prefix:
@@ -95,95 +100,6 @@ def is_complete(prefix: Prefix) -> bool:
         and all((prefix.folder / link).exists() for link in mark.links)
         and not prefix.record.exists()
     )
-
-
-def ensure(prefix: Prefix, make: Callable[[], Iterable[Path] | None]) -> Path:
-    """The folder of the complete environment, made by ``make`` if need be; two at once make it once.
-
-    ``make`` returns the links without which it does not work. Raises UsageError, and touches nothing, where something
-    stands there that is not ours; HostError where nothing can be written; and what ``make`` raises, after which there
-    is what was there before.
-    """
-    if is_complete(prefix):
-        return prefix.folder
-    waiting = f"waiting for another gpuenv that makes {prefix.name}"
-    with locking.held(_records() / f"{_key(prefix.folder)}.lock", waiting) as descriptor:
-        _finish_what_was_killed(prefix)
-        if not is_complete(prefix):
-            _held.append(descriptor)
-            try:
-                _remake(prefix, make)
-            finally:
-                _held.remove(descriptor)
-    return prefix.folder
-
-
-def inherited() -> tuple[int, ...]:
-    """Descriptors that the programs which fill an environment inherit.
-
-    They hold its lock: after a `kill -9` of ours, the next one waits until they, too, have ended.
-    """
-    return tuple(_held)
-
-
-def _finish_what_was_killed(prefix: Prefix) -> None:
-    """Bring a folder back to what it was before a run that was killed, or to what that run had made whole."""
-    if not prefix.record.exists():
-        return
-    aside = _read_aside(prefix.record)
-    mark = prefix_mark.read(prefix.folder)
-    if mark is None and aside is not None and aside.is_dir():
-        refuse_foreign(prefix)
-        _clear(prefix.folder)
-        aside.rename(prefix.folder)
-        ui.say(f"{prefix.folder} is again what it was before a run that was killed")
-    elif mark is None or Path(mark.folder) != prefix.folder:
-        return
-    elif aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
-    prefix.record.unlink()
-
-
-def _remake(prefix: Prefix, make: Callable[[], Iterable[Path] | None]) -> None:
-    refuse_foreign(prefix)
-    # What killed runs left may be what the room is lacking.
-    scratch.sweep()
-    check_room(prefix)
-    aside = _announce(prefix)
-    atomic.write_text(prefix.record, json.dumps({"folder": str(prefix.folder), "aside": aside and str(aside)}) + "\n")
-    try:
-        if aside is not None:
-            prefix.folder.rename(aside)
-        _clear(prefix.folder)
-        prefix.log.unlink(missing_ok=True)
-        links = prefix_mark.relative(prefix.folder, make() or ())
-        entries = prefix_mark.list_entries(prefix.folder)
-        prefix_mark.write(prefix.folder, Mark(prefix.content, str(prefix.folder), entries, links))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            (prefix.folder / prefix_mark.COMPLETE).unlink()
-        shutil.rmtree(prefix.folder, ignore_errors=True)
-        # What cannot be removed (a program may still write into it) is left to the next run, and so is the record.
-        if not prefix.folder.exists():
-            if aside is not None and aside.is_dir():
-                aside.rename(prefix.folder)
-                ui.say(f"{prefix.folder} is what it was before")
-            prefix.record.unlink(missing_ok=True)
-        raise
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
-    prefix.record.unlink()
-
-
-def _announce(prefix: Prefix) -> Path | None:
-    """Say what happens to what is there; where that is set aside meanwhile, None if it is not worth it."""
-    if prefix_mark.read(prefix.folder) is not None:
-        ui.say(f"{prefix.folder} was made from something else, or lost what it leads to; making it anew")
-        aside = f".{prefix.folder.name}.gpuenv-old-{secrets.token_hex(4)}"
-        return prefix.folder.with_name(aside) if prefix.is_given else None
-    if prefix_mark.list_entries(prefix.folder):
-        ui.say(f"{prefix.folder} is half made; making it anew")
-    return None
 
 
 def refuse_foreign(prefix: Prefix) -> None:
@@ -229,34 +145,24 @@ def check_room(prefix: Prefix) -> None:
         )
 
 
-def _clear(folder: Path) -> None:
-    """Remove what is there of an environment, and make sure that its parent can be written."""
-    try:
-        if folder.is_dir():
-            # First, so that what is half removed counts as nothing.
-            (folder / prefix_mark.COMPLETE).unlink(missing_ok=True)
-            shutil.rmtree(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostError(
-            f"{folder} cannot be made",
-            f"the system says: {error.strerror or error}",
-            "name another folder with PREFIX=",
-        ) from error
+def full_place(folder: Path, text: str) -> Path | None:
+    """The folder whose disk was full when a program failed with that output; None if none was.
+
+    Not every program says so (`python -m venv` does not), and it need not be the environment's own disk.
+    """
+    parent = next(path for path in folder.parents if path.is_dir())
+    places = [parent, paths.cache_dir(), Path(tempfile.gettempdir())]
+    fullest = min(places, key=lambda place: shutil.disk_usage(place).free)
+    if shutil.disk_usage(fullest).free < FULL_BYTES:
+        return fullest
+    return parent if any(words in text for words in FULL_DISK) else None
 
 
-def _read_aside(record: Path) -> Path | None:
-    try:
-        found = json.loads(record.read_text(encoding="utf-8"))["aside"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return Path(found) if found else None
-
-
-def _records() -> Path:
-    return paths.state_dir() / "environments"
-
-
-def _key(folder: Path) -> str:
-    """The same for every way of naming one folder."""
-    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+def full(place: Path) -> HostError:
+    """The error for a disk that was full before the environment was made."""
+    return HostError(
+        f"the disk of {place} is full",
+        "an environment takes up to 6 GB while it is made; what was made of it has been removed",
+        f"make room there (`df -h {shlex.quote(str(place))}`), or name folders of another disk: PREFIX= for the "
+        "environment, GPUENV_CACHE_DIR= for downloads, TMPDIR= for what is unpacked",
+    )

@@ -12,9 +12,9 @@ from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import sources
 from gpuenv.host import pythons
 from gpuenv.prefix import cuda as prefix_cuda
-from gpuenv.prefix import folder as prefixes
-from gpuenv.prefix import pip as prefix_pip
-from gpuenv.prefix.folder import Prefix
+from gpuenv.prefix import pip
+from gpuenv.prefix.folder import Prefix, place
+from gpuenv.prefix.making import Making, ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.model import CudaLock, Variant
@@ -26,7 +26,7 @@ def ensure_venv(variant: Variant, flavor: str, settings: Settings) -> Path:
     Raises HostError without a Python of the variant's version, BuildError if pip fails, and for the gpu flavor
     SourceError where its CUDA libraries are neither on this machine nor to be had.
     """
-    return prefixes.ensure(*plan(variant, flavor, settings))
+    return ensure(*plan(variant, flavor, settings))
 
 
 def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
@@ -41,14 +41,15 @@ def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, par
         prefix_cuda.digest(lock.digest, cuda_lock),
         is_simulated=cuda_lock is not None and cuda_lock.simulated,
     )
-    prefix = prefixes.place(content, settings.prefix)
-    return prefix, partial(_make, prefix, variant, lock, cuda_lock, settings.sources_dir)
+    prefix = place(content, settings.prefix)
+    return prefix, partial(_make, variant, lock, cuda_lock, settings.sources_dir)
 
 
 def _make(
-    prefix: Prefix, variant: Variant, lock: locks.Lock, cuda_lock: CudaLock | None, sources_dir: Path | None
+    variant: Variant, lock: locks.Lock, cuda_lock: CudaLock | None, sources_dir: Path | None, making: Making
 ) -> list[Path]:
-    """Make it in place, because a virtual environment cannot be moved; the links that lead to its CUDA."""
+    """Fill the folder; returns the links that lead to its CUDA."""
+    prefix = making.prefix
     if cuda_lock is not None:
         prefix_cuda.check_compiler(variant)
     python = pythons.find_python(variant.python_minor, variant.python)
@@ -56,12 +57,12 @@ def _make(
         raise missing_python(variant)
     differs = "" if python.version == variant.python else f" (pinned: {variant.python})"
     ui.say(f"making the environment {prefix.folder} with Python {python.version}{differs} (log: {prefix.log})")
-    prefix_pip.run([str(python.executable), "-m", "venv", str(prefix.folder)], prefix)
+    making.run([str(python.executable), "-m", "venv", str(prefix.folder)])
     flavor = "gpu" if cuda_lock else "cpu"
     if cuda_lock is not None:
         # Before the packages: what cannot be had is known within seconds, and TensorFlow takes minutes.
         prefix_cuda.place_libraries(prefix.folder, variant, cuda_lock, sources_dir)
-    prefix_pip.install(prefix, variant, flavor, lock, sources_dir)
+    pip.install(making, variant, flavor, lock, sources_dir)
     if cuda_lock is None:
         return []
     return prefix_cuda.link(prefix.folder, prefix_cuda.libraries(prefix.folder, variant))

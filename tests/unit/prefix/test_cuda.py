@@ -19,6 +19,7 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix.making import ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import CudaLock, Variant
@@ -206,7 +207,7 @@ def test_without_a_python_conda_brings_one_and_that_is_said(
 
 def marked(folder: Path, kind: str, flavor: str) -> Path:
     content = Content(kind, "cuda9.0", flavor, "d1")
-    return prefixes.ensure(prefixes.place(content, folder), lambda: (folder / "bin").mkdir(parents=True))
+    return ensure(prefixes.place(content, folder), lambda _: (folder / "bin").mkdir(parents=True))
 
 
 def test_a_folder_that_holds_one_says_which(variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

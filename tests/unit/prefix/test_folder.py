@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import paths
+from gpuenv.core import locking, paths
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import mark as prefix_mark
-from gpuenv.prefix import pip as prefix_pip
 from gpuenv.prefix.folder import Prefix
+from gpuenv.prefix.making import Making, ensure
 from gpuenv.prefix.mark import Content
 
 
@@ -40,11 +40,11 @@ def test_it_is_made_once_whatever_its_name(tmp_path: Path, name: str) -> None:
     prefix = prefix_at(tmp_path / name)
     calls: list[int] = []
 
-    def make() -> None:
+    def make(_: Making) -> None:
         calls.append(1)
         fill(prefix.folder)
 
-    assert prefixes.ensure(prefix, make) == prefixes.ensure(prefix, make) == tmp_path / name
+    assert ensure(prefix, make) == ensure(prefix, make) == tmp_path / name
     assert len(calls) == 1
 
 
@@ -54,7 +54,7 @@ def test_a_folder_that_is_not_ours_stays_untouched(tmp_path: Path) -> None:
     (folder / "chapter1.txt").write_text("months of work")
     before = sorted(folder.rglob("*"))
     with pytest.raises(UsageError, match="not ours") as caught:
-        prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(folder), lambda _: pytest.fail("it was made"))
     assert "PREFIX=" in caught.value.next_step
     assert sorted(folder.rglob("*")) == before
 
@@ -63,22 +63,22 @@ def test_a_file_in_its_place_stays_untouched(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     with pytest.raises(UsageError, match="not ours"):
-        prefixes.ensure(prefix_at(file), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(file), lambda _: pytest.fail("it was made"))
     assert file.read_text() == "mine"
 
 
 def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
     assert digest_of(folder) == "d1"
 
 
 def test_one_that_was_made_from_something_else_is_made_anew(tmp_path: Path) -> None:
     folder = tmp_path / "e"
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
     (folder / "bin/old").touch()
-    prefixes.ensure(prefix_at(folder, "d2"), lambda: fill(folder))
+    ensure(prefix_at(folder, "d2"), lambda _: fill(folder))
     assert not (folder / "bin/old").exists()
     assert digest_of(folder) == "d2"
     assert list(tmp_path.iterdir()) == [folder]
@@ -86,14 +86,14 @@ def test_one_that_was_made_from_something_else_is_made_anew(tmp_path: Path) -> N
 
 def test_if_it_cannot_be_made_anew_the_old_one_stays(tmp_path: Path) -> None:
     folder = tmp_path / "e"
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
 
-    def fail() -> None:
+    def fail(_: Making) -> None:
         fill(folder)
         raise BuildError("the channel is down", "why", "next")
 
     with pytest.raises(BuildError):
-        prefixes.ensure(prefix_at(folder, "d2"), fail)
+        ensure(prefix_at(folder, "d2"), fail)
     assert prefixes.is_complete(prefix_at(folder))
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -101,21 +101,21 @@ def test_if_it_cannot_be_made_anew_the_old_one_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"kind": "conda"}, {"flavor": "gpu"}])
 def test_one_of_another_kind_or_flavor_stays_untouched(tmp_path: Path, change: dict[str, str]) -> None:
     folder = tmp_path / "e"
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
     with pytest.raises(UsageError, match="another environment already") as caught:
-        prefixes.ensure(prefix_at(folder, **change), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(folder, **change), lambda _: pytest.fail("it was made"))
     assert "ENGINE=venv VARIANT=cuda10.0 FLAVOR=cpu" in caught.value.next_step
     assert prefixes.is_complete(prefix_at(folder))
 
 
 def test_what_the_user_put_into_it_is_not_removed_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "e"
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
     (folder / "notebooks").mkdir()
     (folder / "notebooks/n.ipynb").write_text("months of work")
-    assert prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made")) == folder
+    assert ensure(prefix_at(folder), lambda _: pytest.fail("it was made")) == folder
     with pytest.raises(UsageError, match="holds what is not part of the environment: notebooks"):
-        prefixes.ensure(prefix_at(folder, "d2"), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(folder, "d2"), lambda _: pytest.fail("it was made"))
     assert (folder / "notebooks/n.ipynb").exists()
 
 
@@ -124,12 +124,12 @@ def test_a_folder_below_the_cache_that_the_user_named_is_not_ours(tmp_path: Path
     folder.mkdir()
     (folder / "chapter1.txt").touch()
     with pytest.raises(UsageError, match="not ours"):
-        prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(folder), lambda _: pytest.fail("it was made"))
     assert (folder / "chapter1.txt").exists()
 
 
 def test_a_moved_one_does_not_count(tmp_path: Path) -> None:
-    prefixes.ensure(prefix_at(tmp_path / "e"), lambda: fill(tmp_path / "e"))
+    ensure(prefix_at(tmp_path / "e"), lambda _: fill(tmp_path / "e"))
     (tmp_path / "e").rename(tmp_path / "f")
     assert not prefixes.is_complete(prefix_at(tmp_path / "f"))
 
@@ -138,12 +138,12 @@ def test_one_whose_cuda_has_gone_does_not_count(tmp_path: Path) -> None:
     folder, library = tmp_path / "e", tmp_path / "libcudart.so.9.0"
     library.touch()
 
-    def make() -> list[Path]:
+    def make(_: Making) -> list[Path]:
         fill(folder)
         (folder / "link").symlink_to(library)
         return [folder / "link"]
 
-    prefixes.ensure(prefix_at(folder), make)
+    ensure(prefix_at(folder), make)
     assert prefixes.is_complete(prefix_at(folder))
     library.unlink()
     assert not prefixes.is_complete(prefix_at(folder))
@@ -159,32 +159,32 @@ def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "scratch")
     prefix = prefix_at(tmp_path / "link")
-    prefixes.ensure(prefix, lambda: fill(tmp_path / "scratch"))
+    ensure(prefix, lambda _: fill(tmp_path / "scratch"))
     assert prefixes.is_complete(prefix_at(tmp_path / "scratch"))
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter1.txt").touch()
     (tmp_path / "other").symlink_to(tmp_path / "thesis")
     with pytest.raises(UsageError, match="not ours"):
-        prefixes.ensure(prefix_at(tmp_path / "other"), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(tmp_path / "other"), lambda _: pytest.fail("it was made"))
     assert (tmp_path / "thesis/chapter1.txt").exists()
 
 
 def test_without_room_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: argparse.Namespace(free=1_900_000_000))
     with pytest.raises(HostError, match="no room for") as caught:
-        prefixes.ensure(prefix_at(tmp_path / "e"), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(tmp_path / "e"), lambda _: pytest.fail("it was made"))
     assert caught.value.why == "1.9 GB are free there, and making it takes 2 GB"
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "e"
 
-    def fail() -> None:
+    def fail(_: Making) -> None:
         fill(folder)
         raise BuildError("it failed", "why", "next")
 
     with pytest.raises(BuildError):
-        prefixes.ensure(prefix_at(folder), fail)
+        ensure(prefix_at(folder), fail)
     assert not folder.exists()
     assert not list((paths.state_dir() / "environments").glob("*.begun"))
 
@@ -193,10 +193,11 @@ PROGRAM = """
 import os, pathlib, shutil, signal, sys
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix.making import ensure
 folder, digest, where = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-def make():
+def make(_):
     (folder / "bin").mkdir(parents=True)
     (folder / "lib").touch()
     if where == "while it is made":
@@ -208,7 +209,7 @@ if where == "after its mark":
     write = prefix_mark.write
     prefix_mark.write = lambda *a: (write(*a), kill())
 content = prefix_mark.Content("venv", "cuda10.0", "cpu", digest)
-prefixes.ensure(prefixes.place(content, folder), make)
+ensure(prefixes.place(content, folder), make)
 """
 
 
@@ -222,7 +223,7 @@ def test_after_a_kill_it_is_never_used_and_made_anew(tmp_path: Path) -> None:
     kill_in(folder, "d1", "while it is made")
     assert (folder / "lib").exists()
     assert not prefixes.is_complete(prefix_at(folder))
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
     assert not (folder / "lib").exists()
     assert prefixes.is_complete(prefix_at(folder))
 
@@ -232,16 +233,16 @@ def test_after_a_kill_it_is_never_used_and_made_anew(tmp_path: Path) -> None:
 def test_a_kill_while_an_old_one_is_replaced(tmp_path: Path, where: str, digest: str) -> None:
     """Whichever is asked for next is there, whole, and nothing else is."""
     folder = tmp_path / "e"
-    prefixes.ensure(prefix_at(folder), lambda: fill(folder))
+    ensure(prefix_at(folder), lambda _: fill(folder))
     kill_in(folder, "d2", where)
     is_whole = digest_of(folder) == digest or (digest == "d1" and where != "after its mark")
     made: list[int] = []
 
-    def make() -> None:
+    def make(_: Making) -> None:
         made.append(1)
         fill(folder)
 
-    prefixes.ensure(prefix_at(folder, digest), make)
+    ensure(prefix_at(folder, digest), make)
     assert bool(made) is not is_whole
     assert prefixes.is_complete(prefix_at(folder, digest))
     assert list(tmp_path.iterdir()) == [folder]
@@ -255,7 +256,7 @@ def test_after_a_kill_work_that_was_put_there_since_is_not_removed(tmp_path: Pat
     folder.mkdir()
     (folder / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"thesis\.tex"):
-        prefixes.ensure(prefix_at(folder), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(folder), lambda _: pytest.fail("it was made"))
     assert (folder / "thesis.tex").exists()
 
 
@@ -264,29 +265,29 @@ def test_programs_that_fill_it_hold_its_lock(tmp_path: Path) -> None:
     folder = tmp_path / "e"
     seen: list[bool] = []
 
-    def make() -> None:
-        (descriptor,) = prefixes.inherited()
-        code = f"import os; os.fstat({descriptor})"
-        seen.append(subprocess.run([sys.executable, "-c", code], pass_fds=[descriptor], check=False).returncode == 0)
+    def make(making: Making) -> None:
+        making.run(["ls", "-l", "/proc/self/fd"])
+        seen.append(str(making.prefix.lock) in making.prefix.log.read_text())
         fill(folder)
 
-    prefixes.ensure(prefix_at(folder), make)
+    ensure(prefix_at(folder), make)
     assert seen == [True]
-    assert prefixes.inherited() == ()
+    with locking.held(prefix_at(folder).lock, "nobody holds it any more"):
+        pass
 
 
 def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="cannot be made"):
-        prefixes.ensure(prefix_at(tmp_path / "file" / "below"), lambda: pytest.fail("it was made"))
+        ensure(prefix_at(tmp_path / "file" / "below"), lambda _: pytest.fail("it was made"))
 
 
-@pytest.mark.parametrize("words", prefix_pip.FULL_DISK)
+@pytest.mark.parametrize("words", prefixes.FULL_DISK)
 def test_a_full_disk_is_told_as_one(tmp_path: Path, words: str) -> None:
     prefix = prefix_at(tmp_path / "e")
     script = f"import sys; sys.exit('ERROR: Could not install: [Errno {errno.ENOSPC}] {words}')"
     with pytest.raises(HostError, match="is full") as caught:
-        prefixes.ensure(prefix, lambda: prefix_pip.run([sys.executable, "-c", script], prefix))
+        ensure(prefix, lambda making: making.run([sys.executable, "-c", script]))
     assert "PREFIX=" in caught.value.next_step
     assert not prefix.folder.exists()
 
@@ -294,7 +295,7 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path, words: str) -> None:
 def test_another_failure_shows_the_end_of_the_output(tmp_path: Path) -> None:
     prefix = prefix_at(tmp_path / "e")
     with pytest.raises(BuildError, match="hashes do not match"):
-        prefix_pip.run([sys.executable, "-c", "import sys; sys.exit('hashes do not match')"], prefix)
+        Making(prefix).run([sys.executable, "-c", "import sys; sys.exit('hashes do not match')"])
 
 
 def test_a_disk_that_is_full_is_told_though_the_program_does_not(
@@ -305,7 +306,7 @@ def test_a_disk_that_is_full_is_told_though_the_program_does_not(
     free = {str(paths.cache_dir()): 4096}
     monkeypatch.setattr("shutil.disk_usage", lambda path: argparse.Namespace(free=free.get(str(path), 10**12)))
     with pytest.raises(HostError, match=f"the disk of {paths.cache_dir()} is full"):
-        prefix_pip.run([sys.executable, "-c", "raise SystemExit(1)"], prefix)
+        Making(prefix).run([sys.executable, "-c", "raise SystemExit(1)"])
 
 
 def test_a_relative_prefix_is_below_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from gpuenv.host.pythons import LocalPython
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import pip as prefix_pip
 from gpuenv.prefix import virtual_env as venv_env
+from gpuenv.prefix.making import Making, pip_environment
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
@@ -94,7 +95,11 @@ def test_packages_that_pip_put_elsewhere_are_missed(
     variant: Variant, fake_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pip.conf with `target=` is obeyed, and told by nobody."""
-    monkeypatch.setattr(prefix_pip, "run", lambda argv, prefix: prefix.python.parent.mkdir(parents=True, exist_ok=True))
+
+    def run(making: Making, _: list[str]) -> None:
+        making.prefix.python.parent.mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(Making, "run", run)
     with pytest.raises(BuildError, match="does not hold what was installed: no ") as caught:
         venv_env.ensure_venv(variant, "cpu", Settings())
     assert "pip config list" in caught.value.why
@@ -128,7 +133,7 @@ def test_without_sources_nothing_is_built(tmp_path: Path) -> None:
 
 def test_pip_keeps_the_index_and_installs_nowhere_else() -> None:
     environ = {"PIP_INDEX_URL": "https://index.example", "PIP_TARGET": "/x", "PIP_USER": "1", "PYTHONPATH": "/y"}
-    found = prefix_pip.pip_environment(environ)
+    found = pip_environment(environ)
     assert found["PIP_INDEX_URL"] == "https://index.example"
     assert found["PIP_USER"] == "0"
     assert "PIP_TARGET" not in found
@@ -151,6 +156,6 @@ def test_an_interrupted_run_leaves_no_marker(
 def test_pip_trusts_what_the_host_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = tmp_path / "campus.pem"
     bundle.touch()
-    assert prefix_pip.pip_environment({"SSL_CERT_FILE": str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
+    assert pip_environment({"SSL_CERT_FILE": str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
     monkeypatch.setattr("gpuenv.net.certificates.SYSTEM_BUNDLES", (bundle,))
-    assert prefix_pip.pip_environment({})["REQUESTS_CA_BUNDLE"] == str(bundle)
+    assert pip_environment({})["REQUESTS_CA_BUNDLE"] == str(bundle)

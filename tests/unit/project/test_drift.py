@@ -23,6 +23,7 @@ from gpuenv.lock import command as lock
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import pip as prefix_pip
+from gpuenv.prefix.making import Making
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.kinds import FLAVORS
@@ -51,15 +52,15 @@ def in_prefix(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.M
     """What pip is given in an environment that `venv-env` and `conda-env` make."""
     given: list[str] = []
 
-    def note(argv: list[str], *_: object) -> None:
+    def note(_: Making, argv: list[str]) -> None:
         names = [argv[place + 1] for place, part in enumerate(argv) if part == "-r"]
         given.extend(Path(name).read_text(encoding="utf-8") for name in names)
 
-    monkeypatch.setattr(prefix_pip, "run", note)
+    monkeypatch.setattr(Making, "run", note)
     monkeypatch.setattr(prefix_pip, "check_installed", lambda *_: None)
     prefix = prefixes.place(prefix_mark.Content("venv", variant.name, flavor, "digest"), folder)
     folder.mkdir(parents=True)
-    prefix_pip.install(prefix, variant, flavor, locks.load_lock(variant.lock_path(flavor)), None)
+    prefix_pip.install(Making(prefix), variant, flavor, locks.load_lock(variant.lock_path(flavor)), None)
     return parse("".join(given))
 
 

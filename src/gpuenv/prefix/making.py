@@ -1,0 +1,229 @@
+"""Making an environment once, in its final place, so that a `kill -9` at any moment leaves nothing half made in use.
+
+Neither kind can be moved after it was made. What is there counts only with its mark (:mod:`gpuenv.prefix.mark`),
+which is written last; a record outside of it, written first, says that the folder is ours and where the one that was
+there before is set aside. A folder with anything that no environment has is not ours, whatever the record says.
+
+====== ================ ========= ============================== =============================================
+record mark in folder   set aside how it came to be              what the next call does
+====== ================ ========= ============================== =============================================
+no     none, no folder  no        never made                     makes it
+no     none, a folder   no        a stranger's folder            refuses; below the cache: makes it anew
+no     of this folder   no        made to its end                uses it; made from something else: makes it anew
+yes    none             no        killed while first made        makes it anew
+yes    none             yes       killed while made anew         puts the old one back, then as above
+yes    of this folder   either    killed before the first, or    drops what is aside, then as above
+                                  after the last step
+====== ================ ========= ============================== =============================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import final
+
+from gpuenv.core import atomic, locking, scratch, signals, ui
+from gpuenv.core.errors import BuildError, GpuenvError, HostError, end_of_output
+from gpuenv.net import certificates
+from gpuenv.prefix import mark as prefix_mark
+from gpuenv.prefix.folder import Prefix, check_room, full, full_place, is_complete, refuse_foreign
+from gpuenv.prefix.mark import Mark
+
+#: Settings with which pip would install elsewhere than into the environment, and those of another Python.
+_ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+def ensure(prefix: Prefix, fill: Callable[[Making], Iterable[Path] | None]) -> Path:
+    """Return the folder of the complete environment, filled by ``fill`` if need be; two at once make it once.
+
+    ``fill`` returns the links without which it does not work. Raises UsageError, and touches nothing, where something
+    stands there that is not ours; HostError where nothing can be written; and what ``fill`` raises, after which there
+    is what was there before.
+    """
+    if not is_complete(prefix):
+        with Making(prefix) as making:
+            if not is_complete(prefix):
+                making.make(fill)
+    return prefix.folder
+
+
+@final
+class Making:
+    """The making of one environment. Holds its lock between ``with`` and its end, and so do the programs it runs.
+
+    After a `kill -9` of ours, the next one waits until they, too, have ended.
+    """
+
+    def __init__(self, prefix: Prefix) -> None:
+        self.prefix = prefix
+        self._stack = contextlib.ExitStack()
+        self._inherited: tuple[int, ...] = ()
+        self._aside: Path | None = None
+
+    def __enter__(self) -> Making:
+        """Wait for the lock, and bring back what a killed run has set aside."""
+        with self._stack as stack:
+            waiting = f"waiting for another gpuenv that makes {self.prefix.name}"
+            self._inherited = (stack.enter_context(locking.held(self.prefix.lock, waiting)),)
+            self._finish_what_was_killed()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._inherited = ()
+        self._stack.close()
+
+    def make(self, fill: Callable[[Making], Iterable[Path] | None]) -> None:
+        """Fill the folder anew and mark it; when that fails, put back what was there. Raises as :func:`ensure` does."""
+        refuse_foreign(self.prefix)
+        # What killed runs left may be what the room is lacking.
+        scratch.sweep()
+        check_room(self.prefix)
+        folder, self._aside = self.prefix.folder, self._announce()
+        record = {"folder": str(folder), "aside": self._aside and str(self._aside)}
+        atomic.write_text(self.prefix.record, json.dumps(record) + "\n")
+        try:
+            if self._aside is not None:
+                folder.rename(self._aside)
+            _clear(folder)
+            self.prefix.log.unlink(missing_ok=True)
+            links = prefix_mark.relative(folder, fill(self) or ())
+            entries = prefix_mark.list_entries(folder)
+            prefix_mark.write(folder, Mark(self.prefix.content, str(folder), entries, links))
+        except BaseException:
+            self._put_back()
+            raise
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+        self.prefix.record.unlink()
+
+    def _announce(self) -> Path | None:
+        """Say what happens to what is there; where that is set aside meanwhile, None if it is not worth it."""
+        folder = self.prefix.folder
+        if prefix_mark.read(folder) is not None:
+            ui.say(f"{folder} was made from something else, or lost what it leads to; making it anew")
+            aside = f".{folder.name}.gpuenv-old-{secrets.token_hex(4)}"
+            return folder.with_name(aside) if self.prefix.is_given else None
+        if prefix_mark.list_entries(folder):
+            ui.say(f"{folder} is half made; making it anew")
+        return None
+
+    def _put_back(self) -> None:
+        folder = self.prefix.folder
+        with contextlib.suppress(OSError):
+            (folder / prefix_mark.COMPLETE).unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+        # What cannot be removed (a program may still write into it) is left to the next run, and so is the record.
+        if folder.exists():
+            return
+        if self._aside is not None and self._aside.is_dir():
+            self._aside.rename(folder)
+            ui.say(f"{folder} is what it was before")
+        self.prefix.record.unlink(missing_ok=True)
+
+    def _finish_what_was_killed(self) -> None:
+        """Bring a folder back to what it was before a run that was killed, or to what that run had made whole."""
+        folder, record = self.prefix.folder, self.prefix.record
+        if not record.exists():
+            return
+        aside = _read_aside(record)
+        mark = prefix_mark.read(folder)
+        if mark is None and aside is not None and aside.is_dir():
+            refuse_foreign(self.prefix)
+            _clear(folder)
+            aside.rename(folder)
+            ui.say(f"{folder} is again what it was before a run that was killed")
+        elif mark is None or Path(mark.folder) != folder:
+            return
+        elif aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+        record.unlink()
+
+    def run(
+        self,
+        argv: list[str],
+        environ: Mapping[str, str] | None = None,
+        explain: Callable[[str], GpuenvError] | None = None,
+    ) -> None:
+        """Run one program that fills the environment; its output goes into the log.
+
+        Raises HostError for a full disk; else what ``explain`` makes of the output, or BuildError with its end.
+        """
+        log = self.prefix.log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            begin = output.tell()
+            done = signals.run(
+                argv,
+                env=pip_environment(os.environ if environ is None else environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=self._inherited,
+            )
+        if done.returncode == 0:
+            return
+        text = log.read_bytes()[begin:].decode("utf-8", "replace")
+        place = full_place(self.prefix.folder, text)
+        if place is not None:
+            raise full(place)
+        raise explain(text) if explain is not None else _failed(argv, log, text)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is there of an environment, and make sure that its parent can be written."""
+    try:
+        if folder.is_dir():
+            # First, so that what is half removed counts as nothing.
+            (folder / prefix_mark.COMPLETE).unlink(missing_ok=True)
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(
+            f"{folder} cannot be made",
+            f"the system says: {error.strerror or error}",
+            "name another folder with PREFIX=",
+        ) from error
+
+
+def _read_aside(record: Path) -> Path | None:
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))["aside"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return Path(found) if found else None
+
+
+def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The caller's variables (index, proxy, certificates) without those that lead pip elsewhere.
+
+    The pip of this Python knows no authorities but its own; it is told of the host's (pip's own `cert` wins).
+    """
+    kept = {name: value for name, value in environ.items() if name not in _ELSEWHERE}
+    bundle = certificates.find_bundle(environ)
+    if bundle is not None:
+        kept["REQUESTS_CA_BUNDLE"] = str(bundle)
+    # Another pip than the one of an activated environment is what conda's is to a setting that many have.
+    kept.update(
+        PIP_REQUIRE_VIRTUALENV="0",
+        PIP_USER="0",
+        PIP_DISABLE_PIP_VERSION_CHECK="1",
+        PIP_NO_INPUT="1",
+        PYTHONNOUSERSITE="1",
+    )
+    return kept
+
+
+def _failed(argv: list[str], log: Path, text: str) -> BuildError:
+    return BuildError(
+        f"the environment could not be made ({argv[2] if len(argv) > 2 else argv[0]} failed)",
+        end_of_output(text),
+        f"see {log}; index and proxy are those of pip's own settings (`pip config list`)",
+    )
