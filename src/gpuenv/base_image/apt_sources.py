@@ -1,4 +1,4 @@
-"""The host's own Debian or Ubuntu sources, as far as a minimal system of the same release needs them.
+"""Picks, of the host's Debian or Ubuntu sources, those that a minimal system of the same release needs.
 
 Pure functions over the content of ``/etc/apt``: what comes from elsewhere (other vendors'
 repositories) is left out, and so is everything that would weaken verification.

@@ -1,4 +1,4 @@
-"""The image that everything is built on: pulled by digest, or made on the spot.
+"""Provides the image that everything is built on: pulled by digest, or made on the spot.
 
 ``auto`` takes, in this order: the pinned image if the engine has it, a local base that was made
 before, the pinned image from the registry, a local base made now. So a machine keeps what it has, and
@@ -74,7 +74,7 @@ def _pull_missing(engine: Engine, wanted: list[BaseImage]) -> None:
     for image in wanted:
         if registry.has_pinned(engine, image):
             continue
-        # Only an engine on this machine that has no way of its own fares as this process does.
+        # Only an engine on this machine without mirror or proxy reaches what this process reaches.
         if urlsplit(engine.url).scheme == "unix" and not registry.has_detour(Api(engine).call("GET", "/info")):
             reason = registry.probe(registry.split_name(image.reference)[0])
             if reason:

@@ -1,4 +1,4 @@
-"""Making a base image on this machine: a minimal system of the host's own release, and a CPython of the host.
+"""Makes a base image on this machine: a minimal system of the host's own release, and a CPython of the host.
 
 The Python was compiled against the host's libraries; so the system has to be the same release, and
 brings exactly the packages that own the libraries it links.

@@ -1,4 +1,4 @@
-"""Copying an installed CPython to the place it has in the published Python images, clean of all else."""
+"""Copies an installed CPython, without tests and caches, to the place it has in the published Python images."""
 
 from __future__ import annotations
 

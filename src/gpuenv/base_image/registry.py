@@ -1,4 +1,4 @@
-"""Pulling a pinned image, and telling "the registry cannot be reached" from "it says no"."""
+"""Pulls a pinned image, and tells a registry that cannot be reached from one that refuses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNREACHABLE = re.compile(
 
 
 class RegistryUnreachableError(Exception):
-    """The registry cannot be reached; the text says why. Caught by :mod:`gpuenv.base`."""
+    """The registry cannot be reached; the text says why. Caught by :mod:`gpuenv.base_image.base`."""
 
 
 def split_name(reference: str) -> tuple[str, str]:

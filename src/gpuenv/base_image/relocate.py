@@ -1,4 +1,4 @@
-"""Rewriting a copied tree so that nothing in it leads back to where it was installed.
+"""Rewrites a copied tree so that nothing in it leads back to where it was installed.
 
 Text files are rewritten. Binaries are not: linkers let one string be the end of another one, and in
 ``libpython`` the version ``3.6.15`` is the end of the prefix ``.../versions/3.6.15``, so that

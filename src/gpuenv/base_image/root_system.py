@@ -1,4 +1,4 @@
-"""A minimal Debian or Ubuntu system as a tar archive, by mmdebstrap from the host's own sources.
+"""Makes a minimal Debian or Ubuntu system as a tar archive, by mmdebstrap from the host's own sources.
 
 The host's proxies, credentials and certificates reach the mirrors and stay on the host: in the
 archive there is no source list, no apt setting and no package list.

@@ -1,4 +1,4 @@
-"""Where conda packages come from: the variant's channels, a mirror (`CHANNELS=`), or a folder (`SOURCES_DIR=`)."""
+"""Finds the source of conda packages: the variant's channels, a mirror (`CHANNELS=`), or a folder (`SOURCES_DIR=`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What conda, mamba, micromamba and rattler mean when they fail: the cause, and the next command. Pure."""
+"""Translates the failures of conda, mamba, micromamba and rattler into cause and next command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which program solves and installs conda packages, and with what arguments; conda itself need not be there."""
+"""Finds the program that solves and installs conda packages (conda itself need not be there), and its arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Solving and installing conda packages with py-rattler, in a process of its own.
+"""Solves and installs conda packages with py-rattler, in a process of its own.
 
 ``python -m gpuenv.conda.rattler FILE`` does the job that the JSON file describes. A process, because what it uses is
 told through variables (`SSL_CERT_FILE`, proxies, `CONDA_OVERRIDE_CUDA`), and so that all it writes ends in the log.

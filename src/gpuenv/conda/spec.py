@@ -1,4 +1,4 @@
-"""What a variant takes from conda (`[conda]` in variant.toml), and the environment.yml made of it.
+"""Specifies what a variant takes from conda (`[conda]` in variant.toml), and writes its environment.yml.
 
 conda brings Python, pip and the CUDA libraries, nothing else: every package comes by pip from the same hashed
 lock as the image's, because conda has neither the versions nor the hashes.

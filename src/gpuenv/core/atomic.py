@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever meets half of it, whatever kills the writer."""
+"""Writes a file whole or not at all, whatever kills the writer."""
 
 from __future__ import annotations
 

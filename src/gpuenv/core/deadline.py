@@ -1,4 +1,4 @@
-"""Ask several questions at the same time, each in a daemon thread, and wait no longer than a deadline.
+"""Asks several questions at the same time, each in a daemon thread, and wait no longer than a deadline.
 
 Daemons, because what hangs (a name server, a driver) must not hold up the end of the process either.
 """

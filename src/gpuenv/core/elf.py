@@ -1,4 +1,4 @@
-"""What an ELF file says about itself: its SONAME and what it needs.
+"""Reads SONAME, machine and needed libraries of an ELF file.
 
 Read from the dynamic section, as the loader does; a file's name tells nothing for certain.
 """

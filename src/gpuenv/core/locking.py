@@ -1,4 +1,4 @@
-"""One at a time across processes: a lock on a file, released by the kernel even after `kill -9`."""
+"""Locks a file between processes; the kernel releases it even after `kill -9`."""
 
 from __future__ import annotations
 

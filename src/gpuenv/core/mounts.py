@@ -1,4 +1,4 @@
-"""What is mounted where. Python's own `is_mount` does not see a folder that is mounted on itself."""
+"""Lists mounts and unmounts. Python's own `is_mount` does not see a folder that is mounted on itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporary folders that do not outlive their process for long, not even after `kill -9`."""
+"""Makes temporary folders; those of a killed process are removed by the next run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening the archives that CUDA comes in, and taking from them the libraries that are wanted.
+"""Unpacks CUDA's archives and takes the wanted libraries out of them.
 
 An archive is opened only after its sha256 was verified (see :mod:`gpuenv.cuda.sources`), and is still not
 trusted to stay inside its folder: names and links that lead out are refused. Only plain files are ever

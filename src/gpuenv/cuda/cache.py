@@ -1,4 +1,4 @@
-"""Libraries that were taken from their archives once, kept so that the next image need not unpack gigabytes again.
+"""Caches the libraries of a CUDA lock, so that the next image need not unpack gigabytes again.
 
 What is kept is what a lock names, whichever source it came from, and is verified before each use.
 """
@@ -25,7 +25,7 @@ def key_of(lock: CudaLock) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def kept(lock: CudaLock, fill: Callable[[Path], object]) -> Path:
+def get_or_fill(lock: CudaLock, fill: Callable[[Path], object]) -> Path:
     """The folder that holds the libraries of ``lock``; ``fill`` puts them into an empty one if none is kept."""
     folder = paths.cache_dir() / "libraries" / key_of(lock)[:16]
     with locking.held(folder.with_suffix(".lock"), "another gpuenv is unpacking the CUDA libraries; waiting for it"):
@@ -46,7 +46,7 @@ def is_whole(folder: Path) -> bool:
     return not damaged
 
 
-def place(folder: Path, target: Path) -> tuple[str, ...]:
+def link_into(folder: Path, target: Path) -> tuple[str, ...]:
     """Put the libraries kept in ``folder`` into the empty folder ``target``; returns their names, sorted.
 
     Where possible they are the same files, so they are to be read only.

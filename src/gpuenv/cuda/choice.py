@@ -1,4 +1,4 @@
-"""Which CUDA goes into a gpu image: the variant's own lock, another one that was named, or a simulated one."""
+"""Chooses the CUDA of a gpu environment: the variant's own lock, another one that was named, or a simulated one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that archives are: what they are called, where they are kept, whether they are the right ones."""
+"""Archive files: name, cache path, SHA-256."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CUDA libraries that are installed on this machine already, if they are the variant's own version."""
+"""Finds the CUDA libraries that are installed on this machine, if they are of the variant's version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the archives of a lock can probably be had, answered within seconds and without fetching any."""
+"""Asks, within seconds and without fetching any, whether the archives of a lock can be had."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the archives of CUDA come from: a folder of the user, the cache, then each source in its order.
+"""Fetches the archives of CUDA: from a folder of the user, the cache, then each source in its order.
 
 Nothing is used before its whole sha256 was verified, wherever it came from; what is refused is named, and
 the next place asked.
@@ -14,8 +14,7 @@ from pathlib import Path
 
 from gpuenv.core import locking, ui
 from gpuenv.core.errors import SourceError, UsageError
-from gpuenv.cuda import archives
-from gpuenv.cuda import cache as library_cache
+from gpuenv.cuda import archives, cache
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
 from gpuenv.net import download
 from gpuenv.variants.model import Component, CudaLock, Source
@@ -37,7 +36,7 @@ def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> t
         new = Path(folder) / "new"
         new.mkdir()
         if sources_dir is None:
-            staged = library_cache.place(library_cache.kept(lock, partial(_fill, lock, None)), new)
+            staged = cache.link_into(cache.get_or_fill(lock, partial(_fill, lock, None)), new)
         else:
             # The user's folder is asked first, so what was kept from elsewhere is passed over.
             staged = _fill(lock, sources_dir, new)

@@ -1,4 +1,4 @@
-"""A Docker daemon of our own, beside any other: own data, own socket, started and stopped by us."""
+"""Starts and stops the private Docker daemon, which has data and socket of its own beside any other."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _start(place: Folders) -> Daemon:
     daemon = _launch(place, None if obstacle else bridge)
     if not obstacle:
         subnet = _subnet(daemon)
-        obstacle = private_network.let_out(bridge, subnet)
+        obstacle = private_network.allow_forwarding(bridge, subnet)
         daemon = replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
         write_record(place, daemon)
     if obstacle:

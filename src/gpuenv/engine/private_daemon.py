@@ -1,4 +1,4 @@
-"""The record of the private daemon, its folders and its command line; knowing it again.
+"""Records and recognizes the private daemon; its folders and its command line.
 
 What runs is recorded with process number and start time, so that a record left by `kill -9` or a
 reboot never leads to a foreign process being taken for the daemon.

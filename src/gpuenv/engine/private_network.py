@@ -1,4 +1,4 @@
-"""The private engine's network: a bridge of its own, and the few rules that let it out.
+"""Makes the private engine's bridge and the firewall rules that forward its traffic.
 
 The daemon is not allowed to write firewall rules itself: at its start it would empty the chains that
 it shares with any other Docker daemon, and cut that one's containers off. It must not be started
@@ -37,7 +37,7 @@ def mac_address(name: str) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
-def let_out(name: str, subnet: str) -> str | None:
+def allow_forwarding(name: str, subnet: str) -> str | None:
     """Let containers of ``subnet`` reach the network; returns why that is not possible, or None."""
     for rule in rules(name, subnet):
         if _failure(argv("-C", rule)) is None:

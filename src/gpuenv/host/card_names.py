@@ -1,4 +1,4 @@
-"""The compute capability of a card by its product name: asked where neither nvidia-smi nor CUDA tells it.
+"""Finds the compute capability of a card by its product name, where neither nvidia-smi nor CUDA tells it.
 
 Drivers before 510 know no `nvidia-smi --query-gpu=compute_cap`, and CUDA may not start at all. From NVIDIA's list
 "CUDA GPUs" and its list of legacy ones. A name that is not here is unknown, never guessed.

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, and how an engine is asked for them.
+"""Finds the GPUs of this machine, and says how an engine is asked for them.
 
 The kernel's driver tells what it knows in /proc at once; `nvidia-smi`, which may take seconds to wake the cards, is
 asked only where /proc is silent (WSL2, containers).

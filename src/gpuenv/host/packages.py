@@ -1,4 +1,4 @@
-"""Installing the distribution's own engine (and mmdebstrap) on Debian and Ubuntu, as root."""
+"""Installs the distribution's own engine (and mmdebstrap) on Debian and Ubuntu, as root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding a CPython of a given minor version on this machine: PATH, pyenv, uv, conda.
+"""Finds a CPython of a given minor version on this machine: PATH, pyenv, uv, conda.
 
 A candidate is believed only after it was run. The answers are kept in the cache folder, each with
 the identity of the file it belongs to, because starting interpreters is slow.

@@ -1,4 +1,4 @@
-"""Building one image.
+"""Builds one image.
 
 It gets its name only after it was built whole and its labels were read back, so whatever interrupts a
 build leaves the image that was there before, or none.

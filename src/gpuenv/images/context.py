@@ -1,4 +1,4 @@
-"""What a build reads: the files of its context, and what of them and of its settings decides the result."""
+"""Collects what a build reads, and the key of its result: files of the context, arguments, base."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image: there already and current, or built now (`build.py`)."""
+"""Finds one image that is current, or has it built (`build.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a builder prints: which step it is at, and why it failed."""
+"""Reads the output of a build: the step it is at, and why it failed."""
 
 from __future__ import annotations
 

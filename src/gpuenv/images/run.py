@@ -1,4 +1,4 @@
-"""Running the engine's build client: its progress for people, its log on disk, and its end with ours."""
+"""Runs the engine's build client: progress for people, a log on disk, ended when this process ends."""
 
 from __future__ import annotations
 

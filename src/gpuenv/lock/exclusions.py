@@ -1,7 +1,8 @@
-"""Versions that exclude the target's Python in a way that the resolver does not see and pip does.
+"""Finds locked versions that pip would refuse for the target's Python although uv chose them.
 
-uv reads of ``Requires-Python`` only the lower bound; `!=3.6.*` it takes for no objection, and pip then finds no
-matching distribution. So what uv chose is compared with what the index itself says about every chosen file.
+uv ignores everything but the lower bound of ``Requires-Python``, such as `!=3.6.*`, by decision (astral-sh/uv #9020,
+#8374, #10376); pip does not, and then finds no matching distribution. So what uv chose is compared with what the index
+itself says about every chosen file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Proof, at lock time, that what Windows has to build from source needs no compiler there.
+"""Proves, at lock time, that what Windows builds from source needs no compiler there.
 
 A wheel says by its name that it fits; a source distribution says nothing, so its files are looked at. What was
 proved is recorded in the lock (``pure``), and `make lock CHECK=1` asks for that record.

@@ -1,4 +1,4 @@
-"""Resolving requirements for a variant's Python on Linux x86-64 and on Windows x86-64, with uv.
+"""Resolves requirements for a variant's Python on Linux x86-64 and on Windows x86-64, with uv.
 
 uv resolves for a Python and a platform that need not be installed here; its result (a `pylock.toml`, with
 the files of every package) exists only in a temporary folder, because it names the index. From it every

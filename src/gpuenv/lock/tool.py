@@ -1,4 +1,4 @@
-"""The command's own locks: what ``.venv`` is made of, on every system and every Python it supports.
+"""Makes the command's own locks: what ``.venv`` is made of, on every system and every Python it supports.
 
 uv makes them from ``pyproject.toml``. Unlike a variant's lock they are universal: markers choose.
 """

@@ -1,4 +1,4 @@
-"""Running uv, the resolver, with the index and network settings of the host's pip."""
+"""Runs uv, the resolver, with the index and network settings of the host's pip."""
 
 from __future__ import annotations
 

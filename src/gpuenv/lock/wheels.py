@@ -1,4 +1,4 @@
-"""Which files of a package a platform installs, read from the `pylock.toml` that the resolver wrote."""
+"""Finds the file of a package that each platform installs, in the `pylock.toml` that the resolver wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a build reaches the package index: the host's CA bundle, proxies and pip settings, handed in.
+"""Hands the host's CA bundle, proxies and pip settings to a build.
 
 Bundle and pip configuration (which may hold a password) go in as secrets, mounted for one step and in no
 layer. Proxies go in as build arguments that every builder predefines: these are in no layer and no history.

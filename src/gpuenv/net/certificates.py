@@ -1,4 +1,4 @@
-"""Which certificate authorities this host trusts: a campus or company adds its own to the system's bundle."""
+"""Finds the certificate authorities that this host trusts: a campus or company adds its own to the system's bundle."""
 
 from __future__ import annotations
 

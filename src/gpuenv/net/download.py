@@ -1,4 +1,4 @@
-"""Downloads over HTTP that can be broken off at any point and are taken up again where they stopped.
+"""Downloads a file over HTTP, taking up a broken-off one where it stopped.
 
 Nothing here trusts what it gets: :mod:`gpuenv.cuda.sources` verifies the whole file afterwards.
 """

@@ -1,4 +1,4 @@
-"""What the host's pip is told: index, proxy, certificates. Whoever fetches packages asks here.
+"""Reads the settings of the host's pip: index, proxy, certificates.
 
 The files and their order are pip's own ("Configuration" in pip's documentation): what is global, what
 is the user's, what belongs to this virtual environment, what ``PIP_CONFIG_FILE`` names; then the

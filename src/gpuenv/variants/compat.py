@@ -1,4 +1,4 @@
-"""Does this host serve this variant, and why not: drivers, cards and their compute capability. Pure."""
+"""Decides whether a driver and its cards (compute capability) serve a variant, and why not."""
 
 from __future__ import annotations
 

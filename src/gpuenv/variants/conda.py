@@ -1,4 +1,4 @@
-"""The table `[conda]` of a variant.toml: what conda is asked for, and from which channels."""
+"""Reads the optional table `[conda]` of a variant.toml: what conda is asked for, and from which channels."""
 
 from __future__ import annotations
 

@@ -270,18 +270,18 @@ def fake_iptables(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) ->
 
 def test_rules_that_are_there_are_not_added_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = fake_iptables(tmp_path / "bin", monkeypatch, "exit 0")
-    assert private_network.let_out("br", "172.18.0.0/16") is None
+    assert private_network.allow_forwarding("br", "172.18.0.0/16") is None
     assert "-I" not in asked.read_text().split()
 
 
 def test_a_firewall_that_refuses_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_iptables(tmp_path / "bin", monkeypatch, "echo 'Permission denied' >&2; exit 4")
-    assert private_network.let_out("br", "172.18.0.0/16") == "iptables: Permission denied"
+    assert private_network.allow_forwarding("br", "172.18.0.0/16") == "iptables: Permission denied"
 
 
 def test_a_missing_firewall_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages, "search_path", lambda: str(tmp_path))
-    reason = private_network.let_out("br", "172.18.0.0/16")
+    reason = private_network.allow_forwarding("br", "172.18.0.0/16")
     assert reason is not None
     assert "No such file" in reason
 
