@@ -7,7 +7,13 @@ from pathlib import Path
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import CudaLock, Variant, load_cuda_lock
+
+
+def environment(settings: Settings, variant: Variant, flavor: str) -> Environment:
+    """Load the CUDA that was asked for, if the flavor has any. Raises what :func:`load` raises."""
+    return Environment(variant, flavor, load(settings, variant) if flavor == "gpu" else None)
 
 
 def load(settings: Settings, variant: Variant) -> CudaLock:

@@ -22,9 +22,11 @@ from gpuenv.dev import programs as bench_programs
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
+from gpuenv.images import image
 from gpuenv.images import plan as images
 from gpuenv.images.image import Built
 from gpuenv.prefix import virtual_env as venv_env
+from gpuenv.variants.environment import Environment
 
 #: Runs of each of the two sides of a comparison, taken in turns so that both meet the same load.
 ROUNDS = 9
@@ -54,16 +56,16 @@ def run(settings: Settings) -> int:
     settings = dataclasses.replace(settings, flavor=settings.flavor or "cpu")
     planned = images.plan(settings, engine)[0 if settings.variant else -1]
     if planned.reason_not is not None:
-        raise EngineError(f"{planned.tag} cannot be built here", planned.reason_not, "try FLAVOR=cpu")
-    settings = dataclasses.replace(settings, variant=planned.variant.name)
-    built = images.ensure(engine, planned, settings)
+        raise EngineError(f"{planned.environment.tag} cannot be built here", planned.reason_not, "try FLAVOR=cpu")
+    settings = dataclasses.replace(settings, variant=planned.environment.variant.name)
+    built = image.ensure_image(engine, planned.environment, settings)
     rows: list[Row] = []
     measures: tuple[Callable[[], Row], ...] = (
         lambda: warm_shell(engine, built),
         lambda: nothing_to_do(built),
         lambda: image_size(engine, built),
         lambda: import_time(engine, built),
-        lambda: leaf_rebuild(engine, planned, settings),
+        lambda: leaf_rebuild(engine, planned.environment, settings),
         lambda: harness_alone(engine, settings),
         lambda: harness_in_parallel(engine, settings),
         lambda: harness_over_ssh(engine, settings),
@@ -77,7 +79,7 @@ def run(settings: Settings) -> int:
 
 def warm_shell(engine: Engine, built: Built) -> Row:
     """`make gpu-shell CMD=true` beside the engine's own `run --rm IMAGE true`, the whole commands."""
-    words = [f"VARIANT={built.variant.name}", f"FLAVOR={built.flavor}", f"ENGINE={engine.kind}"]
+    words = [f"VARIANT={built.environment.variant.name}", f"FLAVOR={built.environment.flavor}", f"ENGINE={engine.kind}"]
     ours = ["make", "-s", "-C", str(paths.project_root()), "gpu-shell", "CMD=true", *words]
     (program, *_), environment = engine.build_prefix()
     theirs = [program, "run", "--rm", built.tag, "true"]
@@ -89,7 +91,7 @@ def warm_shell(engine: Engine, built: Built) -> Row:
 
 def nothing_to_do(built: Built) -> Row:
     """`make images` when the image is current."""
-    words = [f"VARIANT={built.variant.name}", f"FLAVOR={built.flavor}"]
+    words = [f"VARIANT={built.environment.variant.name}", f"FLAVOR={built.environment.flavor}"]
     ours = ["make", "-s", "-C", str(paths.project_root()), "images", *words]
     value = statistics.median(timed(ours) for _ in range(ROUNDS))
     return Row("make images, nothing to do", value, 1.0, "s", f"median of {ROUNDS}")
@@ -106,7 +108,7 @@ def image_size(engine: Engine, built: Built) -> Row:
 def import_time(engine: Engine, built: Built) -> Row:
     """`import tensorflow` in the container beside the same lock in a virtual environment on this machine."""
     try:
-        venv = venv_env.ensure_venv(built.variant, "cpu", Settings())
+        venv = venv_env.ensure_venv(built.environment.variant, "cpu", Settings())
     except HostError as error:
         raise HostError("the import cannot be compared", error.what, error.next_step) from error
     with bench_programs.started(engine, built) as container:
@@ -118,9 +120,9 @@ def import_time(engine: Engine, built: Built) -> Row:
     return Row("import tensorflow, container / host", inside / outside, 1.1, "times", detail)
 
 
-def leaf_rebuild(engine: Engine, planned: images.Planned, settings: Settings) -> Row:
+def leaf_rebuild(engine: Engine, environment: Environment, settings: Settings) -> Row:
     """A rebuild after one leaf pin changed beside a cold build with warm download caches."""
-    cold, rebuilt = bench_builds.cold_and_rebuilt(engine, planned, settings)
+    cold, rebuilt = bench_builds.cold_and_rebuilt(engine, environment, settings)
     return Row("rebuild after a leaf pin / cold build", rebuilt / cold, 0.4, "times", f"{rebuilt:.0f} s / {cold:.0f} s")
 
 

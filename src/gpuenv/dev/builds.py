@@ -13,10 +13,11 @@ from docker.errors import ImageNotFound
 from gpuenv.core import scratch, ui
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
-from gpuenv.images import plan as images
+from gpuenv.images import image
 from gpuenv.lock import command as lock
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import Variant
 
 #: A package on which nothing depends; `make bench` asks for a release before the locked one.
@@ -32,21 +33,21 @@ class ColdEngine(Engine):
         return [*prefix, "--no-cache"], environment
 
 
-def cold_and_rebuilt(engine: Engine, planned: images.Planned, settings: Settings) -> tuple[float, float]:
+def cold_and_rebuilt(engine: Engine, environment: Environment, settings: Settings) -> tuple[float, float]:
     """Seconds of both builds, of a copy of the variant under a name of its own; its images are removed again."""
     cold_engine = ColdEngine(**{field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)})
     tags = set()
     with scratch.folder("bench") as folder:
-        copy = _copy(planned.variant, folder)
+        copy = _copy(environment.variant, folder)
         try:
             seconds = []
             for builder in (cold_engine, engine):
-                chosen = dataclasses.replace(planned, variant=copy)
+                chosen = dataclasses.replace(environment, variant=copy)
                 tags.add(chosen.tag)
-                built = images.ensure(builder, chosen, settings)
+                built = image.ensure_image(builder, chosen, settings)
                 seconds.append(built.seconds or 0.0)
                 if builder is cold_engine:
-                    change_leaf(copy, planned.flavor)
+                    change_leaf(copy, environment.flavor)
         finally:
             for tag in tags:
                 with suppress(ImageNotFound):

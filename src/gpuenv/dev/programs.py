@@ -36,7 +36,8 @@ def sizes(engine: Engine, built: Built) -> dict[str, int]:
     (program, *_), environment = engine.build_prefix()
     inside = json.loads(_output([program, "run", "--rm", built.tag, "python", "-c", SIZES], environment))
     identity = built.labels["gpuenv.base_identity"].split("+")[0]
-    reference = f"gpuenv-base:{identity[:12]}" if built.labels["gpuenv.base"] == "local" else built.variant.base.pinned
+    is_local = built.labels["gpuenv.base"] == "local"
+    reference = f"gpuenv-base:{identity[:12]}" if is_local else built.environment.variant.base.pinned
     image, base = inspect(engine, built.id), inspect(engine, reference)
     if image is None or base is None:
         raise CheckError(f"{reference} is not there any more", "somebody removed the base image", "make clean images")

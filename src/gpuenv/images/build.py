@@ -14,6 +14,7 @@ from pathlib import Path
 from gpuenv.base_image.base import Base, ensure_base
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import BuildError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.inspection import inspect, labels_in
 from gpuenv.engine.model import Engine
@@ -27,7 +28,7 @@ from gpuenv.net import build_settings as network
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClientOptions:
     """What the client is told: build arguments, labels, names of proxy variables, ids of secrets."""
 
     arguments: Mapping[str, str]
@@ -36,25 +37,24 @@ class Settings:
     secrets: Sequence[str]
 
 
-def build(
-    engine: Engine, inputs: Inputs, base_choice: str | None, sources_dir: Path | None
-) -> tuple[str, dict[str, str], float]:
+def build(engine: Engine, inputs: Inputs, settings: Settings) -> tuple[str, dict[str, str], float]:
     """Build and name an image; returns its id, its labels and the seconds it took. The caller holds its lock.
 
     Raises HostError (processor, disk), SourceError (CUDA, base), BuildError, EngineError.
     """
     processor.check_host()
-    check_disk(engine, inputs.variant, inputs.flavor)
+    environment = inputs.environment
+    check_disk(engine, environment)
     began = time.monotonic()
-    base = ensure_base(engine, inputs.variant, base_choice, need_builder=inputs.needs_builder)
-    context = build_context.assemble(inputs, sources_dir)
-    ui.say(f"building {inputs.tag} on {base.image}")
+    base = ensure_base(engine, environment.variant, settings.base, need_builder=inputs.needs_builder)
+    context = build_context.assemble(inputs, settings.sources_dir)
+    ui.say(f"building {environment.tag} on {base.image}")
     scratch.sweep()
     with scratch.folder("build") as folder:
         image_id, labels = _run(engine, inputs, base, context, folder)
-    _give_name(engine, inputs.tag, image_id, labels)
+    _give_name(engine, environment.tag, image_id, labels)
     seconds = time.monotonic() - began
-    ui.say(f"built {inputs.tag} in {seconds:.0f} s")
+    ui.say(f"built {environment.tag} in {seconds:.0f} s")
     return image_id, labels, seconds
 
 
@@ -62,27 +62,29 @@ def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path
     """Run the engine's client; returns id and labels of an image without a name. Raises BuildError, EngineError."""
     host_network = network.load_network()
     secrets = network.write_secrets(host_network, folder / "secrets")
-    settings = make_settings(inputs, base, host_network.proxies, sorted(secrets))
+    options = make_options(inputs, base, host_network.proxies, sorted(secrets))
     prefix, environment = engine.build_prefix()
     log = paths.state_dir() / "logs" / f"{inputs.file_name}.log"
-    argv = build_argv(prefix, settings, context)
+    argv = build_argv(prefix, options, context)
     status, last = build_run.run_client(argv, environment, folder, log)
     if status == 0:
-        return (folder / "iid").read_text().strip(), dict(settings.labels)
+        return (folder / "iid").read_text().strip(), dict(options.labels)
     api = Api(engine)
     if not api.is_alive():
-        raise api.gone(f"while {inputs.tag} was built")
+        raise api.gone(f"while {inputs.environment.tag} was built")
     cause = build_log.find_cause(last, host_network)
-    raise BuildError(f"{inputs.tag} could not be built", cause.why, f"{cause.next_step} (the whole log: {log})")
+    raise BuildError(
+        f"{inputs.environment.tag} could not be built", cause.why, f"{cause.next_step} (the whole log: {log})"
+    )
 
 
-def make_settings(inputs: Inputs, base: Base, proxies: Sequence[str], secrets: Sequence[str]) -> Settings:
+def make_options(inputs: Inputs, base: Base, proxies: Sequence[str], secrets: Sequence[str]) -> ClientOptions:
     """What of inputs and base the client is told."""
     arguments = {
         "BASE_IMAGE": base.image,
         "BUILDER_IMAGE": base.builder,
-        "FLAVOR": inputs.flavor,
-        "CUDA_VERSION": inputs.variant.cuda.version,
+        "FLAVOR": inputs.environment.flavor,
+        "CUDA_VERSION": inputs.environment.variant.cuda.version,
     }
     labels = {
         **inputs.labels,
@@ -90,10 +92,10 @@ def make_settings(inputs: Inputs, base: Base, proxies: Sequence[str], secrets: S
         "gpuenv.base_identity": base.identity,
         "gpuenv.key": content_key(inputs, base.kind, base.identity),
     }
-    return Settings(arguments, labels, proxies, secrets)
+    return ClientOptions(arguments, labels, proxies, secrets)
 
 
-def build_argv(prefix: Sequence[str], settings: Settings, context: Path) -> list[str]:
+def build_argv(prefix: Sequence[str], options: ClientOptions, context: Path) -> list[str]:
     """The client's command line. Its own files stand in its working folder, so that no path needs quoting.
 
     Always the host's network: an index or a proxy may listen on this machine's loopback address, names may be
@@ -103,12 +105,12 @@ def build_argv(prefix: Sequence[str], settings: Settings, context: Path) -> list
     argv = [*prefix, "--network", "host", "--iidfile", "iid", "--target", "image"]
     if Path(prefix[0]).name != "podman":
         argv += ["--progress", "plain"]
-    for name in settings.secrets:
+    for name in options.secrets:
         argv += ["--secret", f"id={name},src=secrets/{name}"]
     # Without a value: the client takes it from its environment, and no password shows in a list of processes.
-    for name in settings.proxies:
+    for name in options.proxies:
         argv += ["--build-arg", name]
-    for option, values in (("--build-arg", settings.arguments), ("--label", settings.labels)):
+    for option, values in (("--build-arg", options.arguments), ("--label", options.labels)):
         for name, value in values.items():
             argv += [option, f"{name}={value}"]
     return [*argv, "--file", str(context / "Dockerfile"), str(context)]

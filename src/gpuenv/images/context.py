@@ -11,40 +11,32 @@ from pathlib import Path
 
 from gpuenv.core import paths
 from gpuenv.variants import locks
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.environment import Environment
+from gpuenv.variants.model import CudaLock
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Everything that decides an image but its base. ``files``: the context, by path below it."""
 
-    tag: str
-    variant: Variant
-    flavor: str
+    environment: Environment
     files: Mapping[str, bytes]
     labels: Mapping[str, str]
-    #: None for the cpu flavor, which has no CUDA.
-    cuda_lock: CudaLock | None
 
     @property
     def needs_builder(self) -> bool:
         """Whether the image with the compiler is needed: for the libcuda stand-in, and for libgomp."""
-        return self.cuda_lock is not None
+        return self.environment.flavor == "gpu"
 
     @property
     def file_name(self) -> str:
         """What files and folders of this image are called."""
-        return self.tag.replace(":", "-")
+        return f"gpuenv-{self.environment.name}"
 
 
-def tag_of(variant: Variant, flavor: str, cuda_label: str) -> str:
-    """``gpuenv:cuda10.0-gpu``; a simulated CUDA is never hidden behind the name of the genuine one."""
-    is_simulated = flavor == "gpu" and cuda_label == "simulated"
-    return f"gpuenv:{variant.name}-{flavor}" + ("-simulated" if is_simulated else "")
-
-
-def load_inputs(variant: Variant, flavor: str, cuda_lock: CudaLock) -> Inputs:
+def load_inputs(environment: Environment) -> Inputs:
     """Read the inputs of an image. Raises DataError for an unusable lock."""
+    variant, flavor = environment.variant, environment.flavor
     lock = locks.load_lock(variant.lock_path(flavor))
     parts = locks.split_for_build(lock, variant, flavor)
     files = {f"locks/{name}": text.encode() for name, text in parts.items()}
@@ -53,18 +45,12 @@ def load_inputs(variant: Variant, flavor: str, cuda_lock: CudaLock) -> Inputs:
     if flavor == "gpu":
         names += sorted(f"libcuda/{path.name}" for path in (folder / "libcuda").glob("*.[ch]"))
     files.update({name: (folder / name).read_bytes() for name in names})
-    return Inputs(
-        tag=tag_of(variant, flavor, cuda_lock.label),
-        variant=variant,
-        flavor=flavor,
-        files=files,
-        labels=labels_of(variant, flavor, lock.digest, cuda_lock.label),
-        cuda_lock=cuda_lock if flavor == "gpu" else None,
-    )
+    return Inputs(environment, files, labels_of(environment, lock.digest))
 
 
-def labels_of(variant: Variant, flavor: str, lock_digest: str, cuda_label: str) -> dict[str, str]:
+def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
     """The image's labels, but those that tell of its base and its key."""
+    variant, flavor, cuda_label = environment.variant, environment.flavor, environment.cuda_label
     framework = f"TensorFlow {variant.tensorflow.version} and Keras {variant.keras}"
     labels = {
         "org.opencontainers.image.title": f"gpuenv {variant.name} {flavor}",
@@ -106,9 +92,10 @@ def digest_cuda(lock: CudaLock) -> str:
 def content_key(inputs: Inputs, base_kind: str, base_identity: str) -> str:
     """SHA-256 (hex) over everything that decides an image: the same key, the same image."""
     files = {name: hashlib.sha256(content).hexdigest() for name, content in inputs.files.items()}
-    cuda = digest_cuda(inputs.cuda_lock) if inputs.cuda_lock else None
-    version = inputs.variant.cuda.version
-    return _digest([inputs.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity])
+    environment = inputs.environment
+    cuda = digest_cuda(environment.cuda) if environment.cuda else None
+    version = environment.variant.cuda.version
+    return _digest([environment.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity])
 
 
 def _digest(value: object) -> str:
@@ -131,11 +118,11 @@ def assemble(inputs: Inputs, sources_dir: Path | None) -> Path:
         (folder / name).write_bytes(content)
         # Whatever the umask is: modes are part of what a builder compares and copies.
         (folder / name).chmod(0o644)
-    if inputs.cuda_lock is not None:
+    if inputs.environment.cuda is not None:
         from gpuenv.cuda import sources
 
         target = folder / "cuda"
-        sources.stage_libraries(inputs.cuda_lock, target, sources_dir)
+        sources.stage_libraries(inputs.environment.cuda, target, sources_dir)
         target.chmod(0o755)
         for path in target.iterdir():
             path.chmod(0o644)

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from gpuenv.core.errors import HostError
 from gpuenv.engine.api import Api
 from gpuenv.engine.model import Engine
-from gpuenv.variants.model import Variant
+from gpuenv.variants.environment import Environment
 
 
-def check_disk(engine: Engine, variant: Variant, flavor: str) -> None:
+def check_disk(engine: Engine, environment: Environment) -> None:
     """Refuse to begin a build that the engine's disk cannot hold. Raises HostError.
 
     Only asked of an engine on this machine: what another one has cannot be seen from here.
@@ -22,9 +22,8 @@ def check_disk(engine: Engine, variant: Variant, flavor: str) -> None:
     root = Path(Api(engine).call("GET", "/info").get("DockerRootDir") or "")
     # Docker Desktop's is inside its virtual machine.
     if root.is_dir() and root != Path():
-        refuse_small_disk(
-            root, shutil.disk_usage(root).free, variant.disk.needed_gb(flavor), f"{variant.name}-{flavor}"
-        )
+        needed_gb = environment.variant.disk.needed_gb(environment.flavor)
+        refuse_small_disk(root, shutil.disk_usage(root).free, needed_gb, environment.name)
 
 
 def refuse_small_disk(root: Path, free_bytes: int, needed_gb: int, name: str) -> None:

@@ -8,31 +8,25 @@ from dataclasses import dataclass
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError, GpuenvError
 from gpuenv.core.settings import Settings
+from gpuenv.cuda import choice as cuda_choice
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.inspection import inspect
 from gpuenv.engine.model import Engine
 from gpuenv.host.processor import check_host
 from gpuenv.images import image
-from gpuenv.images.context import load_inputs, tag_of
-from gpuenv.images.image import Built
+from gpuenv.images.context import load_inputs
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.model import Variant
 
 
 @dataclass(frozen=True)
 class Planned:
     """One image; ``reason_not`` says why it cannot be built here, None if it can."""
 
-    variant: Variant
-    flavor: str
-    cuda_lock: CudaLock
-    reason_not: str | None
-
-    @property
-    def tag(self) -> str:
-        """The name it has, or would have."""
-        return tag_of(self.variant, self.flavor, self.cuda_lock.label)
+    environment: Environment
+    reason_not: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,46 +71,27 @@ def plan(settings: Settings, engine: Engine) -> list[Planned]:
 
 
 def _plan_one(settings: Settings, engine: Engine, variant: Variant, flavor: str) -> Planned:
-    if flavor == "cpu":
-        return Planned(variant, flavor, variants.load_cuda_lock(variant.cuda_lock_path), None)
-    from gpuenv.cuda import choice as cuda_choice
+    environment = cuda_choice.environment(settings, variant, flavor)
+    # Nobody needs to ask for the sources of an image that is there.
+    if environment.cuda is None or image.find_image(engine, load_inputs(environment), settings.base):
+        return Planned(environment)
     from gpuenv.cuda import reachable
 
-    lock = cuda_choice.load(settings, variant)
-    if _is_current(engine, variant, flavor, lock, settings):
-        return Planned(variant, flavor, lock, None)
-    return Planned(variant, flavor, lock, reachable.unreachable_reason(lock, settings.sources_dir))
-
-
-def _is_current(engine: Engine, variant: Variant, flavor: str, lock: CudaLock, settings: Settings) -> bool:
-    """Whether the image is there, so that nobody needs to ask for its sources."""
-    return image.find_image(engine, load_inputs(variant, flavor, lock), settings.base) is not None
-
-
-def ensure(engine: Engine, planned: Planned, settings: Settings) -> Built:
-    """Have a planned image; raises what :func:`gpuenv.images.image.ensure_image` raises."""
-    return image.ensure_image(
-        engine,
-        planned.variant,
-        planned.flavor,
-        base_choice=settings.base,
-        cuda_lock=planned.cuda_lock,
-        sources_dir=settings.sources_dir,
-    )
+    return Planned(environment, reachable.unreachable_reason(environment.cuda, settings.sources_dir))
 
 
 def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[Row, bool]:
     """Build one. An image that cannot be built is a failure only if its flavor was asked for."""
     if planned.reason_not is not None:
-        return Row(planned.tag, "not built", planned.reason_not), settings.flavor is not None
+        return Row(planned.environment.tag, "not built", planned.reason_not), settings.flavor is not None
     try:
-        built = ensure(engine, planned, settings)
+        built = image.ensure_image(engine, planned.environment, settings)
     except EngineError:
         # Without an engine the next one fails as well.
         raise
     except GpuenvError as error:
         ui.say(f"error: {error}")
-        return Row(planned.tag, "failed", error.why.splitlines()[0]), True
+        return Row(planned.environment.tag, "failed", error.why.splitlines()[0]), True
     details = inspect(engine, built.id) or {}
     state = "present" if built.seconds is None else "built"
     return Row(built.tag, state, "", details.get("Size", 0), built.seconds), False

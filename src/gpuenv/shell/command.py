@@ -114,20 +114,12 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     from gpuenv.images import image
     from gpuenv.shell.session import run_attached
 
-    own_lock = request.variant.cuda_lock_path
-    lock = cuda_choice.load(settings, request.variant) if request.flavor == "gpu" else variants.load_cuda_lock(own_lock)
-    built = image.ensure_image(
-        engine,
-        request.variant,
-        request.flavor,
-        base_choice=settings.base,
-        cuda_lock=lock,
-        sources_dir=settings.sources_dir,
-    )
+    environment = cuda_choice.environment(settings, request.variant, request.flavor)
+    built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
     ui.say(shell_words.environment_line(built.labels, device))
     has_terminal = wants_terminal(request.command, [terminal.is_terminal(number) for number in range(3)])
-    spec = make_spec(engine, built.tag, built.labels, request, has_terminal=has_terminal)
+    spec = make_spec(engine, environment.tag, built.labels, request, has_terminal=has_terminal)
     for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
         ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
     uid, gid = (int(number) for number in spec.user.split(":"))

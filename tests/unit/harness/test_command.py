@@ -26,6 +26,7 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.images.plan import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import CudaLock, Variant
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
@@ -120,7 +121,7 @@ def test_plan_says_what_is_required(expected: bool | None, monkeypatch: pytest.M
 
 def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) -> Planned:
     lock = CudaLock(simulated, (), Path("cuda.lock.toml"))
-    return Planned(variants.find_variant("cuda10.0"), flavor, lock, reason)
+    return Planned(Environment(variants.find_variant("cuda10.0"), flavor, lock if flavor == "gpu" else None), reason)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
 
 def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytest.MonkeyPatch) -> None:
     built = types.SimpleNamespace(id="sha256:1")
-    monkeypatch.setattr("gpuenv.images.plan.ensure", lambda *_a, **_k: built)
+    monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_a, **_k: built)
     planned += [plan_of("cpu"), plan_of("gpu", simulated=True), plan_of("gpu", reason="no source answers")]
     cpu, simulated, missing = listing.list_images(Settings(flavor="all"), ENGINE, NO_DRIVER)
     assert (cpu.identity, cpu.image, cpu.cuda) == ("cuda10.0-cpu", "sha256:1", "none")
@@ -155,8 +156,8 @@ def test_the_flavor_that_this_machine_uses_is_tested(
 ) -> None:
     """Nobody waits for what was not asked for, and one line says what that is."""
     monkeypatch.setattr("gpuenv.cuda.choice.load", lambda *_: CudaLock(simulated=True, components=(), path=Path("x")))
-    monkeypatch.setattr("gpuenv.images.plan._is_current", lambda *_: True)
-    monkeypatch.setattr("gpuenv.images.plan.ensure", lambda *_: types.SimpleNamespace(id="sha256:1"))
+    monkeypatch.setattr("gpuenv.images.image.find_image", lambda *_: True)
+    monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_: types.SimpleNamespace(id="sha256:1"))
     plan = harness.plan(Settings(flavor=flavor), ENGINE, host)
     assert {target.flavor for target in plan.targets} == expected
     assert {target.variant for target in plan.targets} == set(variants.list_names())
@@ -182,7 +183,7 @@ def test_a_build_that_fails_is_a_failure_of_that_target(
     def fail(*_args: object, **_keywords: object) -> None:
         raise BuildError("it broke", "a wheel is corrupt", "try again")
 
-    monkeypatch.setattr("gpuenv.images.plan.ensure", fail)
+    monkeypatch.setattr("gpuenv.images.image.ensure_image", fail)
     planned += [plan_of("cpu")]
     (target,) = listing.list_images(Settings(flavor="all"), ENGINE, NO_DRIVER)
     assert (target.missing, target.is_required) == ("it broke: a wheel is corrupt", True)

@@ -16,9 +16,10 @@ from gpuenv.engine.model import Engine
 from gpuenv.images import build as image_build
 from gpuenv.images import context as build_context
 from gpuenv.images import image
-from gpuenv.images.build import Settings
+from gpuenv.images.build import ClientOptions
 from gpuenv.images.context import Inputs, content_key
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import CudaLock, Variant
 
@@ -29,14 +30,7 @@ SIMULATED = dataclasses.replace(LOCK, simulated=True)
 
 
 def inputs_of(flavor: str, lock: CudaLock = LOCK) -> Inputs:
-    return build_context.load_inputs(VARIANT, flavor, lock)
-
-
-def test_tags() -> None:
-    assert build_context.tag_of(VARIANT, "cpu", "genuine") == f"gpuenv:{VARIANT.name}-cpu"
-    assert build_context.tag_of(VARIANT, "gpu", "genuine") == f"gpuenv:{VARIANT.name}-gpu"
-    assert build_context.tag_of(VARIANT, "gpu", "simulated") == f"gpuenv:{VARIANT.name}-gpu-simulated"
-    assert build_context.tag_of(VARIANT, "cpu", "simulated") == f"gpuenv:{VARIANT.name}-cpu"
+    return build_context.load_inputs(Environment(VARIANT, flavor, lock if flavor == "gpu" else None))
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
@@ -57,11 +51,13 @@ def changed(inputs: Inputs, what: str) -> Inputs:
         return dataclasses.replace(inputs, labels={**inputs.labels, "gpuenv.python": "3.6.14"})
     if what == "CUDA version":
         cuda = dataclasses.replace(VARIANT.cuda, version="10.9")
-        return dataclasses.replace(inputs, variant=dataclasses.replace(VARIANT, cuda=cuda))
-    assert inputs.cuda_lock is not None
-    component = dataclasses.replace(inputs.cuda_lock.components[0], version="9.9")
-    lock = dataclasses.replace(inputs.cuda_lock, components=(component, *inputs.cuda_lock.components[1:]))
-    return dataclasses.replace(inputs, cuda_lock=lock)
+        return of_environment(inputs, variant=dataclasses.replace(VARIANT, cuda=cuda))
+    component = dataclasses.replace(LOCK.components[0], version="9.9")
+    return of_environment(inputs, cuda=dataclasses.replace(LOCK, components=(component, *LOCK.components[1:])))
+
+
+def of_environment(inputs: Inputs, **changes: Any) -> Inputs:
+    return dataclasses.replace(inputs, environment=dataclasses.replace(inputs.environment, **changes))
 
 
 @pytest.mark.parametrize("what", [*inputs_of("gpu").files, "label", "CUDA version", "CUDA lock"])
@@ -149,11 +145,11 @@ def test_another_pinned_base_or_key_is_not_current(monkeypatch: pytest.MonkeyPat
     assert image.find_image(ENGINE, inputs, None) is None
 
 
-SETTINGS = Settings({"FLAVOR": "cpu"}, {"gpuenv.key": "k", "title": "a b"}, ("HTTPS_PROXY",), ("ca", "pip"))
+OPTIONS = ClientOptions({"FLAVOR": "cpu"}, {"gpuenv.key": "k", "title": "a b"}, ("HTTPS_PROXY",), ("ca", "pip"))
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    argv = image_build.build_argv(["/usr/bin/docker", "build"], SETTINGS, tmp_path)
+    argv = image_build.build_argv(["/usr/bin/docker", "build"], OPTIONS, tmp_path)
     assert argv[:2] == ["/usr/bin/docker", "build"]
     assert argv[-1] == str(tmp_path)
     text = " ".join(argv)
@@ -163,19 +159,19 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "title=a b" in argv
     assert "--tag" not in argv
     assert "--progress" in argv
-    assert "--progress" not in image_build.build_argv(["podman", "build"], SETTINGS, tmp_path)
+    assert "--progress" not in image_build.build_argv(["podman", "build"], OPTIONS, tmp_path)
 
 
 def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = inputs_of("gpu")
-    settings = image_build.make_settings(inputs, Base("b:1", "c:1", "local", "x"), (), ("pip",))
-    assert settings.arguments == {
+    options = image_build.make_options(inputs, Base("b:1", "c:1", "local", "x"), (), ("pip",))
+    assert options.arguments == {
         "BASE_IMAGE": "b:1",
         "BUILDER_IMAGE": "c:1",
         "FLAVOR": "gpu",
         "CUDA_VERSION": VARIANT.cuda.version,
     }
-    answer(monkeypatch, dict(settings.labels))
+    answer(monkeypatch, dict(options.labels))
     assert image.find_image(ENGINE, inputs, None) is not None
 
 

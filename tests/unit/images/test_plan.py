@@ -11,8 +11,8 @@ from gpuenv.engine.model import Engine
 from gpuenv.images import image
 from gpuenv.images import plan as images
 from gpuenv.images.image import Built
-from gpuenv.images.plan import Planned
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 
 ENGINE = Engine("docker", "unix:///nowhere", "a test")
 NAMES = variants.list_names()
@@ -28,21 +28,21 @@ def empty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everything_is_planned_and_gpu_says_why_not() -> None:
     plan = images.plan(Settings(), ENGINE)
-    assert [(planned.variant.name, planned.flavor) for planned in plan] == [
+    assert [(planned.environment.variant.name, planned.environment.flavor) for planned in plan] == [
         (name, flavor) for name in NAMES for flavor in ("cpu", "gpu")
     ]
-    assert {planned.reason_not for planned in plan if planned.flavor == "cpu"} == {None}
-    assert {planned.reason_not for planned in plan if planned.flavor == "gpu"} == {"no source answers"}
+    assert {planned.reason_not for planned in plan if planned.environment.flavor == "cpu"} == {None}
+    assert {planned.reason_not for planned in plan if planned.environment.flavor == "gpu"} == {"no source answers"}
 
 
 def test_an_image_that_is_there_needs_no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_is_current", lambda *_: True)
+    monkeypatch.setattr(image, "find_image", lambda *_: True)
     assert all(planned.reason_not is None for planned in images.plan(Settings(), ENGINE))
 
 
 def test_one_of_them() -> None:
     (planned,) = images.plan(Settings(variant=NAMES[0], flavor="cpu"), ENGINE)
-    assert planned.tag == f"gpuenv:{NAMES[0]}-cpu"
+    assert planned.environment.tag == f"gpuenv:{NAMES[0]}-cpu"
 
 
 def test_an_unknown_variant() -> None:
@@ -50,14 +50,14 @@ def test_an_unknown_variant() -> None:
         images.plan(Settings(variant="cuda99"), ENGINE)
 
 
-def build(engine: Engine, planned: Planned, settings: Settings) -> Built:
-    return Built(planned.tag, "sha256:1", {}, planned.variant, planned.flavor, 61.0)
+def build(engine: Engine, environment: Environment, settings: Settings) -> Built:
+    return Built(environment, "sha256:1", {}, 61.0)
 
 
 def test_what_cannot_be_built_here_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(images, "ensure", build)
+    monkeypatch.setattr(image, "ensure_image", build)
     assert images.run(Settings()) == 0
     output = capsys.readouterr()
     assert output.out == ""
@@ -66,17 +66,17 @@ def test_what_cannot_be_built_here_is_no_failure(
 
 
 def test_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "ensure", build)
+    monkeypatch.setattr(image, "ensure_image", build)
     assert images.run(Settings(flavor="gpu")) == 1
 
 
 def test_a_build_that_fails_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def fail(engine: Engine, planned: Planned, settings: Settings) -> Built:
-        if planned.variant.name == NAMES[0]:
+    def fail(engine: Engine, environment: Environment, settings: Settings) -> Built:
+        if environment.variant.name == NAMES[0]:
             raise BuildError("it could not be built", "a cause", "a remedy")
-        return build(engine, planned, settings)
+        return build(engine, environment, settings)
 
-    monkeypatch.setattr(images, "ensure", fail)
+    monkeypatch.setattr(image, "ensure_image", fail)
     assert images.run(Settings()) == 1
     text = capsys.readouterr().err
     assert "a remedy" in text
@@ -87,11 +87,11 @@ def test_a_build_that_fails_is_one(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_without_an_engine_none_is_tried_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
-    def fail(engine: Engine, planned: Planned, settings: Settings) -> Built:
-        tried.append(planned.tag)
+    def fail(engine: Engine, environment: Environment, settings: Settings) -> Built:
+        tried.append(environment.tag)
         raise EngineError("gone", "it crashed", "start it")
 
-    monkeypatch.setattr(images, "ensure", fail)
+    monkeypatch.setattr(image, "ensure_image", fail)
     with pytest.raises(EngineError):
         images.run(Settings())
     assert len(tried) == 1

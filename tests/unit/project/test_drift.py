@@ -26,6 +26,7 @@ from gpuenv.prefix import pip as prefix_pip
 from gpuenv.prefix.making import Making
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
 
@@ -41,8 +42,7 @@ def parse(requirements: str) -> Packages:
 
 def in_image(variant: Variant, flavor: str) -> Packages:
     """What the build of an image is given."""
-    cuda = variants.load_cuda_lock(variant.cuda_lock_path)
-    files = build_context.load_inputs(variant, flavor, cuda).files
+    files = build_context.load_inputs(Environment.of(variant, flavor)).files
     texts = [content.decode() for name, content in files.items() if name.startswith("locks/")]
     assert len(texts) == 5
     return parse("".join(texts))

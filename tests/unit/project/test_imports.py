@@ -16,6 +16,7 @@ from fakes.engine import serving
 from gpuenv.core import paths
 from gpuenv.images.context import content_key, load_inputs
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 
 SOURCES = paths.project_root() / "src"
@@ -61,7 +62,7 @@ print(code, *[name for name in {HEAVY} if name in sys.modules])
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_a_warm_shell_loads_nothing_heavy(tmp_path: Path, flavor: str) -> None:
     variant = variants.find_variant(None)
-    inputs = load_inputs(variant, flavor, variants.load_cuda_lock(variant.cuda_lock_path))
+    inputs = load_inputs(Environment.of(variant, flavor))
     labels = {**inputs.labels, "gpuenv.base": "local", "gpuenv.base_identity": "1"}
     labels["gpuenv.key"] = content_key(inputs, "local", "1")
     with serving(tmp_path) as fake:

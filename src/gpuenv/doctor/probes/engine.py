@@ -24,7 +24,7 @@ from gpuenv.engine.model import Engine
 from gpuenv.host import packages
 from gpuenv.images import image
 from gpuenv.images.context import load_inputs
-from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
 
@@ -138,8 +138,7 @@ def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
 
 
 def _has_image(engine: Engine, variant: Variant, flavor: str) -> bool:
-    lock = variants.load_cuda_lock(variant.cuda_lock_path)
-    return image.find_image(engine, load_inputs(variant, flavor, lock), None) is not None
+    return image.find_image(engine, load_inputs(Environment.of(variant, flavor)), None) is not None
 
 
 def _has_base(engine: Engine, variant: Variant, flavor: str) -> bool:

@@ -11,10 +11,12 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
 from gpuenv.host.gpu import HostGpus, default_flavor
+from gpuenv.images import image
 from gpuenv.images import plan as images
 from gpuenv.images.plan import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import name_of
 from gpuenv.variants.kinds import FLAVORS, TITLES
 from gpuenv.variants.model import Variant
 
@@ -41,23 +43,17 @@ def describe_left_out(found: Sequence[Target], host: HostGpus) -> str:
 
 
 def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
-    name, flavor = planned.variant.name, planned.flavor
-    cuda = planned.cuda_lock.label if flavor == "gpu" else "none"
-    blank = Target(image_identity(name, flavor, cuda), "image", name, flavor, cuda)
+    environment = planned.environment
+    blank = Target(environment.name, "image", environment.variant.name, environment.flavor, environment.cuda_label)
     if planned.reason_not is not None:
         # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
         return lacking(blank, planned.reason_not, is_required=settings.flavor not in (None, ALL))
     try:
-        built = images.ensure(engine, planned, settings)
+        built = image.ensure_image(engine, environment, settings)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
         return lacking(blank, f"{error.what}: {error.why}", is_required=True)
     return dataclasses.replace(blank, image=built.id)
-
-
-def image_identity(variant: str, flavor: str, cuda: str) -> str:
-    """The target's part of a check's id, such as ``"cuda10.0-gpu-simulated"``."""
-    return f"{variant}-{flavor}" + ("-simulated" if cuda == "simulated" else "")
 
 
 def lacking(target: Target, reason: str, *, is_required: bool) -> Target:
@@ -97,5 +93,5 @@ def _make_prefix(settings: Settings, variant: Variant) -> Target:
 
 def prefix_identity(variant: str, flavor: str, kind: str, cuda: str) -> str:
     """The target's part of a check's id, such as ``"cuda10.0-venv"`` (cpu) or ``"cuda10.0-gpu-conda"``."""
-    name = variant if flavor == "cpu" else image_identity(variant, flavor, cuda)
+    name = variant if flavor == "cpu" else name_of(variant, flavor, cuda)
     return f"{name}-{kind}"

@@ -1,0 +1,41 @@
+"""One environment: a variant in one flavor, and its CUDA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpuenv.variants.model import CudaLock, Variant, load_cuda_lock
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What an image or a folder is made from. ``cuda`` is None for cpu, and where CUDA comes from conda."""
+
+    variant: Variant
+    flavor: str
+    cuda: CudaLock | None = None
+
+    @classmethod
+    def of(cls, variant: Variant, flavor: str) -> Environment:
+        """Load the variant's own CUDA for the gpu flavor. Raises DataError for an unusable lock."""
+        return cls(variant, flavor, load_cuda_lock(variant.cuda_lock_path) if flavor == "gpu" else None)
+
+    @property
+    def cuda_label(self) -> str:
+        """``genuine``, ``simulated`` or ``none``."""
+        return self.cuda.label if self.cuda else "none"
+
+    @property
+    def name(self) -> str:
+        """``cuda10.0-gpu``; a simulated CUDA is never hidden behind the name of the genuine one."""
+        return name_of(self.variant.name, self.flavor, self.cuda_label)
+
+    @property
+    def tag(self) -> str:
+        """The name of its image, such as ``gpuenv:cuda10.0-gpu``."""
+        return f"gpuenv:{self.name}"
+
+
+def name_of(variant: str, flavor: str, cuda_label: str) -> str:
+    """Name an environment of which only the parts are known, as those on other machines."""
+    return f"{variant}-{flavor}" + ("-simulated" if cuda_label == "simulated" else "")

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
+
+VARIANT = variants.find_variant(None)
+GENUINE = variants.load_cuda_lock(VARIANT.cuda_lock_path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "label"),
+    [
+        (Environment(VARIANT, "cpu"), f"{VARIANT.name}-cpu", "none"),
+        (Environment(VARIANT, "gpu", GENUINE), f"{VARIANT.name}-gpu", "genuine"),
+        (
+            Environment(VARIANT, "gpu", dataclasses.replace(GENUINE, simulated=True)),
+            f"{VARIANT.name}-gpu-simulated",
+            "simulated",
+        ),
+    ],
+)
+def test_what_is_simulated_is_called_so(environment: Environment, name: str, label: str) -> None:
+    assert (environment.name, environment.cuda_label) == (name, label)
+    assert environment.tag == f"gpuenv:{name}"
+
+
+def test_only_the_gpu_flavor_has_cuda() -> None:
+    assert Environment.of(VARIANT, "gpu") == Environment(VARIANT, "gpu", GENUINE)
+    assert Environment.of(VARIANT, "cpu") == Environment(VARIANT, "cpu")
