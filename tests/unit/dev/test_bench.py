@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
 from gpuenv.dev import bench
 from gpuenv.dev import builds as bench_builds
+from gpuenv.dev import harness as bench_harness
 from gpuenv.engine.model import Engine
 from gpuenv.lock import command as lock
 from gpuenv.variants import model as variants
@@ -60,3 +62,27 @@ def test_the_leaf_is_really_asked_for_by_every_variant(tmp_path: Path, monkeypat
         assert len(changed) == 1
         assert changed[0].startswith(f"{bench_builds.LEAF}<")
     assert updated == [variant.name for variant in variants.load_all()]
+
+
+HOSTS_PROGRAM = """
+import sys
+if "refuse" in sys.argv: sys.exit("no apt-get")
+print("ssh://lab1", "ssh://lab2", flush=True)
+sys.stdin.read()
+open("ended", "w").write(" ".join(sys.argv[1:]))
+"""
+
+
+def test_the_hosts_of_the_benchmark_are_there_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "tests" / "simulated" / "ssh_hosts.py"
+    program.parent.mkdir(parents=True)
+    program.write_text(HOSTS_PROGRAM)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    engine = Engine("docker", "unix:///d.sock", "a test", "1.41")
+    with bench_harness.ssh_hosts(engine, "sha256:1") as uris:
+        assert uris == "ssh://lab1 ssh://lab2"
+        assert not (tmp_path / "ended").exists()
+    assert (tmp_path / "ended").read_text() == f"docker unix:///d.sock 1.41  sha256:1 {bench_harness.SSH_HOSTS}"
+    with pytest.raises(CheckError, match="do not start"), bench_harness.ssh_hosts(engine, "refuse"):
+        pass
