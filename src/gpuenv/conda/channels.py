@@ -20,14 +20,14 @@ _PACKAGES = (".conda", ".tar.bz2")
 
 
 @dataclass(frozen=True)
-class Request:
+class CondaRequest:
     """What conda is asked for. ``specifications`` name their channel only where that is one of ``channels``."""
 
     channels: tuple[str, ...]
     specifications: tuple[str, ...]
 
 
-def request(variant: Variant, flavor: str, settings: Settings, scratch: Path) -> Request:
+def request(variant: Variant, flavor: str, settings: Settings, scratch: Path) -> CondaRequest:
     """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed.
 
     Raises UsageError for channels that are none.
@@ -37,8 +37,8 @@ def request(variant: Variant, flavor: str, settings: Settings, scratch: Path) ->
     named = parse_channels(settings.channels)
     if local is not None or named:
         # A mirror has another name: who names one says with it that everything is there.
-        return Request((local,) if local else named, tuple(map(conda_spec.without_channel, wanted)))
-    return Request(conda_spec.channels(variant, flavor), wanted)
+        return CondaRequest((local,) if local else named, tuple(map(conda_spec.without_channel, wanted)))
+    return CondaRequest(conda_spec.channels(variant, flavor), wanted)
 
 
 def parse_channels(text: str | None) -> tuple[str, ...]:

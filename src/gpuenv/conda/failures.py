@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpuenv.conda import channels as conda_channels
 from gpuenv.conda import spec as conda_spec
-from gpuenv.conda.channels import Request
+from gpuenv.conda.channels import CondaRequest
 from gpuenv.core.errors import BuildError, DataError, GpuenvError, SourceError, end_of_output
 
 #: rattler and mamba draw a tree; conda writes sentences. The package, and what it asks for.
@@ -39,12 +39,12 @@ _DOWN = (
 )  # fmt: skip
 
 
-def explain(text: str, *, program: str, request: Request, log: Path) -> GpuenvError:
+def explain(text: str, *, program: str, request: CondaRequest, log: Path) -> GpuenvError:
     """The error for what ``program`` wrote. A full disk is told before (see :mod:`gpuenv.prefix.pip`)."""
     # A mirror's address may hold a password, and what a program writes, too.
-    request = Request(tuple(map(conda_channels.without_login, request.channels)), request.specifications)
+    request = CondaRequest(tuple(map(conda_channels.without_login, request.channels)), request.specifications)
     text = conda_channels.without_login(text)
-    readers: Sequence[Callable[[str, Request], GpuenvError | None]] = (
+    readers: Sequence[Callable[[str, CondaRequest], GpuenvError | None]] = (
         _hash_mismatch, _collision, _vanished, _no_candidate, _untrusted, _unreachable,
     )  # fmt: skip
     for reader in readers:
@@ -58,7 +58,7 @@ def explain(text: str, *, program: str, request: Request, log: Path) -> GpuenvEr
     )
 
 
-def _hash_mismatch(text: str, _: Request) -> GpuenvError | None:
+def _hash_mismatch(text: str, _: CondaRequest) -> GpuenvError | None:
     if _line_with(text, _DAMAGED) is not None:
         return SourceError(
             f"the channel gave a damaged file: {_name_of(text)}",
@@ -75,7 +75,7 @@ def _hash_mismatch(text: str, _: Request) -> GpuenvError | None:
     )
 
 
-def _collision(text: str, request: Request) -> GpuenvError | None:
+def _collision(text: str, request: CondaRequest) -> GpuenvError | None:
     match = next((match for pattern in _REQUIRES if (match := pattern.search(text))), None)
     if match is None:
         return None
@@ -89,7 +89,7 @@ def _collision(text: str, request: Request) -> GpuenvError | None:
     )
 
 
-def _against(name: str, request: Request) -> str:
+def _against(name: str, request: CondaRequest) -> str:
     """What was asked for of the same package; for ``__cuda`` and its kin, the machine."""
     if name.startswith("__"):
         return f"this machine, which has no {name} of that version (no driver, or an old one)"
@@ -101,7 +101,7 @@ def _package(specification: str) -> str:
     return conda_spec.without_channel(specification).partition("=")[0]
 
 
-def _vanished(text: str, _: Request) -> GpuenvError | None:
+def _vanished(text: str, _: CondaRequest) -> GpuenvError | None:
     line = next(
         (line for line in text.splitlines() if "404" in line and re.search(r"\.(conda|tar\.bz2)\b", line)), None
     )
@@ -114,7 +114,7 @@ def _vanished(text: str, _: Request) -> GpuenvError | None:
     )
 
 
-def _no_candidate(text: str, request: Request) -> GpuenvError | None:
+def _no_candidate(text: str, request: CondaRequest) -> GpuenvError | None:
     match = next((match for pattern in _MISSING if (match := pattern.search(text))), None)
     if match is None:
         return None
@@ -125,7 +125,7 @@ def _no_candidate(text: str, request: Request) -> GpuenvError | None:
     )
 
 
-def _untrusted(text: str, _: Request) -> GpuenvError | None:
+def _untrusted(text: str, _: CondaRequest) -> GpuenvError | None:
     if _line_with(text, _TLS) is None:
         return None
     return SourceError(
@@ -135,7 +135,7 @@ def _untrusted(text: str, _: Request) -> GpuenvError | None:
     )
 
 
-def _unreachable(text: str, request: Request) -> GpuenvError | None:
+def _unreachable(text: str, request: CondaRequest) -> GpuenvError | None:
     line = _line_with(text, _DOWN) or _line_with(text, ("could not find subdir", "404"))
     if line is None:
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.conda import spec as conda_spec
-from gpuenv.conda.channels import Request
+from gpuenv.conda.channels import CondaRequest
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError
 
@@ -38,7 +38,7 @@ class Program:
     path: str = ""
     version: tuple[int, int] = (0, 0)
 
-    def argv(self, folder: Path, request: Request) -> list[str]:
+    def argv(self, folder: Path, request: CondaRequest) -> list[str]:
         """The command that makes the environment in ``folder``, which is not there yet."""
         where = [part for channel in request.channels for part in ("--channel", channel)]
         # Asked of the channels named here and of no other, whatever a condarc adds to them.

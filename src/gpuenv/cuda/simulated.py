@@ -31,7 +31,7 @@ _INPUTS = "# inputs: "
 
 
 @dataclass(frozen=True)
-class Plan:
+class StubPlan:
     """What a simulated CUDA of one variant is made of; ``stubs`` is SONAME -> the names that it exports."""
 
     variant: str
@@ -63,7 +63,7 @@ def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool =
     return path
 
 
-def make_plan(variant: Variant, *, genuine_cudnn: bool) -> Plan:
+def make_plan(variant: Variant, *, genuine_cudnn: bool) -> StubPlan:
     """Decide from the variant's own lock what is genuine and what is a stub. Raises UsageError if nothing is known."""
     symbols_path = DATA / f"symbols-{variant.name}.txt"
     requirements = DATA / f"requirements-{variant.cuda.version}.txt"
@@ -79,7 +79,7 @@ def make_plan(variant: Variant, *, genuine_cudnn: bool) -> Plan:
     toolkit = next(part for part in own_lock.components if CUDNN not in part.sonames)
     genuine = tuple(soname for soname in toolkit.sonames if soname[3:].split(".")[0] in GENUINE)
     stubbed = [soname for soname in toolkit.sonames if soname not in genuine]
-    return Plan(
+    return StubPlan(
         variant=variant.name,
         toolkit=toolkit.version,
         cudnn=source.cudnn if genuine_cudnn else variant.cuda.cudnn,
@@ -90,7 +90,7 @@ def make_plan(variant: Variant, *, genuine_cudnn: bool) -> Plan:
     )
 
 
-def is_current(path: Path, plan: Plan) -> bool:
+def is_current(path: Path, plan: StubPlan) -> bool:
     """Whether the lock at ``path`` was made from the same inputs and its archives are there."""
     try:
         first_line = path.read_text(encoding="utf-8").partition("\n")[0]
@@ -102,14 +102,14 @@ def is_current(path: Path, plan: Plan) -> bool:
     return all(file is not None and file.is_file() for file in files)
 
 
-def digest(plan: Plan) -> str:
+def digest(plan: StubPlan) -> str:
     """The sha256 of everything that decides what is made, except for the compiler."""
     code = [sha256_of(Path(code)) for code in (__file__, stubs.__file__)]
     content = {**vars(plan), "wheel": plan.wheel.sha256, "code": code}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def render_lock(plan: Plan, components: list[Component]) -> str:
+def render_lock(plan: StubPlan, components: list[Component]) -> str:
     """The text of the lock."""
     lines = [_INPUTS + digest(plan), f"# A simulated CUDA for {plan.variant}, made by gpuenv."]
     lines += ["simulated = true", ""]
@@ -122,7 +122,7 @@ def render_lock(plan: Plan, components: list[Component]) -> str:
     return "\n".join(lines)
 
 
-def _make_components(plan: Plan, folder: Path) -> list[Component]:
+def _make_components(plan: StubPlan, folder: Path) -> list[Component]:
     toolkit_stubs = {soname: names for soname, names in plan.stubs.items() if soname != CUDNN}
     # The compiler first: it fails within a second, and the wheel takes minutes.
     stubs_archive = _pack_stubs(toolkit_stubs, plan.cudnn, folder / "cuda-stubs.tar")

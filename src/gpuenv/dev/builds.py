@@ -71,4 +71,4 @@ def change_leaf(variant: Variant, flavor: str) -> None:
     changed = re.sub(rf"(?m)^{LEAF}\b.*$", f"{LEAF}<{locked}", text, count=1)
     variant.intent_path.write_text(changed, encoding="utf-8")
     ui.say(f"locking {LEAF}<{locked} in a copy of the variant")
-    lock.update(lock.variant_target(variant), upgrade=False)
+    lock.update(lock.variant_locks(variant), upgrade=False)

@@ -26,7 +26,7 @@ from gpuenv.variants.model import Variant
 
 
 @dataclass(frozen=True)
-class Target:
+class LockSet:
     """Locks that are made together: a check that raises DataError on drift, and what renders them anew."""
 
     name: str
@@ -37,34 +37,34 @@ class Target:
 
 def run(settings: Settings) -> int:
     """Write the locks that changed, or with ``--check`` say whether any would."""
-    targets = select_targets(settings.variant)
+    chosen = select_locks(settings.variant)
     if settings.check:
-        for target in targets:
-            target.check()
-            ui.say(f"{target.name}: {len(target.paths)} locks are current")
+        for locks in chosen:
+            locks.check()
+            ui.say(f"{locks.name}: {len(locks.paths)} locks are current")
         return 0
-    for target in targets:
-        update(target, upgrade=settings.upgrade)
+    for locks in chosen:
+        update(locks, upgrade=settings.upgrade)
     return 0
 
 
-def select_targets(name: str | None) -> list[Target]:
-    """Every target, or the one called ``name``. Raises UsageError, which lists the known ones."""
+def select_locks(name: str | None) -> list[LockSet]:
+    """Every set of locks, or the one called ``name``. Raises UsageError, which lists the known ones."""
     known = [*variants.list_names(), tool.TOOL]
     if name is not None and name not in known:
         raise suggest_known("variant", name, known)
-    chosen = known if name is None else [name]
-    return [_tool_target() if each == tool.TOOL else variant_target(variants.find_variant(each)) for each in chosen]
+    names = known if name is None else [name]
+    return [_tool_locks() if each == tool.TOOL else variant_locks(variants.find_variant(each)) for each in names]
 
 
-def update(target: Target, *, upgrade: bool) -> None:
-    """Write the locks of one target that changed. Raises DataError for one that was edited by hand."""
-    existing = [path for path in target.paths if path.exists()]
+def update(locks: LockSet, *, upgrade: bool) -> None:
+    """Write those of a set that changed. Raises DataError for one that was edited by hand."""
+    existing = [path for path in locks.paths if path.exists()]
     for path in existing:
         # An edited lock is somebody's intention; it is refused here, before anything is resolved.
         read_checked(path)
-    ui.say(f"{target.name}: resolving {len(target.paths)} locks")
-    texts = target.render(upgrade)
+    ui.say(f"{locks.name}: resolving {len(locks.paths)} locks")
+    texts = locks.render(upgrade)
     for path, text in texts.items():
         is_same = path in existing and path.read_text(encoding="utf-8") == text
         if not is_same:
@@ -72,9 +72,9 @@ def update(target: Target, *, upgrade: bool) -> None:
         ui.say(f"{path}: {'unchanged' if is_same else 'written'}")
 
 
-def variant_target(variant: Variant) -> Target:
+def variant_locks(variant: Variant) -> LockSet:
     """The locks of both flavors of a variant, and the conda environments made from them."""
-    return Target(
+    return LockSet(
         name=variant.name,
         paths=(*map(variant.lock_path, FLAVORS), *conda_spec.paths(variant)),
         check=lambda: _check_variant(variant),
@@ -82,8 +82,8 @@ def variant_target(variant: Variant) -> Target:
     )
 
 
-def _tool_target() -> Target:
-    return Target(tool.TOOL, tool.lock_paths(), tool.check, lambda upgrade: tool.render(upgrade=upgrade))
+def _tool_locks() -> LockSet:
+    return LockSet(tool.TOOL, tool.lock_paths(), tool.check, lambda upgrade: tool.render(upgrade=upgrade))
 
 
 def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from gpuenv.conda import channels as conda_channels
 from gpuenv.conda import failures as conda_failures
 from gpuenv.conda import programs as conda_programs
 from gpuenv.conda import spec as conda_spec
-from gpuenv.conda.channels import Request
+from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.programs import Program
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import UsageError
@@ -92,14 +92,16 @@ def variables(variant: Variant, flavor: str) -> dict[str, str]:
     return environ
 
 
-def _run_program(making: Making, program: Program, request: Request, environ: dict[str, str], temporary: Path) -> None:
+def _run_program(
+    making: Making, program: Program, request: CondaRequest, environ: dict[str, str], temporary: Path
+) -> None:
     prefix = making.prefix
     argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
     explain = partial(conda_failures.explain, program=program.name, request=request, log=prefix.log)
     making.run(argv, environ, explain)
 
 
-def _rattler_argv(prefix: Prefix, request: Request, temporary: Path) -> list[str]:
+def _rattler_argv(prefix: Prefix, request: CondaRequest, temporary: Path) -> list[str]:
     job = {
         "prefix": str(prefix.folder),
         "channels": request.channels,

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from gpuenv.conda import failures as conda_failures
-from gpuenv.conda.channels import Request
+from gpuenv.conda.channels import CondaRequest
 from gpuenv.core.errors import BuildError, DataError, GpuenvError, SourceError
 
-REQUEST = Request(("conda-forge",), ("python=3.6.15", "pip", "cudatoolkit=10.0.130", "defaults::cudnn=7.6.5=cuda9.0_0"))
+REQUEST = CondaRequest(
+    ("conda-forge",), ("python=3.6.15", "pip", "cudatoolkit=10.0.130", "defaults::cudnn=7.6.5=cuda9.0_0")
+)
 
 
 def explained(text: str) -> GpuenvError:

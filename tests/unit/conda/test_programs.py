@@ -10,7 +10,7 @@ import pytest
 from gpuenv.conda import channels as conda_channels
 from gpuenv.conda import failures as conda_failures
 from gpuenv.conda import programs as conda_programs
-from gpuenv.conda.channels import Request
+from gpuenv.conda.channels import CondaRequest
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.host import gpu
@@ -18,7 +18,7 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import conda_env
 from gpuenv.variants import model as variants
 
-REQUEST = Request(("conda-forge", "defaults"), ("python=3.6.15", "defaults::cudatoolkit=9.0"))
+REQUEST = CondaRequest(("conda-forge", "defaults"), ("python=3.6.15", "defaults::cudatoolkit=9.0"))
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_it_solves_on_a_machine_without_a_gpu(
 # --- channels ------------------------------------------------------------------------------------
 
 
-def request(tmp_path: Path, **values: Any) -> Request:
+def request(tmp_path: Path, **values: Any) -> CondaRequest:
     return conda_channels.request(variants.find_variant("cuda9.0"), "gpu", Settings(**values), tmp_path / "scratch")
 
 
@@ -223,7 +223,7 @@ def test_a_channel_in_a_folder_with_a_blank(tmp_path: Path) -> None:
 )
 def test_the_login_of_a_mirror_is_shown_to_nobody(channel: str, shown: str) -> None:
     assert conda_channels.without_login(channel) == shown
-    request = Request((channel,), ("python=3.6.15",))
+    request = CondaRequest((channel,), ("python=3.6.15",))
     text = f"error sending request for {channel}/linux-64/repodata.json"
     error = conda_failures.explain(text, program="conda", request=request, log=Path("/log"))
     assert "s3cret" not in f"{error}"

@@ -17,7 +17,7 @@ import pytest
 from gpuenv.conda import failures as conda_failures
 from gpuenv.conda import rattler as conda_rattler
 from gpuenv.conda import spec as conda_spec
-from gpuenv.conda.channels import Request
+from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.schema import read_toml
 from gpuenv.variants import model as variants
@@ -98,7 +98,7 @@ def test_the_pins_fit_together(name: str, flavor: str, subdir: str, channels: di
 def test_a_wrong_pin_is_caught_and_named(wrong: list[str], said: str, channels: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(exceptions.SolverError) as caught:
         solve([*wrong, "pip"], list(channels.values()), "linux-64", tmp_path)
-    request = Request(tuple(channels), tuple(wrong))
+    request = CondaRequest(tuple(channels), tuple(wrong))
     error = conda_failures.explain(f"SolverError: {caught.value}", program="rattler", request=request, log=tmp_path)
     assert said in f"{error.what}: {error.why}"
 
