@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from fakes.doctor import HOSTS, check_host, probe_host
-from gpuenv.doctor.facts import Gpus
 from simulated.host import machine, scenario
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
@@ -33,9 +32,8 @@ def test_a_simulated_host_gets_its_findings_and_no_other(name: str, lab: Path, m
     known = scenario.find_scenario(name)
     facts = probe_host(monkeypatch, known, machine.make_current(lab, known), lab / "bin")
     check_host(facts, name)
-    gpus = facts.get(Gpus)
-    assert gpus is not None
-    assert [card.capability for card in gpus.cards] == [device.compute_capability for device in known.devices]
+    assert facts.gpus is not None
+    assert [card.capability for card in facts.gpus.cards] == [device.compute_capability for device in known.devices]
 
 
 def test_the_command_tells_a_card_that_is_too_new(lab: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import pytest
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.facts import (
-    Client,
     Clients,
     Clock,
     Conda,
@@ -36,6 +35,7 @@ from gpuenv.doctor.facts import (
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
+from gpuenv.engine.build_client import DockerClient
 from gpuenv.host import systems
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
@@ -65,7 +65,7 @@ RUNNING = Running(
 )
 ENGINES = Engines(RUNNING)
 NO_ENGINE = Engines(None, private_obstacle="a private engine needs root", missing=("docker.io", "iptables"))
-CLIENTS = Clients((Client("/usr/bin/docker", (24, 0, 7), has_buildx=True),))
+CLIENTS = Clients((DockerClient("/usr/bin/docker", (24, 0, 7), has_buildx=True),))
 TOOLKIT = Toolkit(hook="/usr/bin/nvidia-container-runtime-hook", ctk="/usr/bin/nvidia-ctk")
 CPU_ONLY = Gpus(HostGpus())
 GPUS = Gpus(HOST, "debian", (Card(0, "Tesla V100", "7.0"),), (Memory(0, 16160, 10),), libraries=("450.51.06",))
@@ -109,7 +109,7 @@ def make_pythons(*, is_found: bool = True) -> Pythons:
 
 def make_facts(*changes: object, asked: str | None = None) -> Facts:
     """Facts of the good machine, but for those that are given."""
-    good = (
+    good: tuple[Any, ...] = (
         make_wish(asked),
         MACHINE,
         STORAGE,
@@ -123,7 +123,8 @@ def make_facts(*changes: object, asked: str | None = None) -> Facts:
         NETWORK,
         CLOCK,
     )
-    return Facts({type(one): one for one in (*good, *changes)})
+    # Each field has the name of its type, in lower case.
+    return Facts(**{type(one).__name__.lower(): one for one in (*good, *changes)})
 
 
 def all_images() -> frozenset[tuple[str, str]]:
@@ -202,12 +203,13 @@ def probe_host(monkeypatch: pytest.MonkeyPatch, scenario: Scenario, root: Path, 
 def check_host(facts: Facts, name: str) -> None:
     """Assert that the simulated host ``name`` gets its findings and no other, and the command that works there."""
     expected, command = HOSTS[name]
-    found = [finding for finding in doctor.examine(facts) if finding.severity != "ok"]
+    examined = doctor.examine(facts)
+    found = [finding for finding in examined if finding.severity != "ok"]
     assert [(finding.check, finding.severity) for finding in found] == [one[:2] for one in expected]
     for finding, (_, _, message, remedy) in zip(found, expected):
         assert re.search(message, finding.message)
         assert re.search(remedy, finding.remedy or "")
-    best = doctor_routes.find_best(doctor_routes.list_routes(facts), make_wish())
+    best = doctor_routes.find_best(doctor_routes.list_routes(facts, examined), make_wish())
     assert best is not None
     assert doctor_routes.render_command(best, facts) == command
 

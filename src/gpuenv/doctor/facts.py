@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from gpuenv.doctor.remedies import SYSTEMD
+from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 from gpuenv.variants.model import Variant
-
-Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,8 @@ class Refusal:
 
     url: str
     text: str
-    is_denied: bool = False
+    #: As of UnreachableError: what is known of the reason.
+    kind: str = ""
     #: What named it (DOCKER_HOST, a context), if the user did; else it is a usual place.
     origin: str = ""
     #: Of a socket that may not be opened: the group that may ("" if none, None if not known), and whether this user
@@ -121,19 +120,10 @@ class Engines:
 
 
 @dataclass(frozen=True)
-class Client:
-    """A `docker` program: its version as it says it, and whether it has the buildx plugin."""
-
-    path: str
-    version: tuple[int, ...]
-    has_buildx: bool
-
-
-@dataclass(frozen=True)
 class Clients:
     """The engine's client programs on PATH, in order."""
 
-    docker: tuple[Client, ...] = ()
+    docker: tuple[DockerClient, ...] = ()
     podman: str | None = None
 
 
@@ -182,8 +172,10 @@ class Gpus:
     cards: tuple[Card, ...] = ()
     memory: tuple[Memory, ...] = ()
     holders: tuple[Holder, ...] = ()
-    #: What nvidia-smi says when it fails; None if it works. ``memory_problem`` of the memory alone.
-    smi_problem: str | None = None
+    #: What the driver says when it fails; None if it answers. ``memory_problem`` of the memory alone.
+    problem: str | None = None
+    #: Its kernel module and its libraries differ in version, as it says itself.
+    is_mismatched: bool = False
     memory_problem: str | None = None
     #: Names below /dev: those that have to be there, are missing, and may not be opened by this user.
     missing_nodes: tuple[str, ...] = ()
@@ -219,6 +211,8 @@ class CondaConfig:
     channels: tuple[str, ...] = ()
     #: Why it cannot be used; None if it can.
     problem: str | None = None
+    #: Else ``path`` is a variable that stands for one.
+    is_file: bool = True
 
 
 @dataclass(frozen=True)
@@ -281,12 +275,18 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was found out, by its type; and what could not be."""
+    """Everything that was found out; None for what could not be, which is in ``unanswered`` by the field's name."""
 
-    known: Mapping[type, object]
-    unanswered: Mapping[type, Unanswered] = field(default_factory=dict)
-
-    def get(self, kind: type[Fact]) -> Fact | None:
-        """The fact of one type; None if it could not be found out."""
-        found = self.known.get(kind)
-        return found if isinstance(found, kind) else None
+    wish: Wish
+    machine: Machine | None = None
+    storage: Storage | None = None
+    engines: Engines | None = None
+    clients: Clients | None = None
+    toolkit: Toolkit | None = None
+    gpus: Gpus | None = None
+    environment: Environment | None = None
+    conda: Conda | None = None
+    pythons: Pythons | None = None
+    network: Network | None = None
+    clock: Clock | None = None
+    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)

@@ -1,9 +1,12 @@
-"""What a check of `make doctor` says: its name, how bad it is, what is wrong, and the command that mends it."""
+"""The result of a check of `make doctor`: what is wrong, how bad it is, what mends it, what it keeps from working."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Union
+
+from gpuenv.doctor.remedies import Remedy
 
 OK = "ok"
 WARNING = "warning"
@@ -15,35 +18,55 @@ SEVERITIES = (OK, UNKNOWN, WARNING, ERROR)
 EXIT_FINE = 0
 EXIT_CANNOT = 2
 
+#: What a finding can stand in the way of: every environment; programs on the GPU, inside a container, of this machine;
+#: whatever uses a container, or this machine's own C library; installing packages; building an image.
+MACHINE, GPU, CONTAINER_GPU, PREFIX_GPU = "machine", "gpu", "container-gpu", "prefix-gpu"
+CONTAINER, PREFIX, INSTALL, BUILD = "container", "prefix", "install", "build"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says. ``remedy`` is an entry of the remedies, or a text that is right everywhere."""
+
+    severity: str
+    message: str
+    remedy: Remedy | str | None = None
+    blocks: frozenset[str] = frozenset()
+
+
+#: What a check returns.
+Verdicts = Union[Verdict, Iterable[Verdict]]
+
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``remedy`` is a command for this system, or what to do; None where nothing is wrong."""
+    """One line of the report: a verdict with the name of its check, and its remedy in words for this machine."""
 
     check: str
     severity: str
     message: str
     remedy: str | None = None
+    blocks: frozenset[str] = frozenset()
 
 
-def ok(check: str, message: str) -> list[Finding]:
+def ok(message: str, *blocks: str) -> Verdict:
     """Nothing is wrong."""
-    return [Finding(check, OK, message)]
+    return Verdict(OK, message, None, frozenset(blocks))
 
 
-def warning(check: str, message: str, remedy: str) -> list[Finding]:
+def warning(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
     """It works, but not as well as it could, or only for now."""
-    return [Finding(check, WARNING, message, remedy)]
+    return Verdict(WARNING, message, remedy, frozenset(blocks))
 
 
-def error(check: str, message: str, remedy: str) -> list[Finding]:
+def error(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
     """Something that this machine is expected to do does not work until this is mended."""
-    return [Finding(check, ERROR, message, remedy)]
+    return Verdict(ERROR, message, remedy, frozenset(blocks))
 
 
-def unknown(check: str, message: str, remedy: str) -> list[Finding]:
+def unknown(message: str, remedy: Remedy | str) -> Verdict:
     """It could not be found out."""
-    return [Finding(check, UNKNOWN, message, remedy)]
+    return Verdict(UNKNOWN, message, remedy)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

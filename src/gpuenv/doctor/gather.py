@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gpuenv.core import ui
 from gpuenv.core.deadline import Asked, Timeout
 from gpuenv.core.errors import GpuenvError
-from gpuenv.doctor.facts import Facts, Unanswered
+from gpuenv.doctor.facts import Facts, Unanswered, Wish
 
 #: A probe that only looks at this machine; the slowest one on an idle machine takes a tenth of it.
 DEADLINE_S = 5.0
@@ -18,34 +19,34 @@ PATIENCE_S = 6.0
 
 @dataclass(frozen=True)
 class Probe:
-    """A question: the type of the fact that answers it, what it is about, how it is asked, and how long it may take.
+    """A question: the field of the facts that it fills, what it is about, how it is asked, and how long it may take.
 
     ``by_hand`` is the command that asks the same.
     """
 
-    kind: type
+    field: str
     about: str
     ask: Callable[[], object]
     by_hand: str
     deadline_s: float = DEADLINE_S
 
 
-def gather(probes: Sequence[Probe]) -> Facts:
+def gather(probes: Sequence[Probe], wish: Wish) -> Facts:
     """Ask all at the same time. Takes as long as the longest deadline at most, however many hang."""
-    asked: Asked[type, object] = Asked()
+    asked: Asked[str, object] = Asked()
     for probe in probes:
-        asked.ask(probe.kind, probe.ask)
-    known: dict[type, object] = {}
-    unanswered: dict[type, Unanswered] = {}
+        asked.ask(probe.field, probe.ask)
+    known: dict[str, Any] = {}
+    unanswered: dict[str, Unanswered] = {}
     for probe in probes:
-        if probe.deadline_s > PATIENCE_S and probe.kind not in asked.wait([probe.kind], PATIENCE_S):
+        if probe.deadline_s > PATIENCE_S and probe.field not in asked.wait([probe.field], PATIENCE_S):
             ui.say(f"still waiting for {probe.about} ({probe.deadline_s:g} s at most)")
-        answer = asked.wait([probe.kind], probe.deadline_s).get(probe.kind, Timeout(probe.deadline_s))
+        answer = asked.wait([probe.field], probe.deadline_s).get(probe.field, Timeout(probe.deadline_s))
         if isinstance(answer, Exception):
-            unanswered[probe.kind] = Unanswered(probe.about, _describe(answer), probe.by_hand)
+            unanswered[probe.field] = Unanswered(probe.about, _describe(answer), probe.by_hand)
         else:
-            known[probe.kind] = answer
-    return Facts(known, unanswered)
+            known[probe.field] = answer
+    return Facts(wish, **known, unanswered=unanswered)
 
 
 def _describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The ways to an environment on this machine, what stands in each, and the one to recommend. Pure.
+"""The ways to an environment on this machine, what stands in each, and the one to recommend.
 
 A way is a variant, a flavor and an engine, as `gpu-shell` would take them; the facts are its own modules' answers.
 """
@@ -10,7 +10,18 @@ from dataclasses import dataclass
 
 from gpuenv.doctor import obstacles
 from gpuenv.doctor.checks.variants import judge_variants
-from gpuenv.doctor.facts import Engines, Facts, Gpus, Network, Wish
+from gpuenv.doctor.facts import Facts, Wish
+from gpuenv.doctor.findings import (
+    BUILD,
+    CONTAINER,
+    CONTAINER_GPU,
+    GPU,
+    INSTALL,
+    MACHINE,
+    PREFIX,
+    PREFIX_GPU,
+    Finding,
+)
 from gpuenv.host import gpu
 from gpuenv.variants.kinds import FLAVORS, TITLES
 from gpuenv.variants.model import Variant
@@ -35,18 +46,21 @@ class Route:
         return not self.obstacles
 
 
-def list_routes(facts: Facts) -> list[Route]:
+def list_routes(facts: Facts, findings: Sequence[Finding]) -> list[Route]:
     """Every way, the best first: containers before environments of this machine, GPU before CPU, the default before
     the rest.
     """
-    wish = facts.get(Wish)
-    if wish is None:
-        return []
+    wish = facts.wish
     others = [variant for variant in reversed(wish.variants) if variant != wish.default]
     engine = engine_of(facts)
     # A virtual environment before conda, as `gpu-shell` chooses.
     kinds = [engine, *TITLES] if engine else [*TITLES]
-    return [_route(facts, one, flavor, kind) for kind in kinds for flavor in FLAVORS for one in (wish.default, *others)]
+    return [
+        _route(facts, findings, one, flavor, kind)
+        for kind in kinds
+        for flavor in FLAVORS
+        for one in (wish.default, *others)
+    ]
 
 
 def wanted(routes: Sequence[Route], wish: Wish) -> list[Route]:
@@ -61,7 +75,7 @@ def find_best(routes: Sequence[Route], wish: Wish) -> Route | None:
 
 def engine_of(facts: Facts) -> str | None:
     """The kind of engine that `gpu-shell` would take: one that answers, a private one, or none."""
-    engines = facts.get(Engines)
+    engines = facts.engines
     if engines is None:
         return None
     if engines.running is not None:
@@ -69,39 +83,46 @@ def engine_of(facts: Facts) -> str | None:
     return PRIVATE if engines.private_obstacle is None else None
 
 
-def _route(facts: Facts, variant: Variant, flavor: str, engine: str) -> Route:
-    is_prefix = engine in TITLES
-    in_the_way = [*obstacles.of_machine(facts)]
-    gpus: tuple[int, ...] = ()
+def _route(facts: Facts, findings: Sequence[Finding], variant: Variant, flavor: str, engine: str) -> Route:
+    gpus, reasons = _serving(facts, variant) if flavor == "gpu" else ((), ())
+
+    def blocked(*uses: str) -> list[str]:
+        return [finding.message for use in uses for finding in findings if use in finding.blocks]
+
+    in_the_way = blocked(MACHINE)
     if flavor == "gpu":
-        gpus, reasons = _serving(facts, variant)
-        in_the_way += [*obstacles.of_driver(facts, is_container=not is_prefix), *reasons]
-    if is_prefix:
-        in_the_way += obstacles.of_prefix(facts, variant, flavor, engine)
+        in_the_way += [*blocked(GPU), *reasons, *blocked(PREFIX_GPU if engine in TITLES else CONTAINER_GPU)]
+    if engine in TITLES:
+        in_the_way += blocked(PREFIX)
+        if facts.pythons is None or (variant.name, flavor, engine) not in facts.pythons.made:
+            in_the_way += [*blocked(INSTALL), *obstacles.of_prefix(facts, variant, flavor, engine)]
     else:
-        in_the_way += obstacles.of_toolkit(facts) if flavor == "gpu" else ()
-        in_the_way += [*obstacles.of_engine(facts), *obstacles.of_image(facts, variant, flavor)]
+        in_the_way += [*obstacles.of_engine(facts), *blocked(CONTAINER)]
+        running = facts.engines.running if facts.engines else None
+        if running is None or (variant.name, flavor) not in running.images:
+            in_the_way += [*blocked(BUILD, INSTALL), *obstacles.of_image(facts, variant, flavor)]
     return Route(variant, flavor, engine, tuple(dict.fromkeys(in_the_way)), tuple(_doubts(facts, engine)), gpus)
 
 
 def _serving(facts: Facts, variant: Variant) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The cards that serve a variant, and why none does."""
-    found = facts.get(Gpus)
-    for serving in judge_variants(Wish((variant,), variant), found) if found else []:
+    if facts.gpus is None:
+        return (), ("what the driver has could not be found out",)
+    for serving in judge_variants(Wish((variant,), variant), facts.gpus):
         return serving.cards, () if serving.is_served else serving.reasons
     return (), ()
 
 
 def _doubts(facts: Facts, engine: str) -> Iterator[str]:
     yield from (f"{one.about} could not be found out" for one in facts.unanswered.values())
-    network = facts.get(Network)
+    network = facts.network
     if engine == "conda" and (network is None or not any(one.kind == "channel" for one in network.answers)):
         yield "conda's channels were not asked"
 
 
 def render_command(route: Route, facts: Facts) -> str:
     """What to type: only what `gpu-shell` would not choose by itself."""
-    gpus = facts.get(Gpus)
+    gpus = facts.gpus
     parts = ["make gpu-shell"]
     if not route.variant.is_default:
         parts.append(f"VARIANT={route.variant.name}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.checks.variants import judge_variants
-from gpuenv.doctor.facts import Facts, Gpus, Wish
+from gpuenv.doctor.facts import Facts
 from gpuenv.doctor.findings import OK, SEVERITIES, Finding
 from gpuenv.doctor.routes import Route
 from gpuenv.variants.compat import Serving
@@ -101,15 +101,13 @@ def render_end(facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
 
 
 def _best(facts: Facts, routes: Sequence[Route]) -> Route | None:
-    wish = facts.get(Wish)
-    return doctor_routes.find_best(routes, wish) if wish else None
+    return doctor_routes.find_best(routes, facts.wish)
 
 
 def describe(best: Route, facts: Facts, routes: Sequence[Route]) -> str:
     """What the recommended way is, and why none of the better ones."""
     text = f"{best.variant.name}-{best.flavor} {how(best)}"
-    gpus = facts.get(Gpus)
-    has_driver = gpus is not None and gpus.host.driver is not None
+    has_driver = facts.gpus is not None and facts.gpus.host.driver is not None
     same = [route for route in routes[: routes.index(best)] if route.variant == best.variant]
     # Nobody without a GPU wants to hear that one would be better.
     better = [route for route in same if has_driver or route.flavor == best.flavor]
@@ -132,14 +130,14 @@ def name(route: Route) -> str:
 
 def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
     """Everything for programs."""
-    wish = facts.get(Wish)
-    gpus = facts.get(Gpus)
-    servings = {one.variant.name: one for one in judge_variants(wish, gpus)} if wish and gpus else {}
+    servings = {one.variant.name: one for one in judge_variants(facts.wish, facts.gpus)} if facts.gpus else {}
     return {
-        "findings": [vars(finding) for finding in findings],
+        "findings": [
+            {key: getattr(one, key) for key in ("check", "severity", "message", "remedy")} for one in findings
+        ],
         "variants": [
             _variant_json(one.name, servings.get(one.name), [route for route in routes if route.variant == one])
-            for one in (wish.variants if wish else ())
+            for one in facts.wish.variants
         ],
         "recommendation": _recommendation_json(facts, routes),
     }

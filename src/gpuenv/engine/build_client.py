@@ -25,31 +25,33 @@ USUAL_CLIENTS = (
 )
 #: From this version on the client builds with BuildKit only through the buildx plugin.
 FIRST_WITHOUT_BUILDKIT = 23
-_VERSION = re.compile(r"Docker version (\d+)\.")
+_VERSION = re.compile(r"Docker version (\d+(?:\.\d+)*)")
+_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
-class Client:
-    """What a `docker` program says of itself: its major version, and whether the buildx plugin works."""
+class DockerClient:
+    """What a `docker` program says of itself: its version, and whether the buildx plugin works."""
 
     path: str
-    major: int | None
+    #: Empty for another program of that name.
+    version: tuple[int, ...]
     has_buildx: bool
 
     @property
     def refusal(self) -> str | None:
         """Why it cannot build with BuildKit, or None if it can."""
-        if self.major is None:
+        if not self.version:
             return f"{self.path} is not Docker's client"
-        if not self.has_buildx and self.major >= FIRST_WITHOUT_BUILDKIT:
-            return f"{self.path} (version {self.major}) has no buildx plugin"
+        if not self.has_buildx and self.version[0] >= FIRST_WITHOUT_BUILDKIT:
+            return f"{self.path} (version {self.version[0]}) has no buildx plugin"
         return None
 
 
-def parse_major(output: str) -> int | None:
-    """The major version in the output of ``docker --version``; None if it is another program's."""
+def parse_version(output: str) -> tuple[int, ...]:
+    """The version in the output of ``docker --version``; empty if it is another program's."""
     match = _VERSION.match(output)
-    return int(match[1]) if match else None
+    return tuple(map(int, match[1].split("."))) if match else ()
 
 
 def client_paths(search_path: str, usual: tuple[str, ...] = USUAL_CLIENTS) -> list[str]:
@@ -78,11 +80,11 @@ def find_client(environment: Mapping[str, str], usual: tuple[str, ...] = USUAL_C
     )
 
 
-def ask_client(path: str, environment: Mapping[str, str]) -> Client:
+def ask_client(path: str, environment: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> DockerClient:
     """Run a `docker` program to learn what it is."""
-    major = parse_major(_output([path, "--version"], environment) or "")
-    has_buildx = major is not None and _output([path, "buildx", "version"], environment) is not None
-    return Client(path, major, has_buildx)
+    version = parse_version(_output([path, "--version"], environment, timeout_s) or "")
+    has_buildx = bool(version) and _output([path, "buildx", "version"], environment, timeout_s) is not None
+    return DockerClient(path, version, has_buildx)
 
 
 def _speaking_refusal(path: str, environment: Mapping[str, str]) -> str | None:
@@ -92,9 +94,11 @@ def _speaking_refusal(path: str, environment: Mapping[str, str]) -> str | None:
     return None
 
 
-def _output(argv: list[str], environment: Mapping[str, str]) -> str | None:
+def _output(argv: list[str], environment: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> str | None:
     try:
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            argv, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -42,12 +42,17 @@ class Pong:
     is_podman: bool
 
 
-class UnreachableError(Exception):
-    """An endpoint does not answer; the text says why. Never leaves the modules of the engine."""
+#: Why an endpoint does not answer, as far as it makes a difference: this user may not ask it, it says nothing, or it is
+#: there and nothing listens.
+DENIED, SILENT, STOPPED = "denied", "silent", "stopped"
 
-    def __init__(self, reason: str, *, is_denied: bool = False) -> None:
+
+class UnreachableError(Exception):
+    """An endpoint does not answer; the text says why, and so does ``kind``. Never leaves the modules of the engine."""
+
+    def __init__(self, reason: str, kind: str = "") -> None:
         super().__init__(reason)
-        self.is_denied = is_denied
+        self.kind = kind
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -122,12 +127,12 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> UnreachableError:
     if isinstance(error, FileNotFoundError):
         return UnreachableError(f"{place} is not there")
     if isinstance(error, PermissionError):
-        return UnreachableError(f"permission denied on {place}", is_denied=True)
+        return UnreachableError(f"permission denied on {place}", DENIED)
     # Until Python 3.10 that of sockets is a class of its own.
     if isinstance(error, (TimeoutError, socket.timeout)):
-        return UnreachableError(f"{place} did not answer within {PING_TIMEOUT_S:.0f} s")
+        return UnreachableError(f"{place} did not answer within {PING_TIMEOUT_S:.0f} s", SILENT)
     if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return UnreachableError(f"nothing listens on {place}")
+        return UnreachableError(f"nothing listens on {place}", STOPPED)
     return UnreachableError(f"{place}: {error}")
 
 

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gpuenv.core import atomic, paths, ui
 from gpuenv.core.errors import EngineError
-from gpuenv.engine.endpoints import Endpoint, UnreachableError, current_docker_endpoints, current_podman_endpoints, ping
+from gpuenv.engine.endpoints import (
+    DENIED,
+    Endpoint,
+    UnreachableError,
+    current_docker_endpoints,
+    current_podman_endpoints,
+    ping,
+)
 from gpuenv.engine.model import Engine
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ def find_engine(request: str | None) -> Engine | None:
         return _private(private.start())
     endpoints = current_docker_endpoints() if request == "docker" else current_podman_endpoints()
     refusals: list[str] = []
-    engine = _first_answering(endpoints, refusals, want=request)
+    engine = _first(_ask(endpoints), refusals, want=request)
     if engine is None:
         raise EngineError(
             f"ENGINE={request}, but no {str(request).capitalize()} engine answers",
@@ -55,11 +63,11 @@ def find_engine(request: str | None) -> Engine | None:
 
 def _find_any() -> Engine | None:
     refusals: list[str] = []
-    engine = _first_answering(current_docker_endpoints(), refusals)
+    engine = _first(_ask(current_docker_endpoints()), refusals)
     if engine is not None:
         return engine
     why = f"no Docker daemon answers ({'; '.join(refusals)})"
-    engine = _running_private() or _first_answering(current_podman_endpoints(), refusals)
+    engine = _first(_fallbacks(), refusals)
     if engine is None:
         engine = _new_private(why, refusals)
     if engine is None:
@@ -88,43 +96,76 @@ def _announce(engine: Engine, why: str) -> None:
     atomic.write_text(announced, life)
 
 
-def _first_answering(endpoints: Iterable[Endpoint], refusals: list[str], want: str | None = None) -> Engine | None:
-    """The first engine that answers (and is a ``want``); why the others do not goes into ``refusals``."""
+@dataclass(frozen=True)
+class Refused:
+    """An endpoint that does not answer, and why."""
+
+    endpoint: Endpoint
+    error: UnreachableError
+
+
+def candidates() -> Iterator[Engine | Refused]:
+    """What `auto` looks at, in its order, without starting anything: the first engine is the one it takes."""
+    yield from _ask(current_docker_endpoints())
+    yield from _fallbacks()
+
+
+def _fallbacks() -> Iterator[Engine | Refused]:
+    from gpuenv.engine import private
+
+    daemon = private.running()
+    if daemon is not None:
+        yield _private(daemon)
+    yield from _ask(current_podman_endpoints())
+
+
+def _ask(endpoints: Iterable[Endpoint]) -> Iterator[Engine | Refused]:
     for endpoint in endpoints:
         try:
             pong = ping(endpoint)
         except UnreachableError as error:
-            refusals.append(f"{error}{_DENIED if error.is_denied else ''}")
-            if endpoint.is_chosen and want is None:
-                ui.warn(f"{endpoint.origin} names an engine that does not answer: {error}")
+            yield Refused(endpoint, error)
             continue
         kind = "podman" if pong.is_podman else "docker"
-        if want not in (None, kind):
-            refusals.append(f"{endpoint.url} is {kind.capitalize()}")
-            continue
         why = f"{kind.capitalize()} at {endpoint.url} ({endpoint.origin})"
-        return Engine(kind, endpoint.url, why, pong.api_version, endpoint.tls_dir)
+        yield Engine(kind, endpoint.url, why, pong.api_version, endpoint.tls_dir)
+
+
+def _first(found: Iterable[Engine | Refused], refusals: list[str], want: str | None = None) -> Engine | None:
+    """The first engine (that is a ``want``); why it is none before goes into ``refusals``."""
+    for one in found:
+        if isinstance(one, Engine):
+            if want in (None, one.kind):
+                return one
+            refusals.append(f"{one.url} is {one.kind.capitalize()}")
+        else:
+            refusals.append(f"{one.error}{_JOIN_THE_GROUP if one.error.kind == DENIED else ''}")
+            if one.endpoint.is_chosen and want is None:
+                ui.warn(f"{one.endpoint.origin} names an engine that does not answer: {one.error}")
     return None
 
 
-_DENIED = " (join the group docker with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker)"
+_JOIN_THE_GROUP = (
+    " (join the group docker with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker)"
+)
 
 
-def _running_private() -> Engine | None:
-    from gpuenv.engine import private
-
-    daemon = private.running()
-    return _private(daemon) if daemon else None
-
-
-def _new_private(why: str, refusals: list[str]) -> Engine | None:
-    """A private engine started now, if this machine and its user allow and it works; else None."""
+def private_obstacle() -> str | None:
+    """Why `auto` would not start a private engine; None if it would."""
     from gpuenv.engine import private
     from gpuenv.host import packages
 
     obstacle = private.obstacle()
     if obstacle is None and not packages.is_allowed():
         obstacle = "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
+    return obstacle
+
+
+def _new_private(why: str, refusals: list[str]) -> Engine | None:
+    """A private engine started now, if this machine and its user allow and it works; else None."""
+    from gpuenv.engine import private
+
+    obstacle = private_obstacle()
     if obstacle is None and not ui.confirm(f"{private.describe_start()}, because {why}"):
         obstacle = "a private engine was declined"
     if obstacle is not None:
@@ -133,7 +174,7 @@ def _new_private(why: str, refusals: list[str]) -> Engine | None:
     try:
         # Installing may have started the distribution's own daemon; then that is simply there.
         is_new = private.install()
-        found = _first_answering(current_docker_endpoints(), []) if is_new else None
+        found = _first(_ask(current_docker_endpoints()), []) if is_new else None
         return found or _private(private.start())
     except EngineError as error:
         ui.warn(str(error))

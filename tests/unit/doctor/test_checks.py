@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Optional, get_type_hints
 
 import pytest
 
@@ -26,13 +28,13 @@ from gpuenv.doctor import command as doctor
 from gpuenv.doctor import remedies
 from gpuenv.doctor.checks import variants as doctor_checks_variants
 from gpuenv.doctor.facts import (
-    Client,
     Clients,
     Clock,
     Conda,
     CondaConfig,
     Engines,
     Environment,
+    Facts,
     Holder,
     Memory,
     Network,
@@ -43,12 +45,13 @@ from gpuenv.doctor.facts import (
     Storage,
     Toolkit,
 )
-from gpuenv.doctor.findings import Finding
+from gpuenv.doctor.findings import Finding, Verdicts
+from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 
-CHECKS = {check.name: check for check in doctor.CHECKS}
+CHECKS = {doctor.name_of(check): check for check in doctor.CHECKS}
 DAY_S = 86400
 
 
@@ -95,13 +98,14 @@ def dated(days: float) -> Network:
     return replace(NETWORK, answers=tuple(replace(one, date=NOW + days * DAY_S) for one in NETWORK.answers))
 
 
-DENIED = Refusal("unix:///var/run/docker.sock", "permission denied on /var/run/docker.sock", is_denied=True)
+DENIED = Refusal("unix:///var/run/docker.sock", "permission denied on /var/run/docker.sock", "denied")
 ABSENT = Refusal("unix:///var/run/docker.sock", "/var/run/docker.sock is not there")
-STOPPED = Refusal("unix:///var/run/docker.sock", "nothing listens on /var/run/docker.sock")
-SILENT = Refusal("unix:///var/run/docker.sock", "/var/run/docker.sock did not answer within 2 s")
+STOPPED = Refusal("unix:///var/run/docker.sock", "nothing listens on /var/run/docker.sock", "stopped")
+SILENT = Refusal("unix:///var/run/docker.sock", "/var/run/docker.sock did not answer within 2 s", "silent")
 CHOSEN = Refusal("garbage", "garbage: expected unix:///path or tcp://host:port", origin="DOCKER_HOST")
 CHANNEL_LOST = replace(NETWORK, answers=(*NETWORK.answers, Answer("channel", "conda-forge", "no connection")))
 NO_FOLDER = Answer("index-folder", "/nope", "there is no such folder")
+OLD_CLIENT = Clients((DockerClient("/usr/bin/docker", (18, 9, 1), has_buildx=False),))
 NOUVEAU = (PciCard("0000:01:00.0", "nouveau"),)
 T4 = (Card(0, "Tesla T4", "7.5"),)
 MIXED_CARDS = (Card(0, "Tesla V100", "7.0"), Card(1, "RTX 3080", "8.6"))
@@ -207,7 +211,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "has no buildx plugin",
         "docker-buildx",
-        [NO_ENGINE, Clients((Client("/usr/bin/docker", (26, 1), has_buildx=False),))],
+        [NO_ENGINE, Clients((DockerClient("/usr/bin/docker", (26, 1), has_buildx=False),))],
     ),
     (
         "builder",
@@ -219,7 +223,13 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ("builder", "error", "no buildx plugin", "buildx", [running(builder=None, builder_problem="no buildx plugin")]),
     ("client", "ok", "24.0.7", "", []),
     ("client", "ok", "podman is there", "", [Clients(podman="/usr/bin/podman")]),
-    ("client", "warning", "--gpus", "docker", [Clients((Client("/usr/bin/docker", (18, 9, 1), has_buildx=False),))]),
+    (
+        "client",
+        "warning",
+        "--gpus",
+        "docker",
+        [OLD_CLIENT],
+    ),
     ("storage", "ok", "overlay2", "", []),
     ("storage", "ok", "no engine", "", [NO_ENGINE]),
     ("storage", "warning", "whole copy", "overlay2", [running(storage="vfs")]),
@@ -275,8 +285,8 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ),
     ("driver-match", "ok", "one version", "", [gpus(system="wsl2", libraries=())]),
     ("driver-match", "warning", "inside WSL2", "purge", [gpus(system="wsl2", libraries=("535.54.03",))]),
-    ("driver-match", "error", "mismatch", "reboot", [gpus(smi_problem="Driver/library version mismatch")]),
-    ("driver-match", "error", "did not answer", "dmesg", [gpus(smi_problem="nvidia-smi did not answer within 20 s")]),
+    ("driver-match", "error", "mismatch", "reboot", [gpus(problem="an error", is_mismatched=True)]),
+    ("driver-match", "error", "did not answer", "dmesg", [gpus(problem="nvidia-smi did not answer within 20 s")]),
     ("device-nodes", "ok", "all there", "", []),
     ("device-nodes", "ok", "not needed", "", [gpus(system="wsl2", missing_nodes=("nvidia0",))]),
     ("device-nodes", "warning", "may not open /dev/nvidia0", "usermod", [gpus(closed_nodes=("nvidia0",))]),
@@ -365,7 +375,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "in CONDA_SSL_VERIFY",
         "export CONDA_SSL_VERIFY=/etc/pki",
-        [Conda(configs=(CondaConfig("CONDA_SSL_VERIFY", "<false>"),)), machine(system="fedora")],
+        [Conda(configs=(CondaConfig("CONDA_SSL_VERIFY", "<false>", is_file=False),)), machine(system="fedora")],
     ),
     ("conda-settings", "ok", "none", "", []),
     ("conda-settings", "ok", "1 read", "", [condarc()]),
@@ -495,8 +505,8 @@ def test_every_check_is_seen_to_pass_and_every_one_but_the_informing_ones_to_fai
     assert {name for name, severity in seen if severity in ("warning", "error")} == set(CHECKS) - {"conda", "runtime"}
 
 
-@pytest.mark.parametrize("check", doctor.CHECKS, ids=lambda check: check.name)
-def test_on_the_good_machine_every_check_passes(check: doctor.Check) -> None:
+@pytest.mark.parametrize("check", doctor.CHECKS, ids=doctor.name_of)
+def test_on_the_good_machine_every_check_passes(check: Callable[..., Verdicts]) -> None:
     found = doctor.apply(check, make_facts())
     assert found
     assert {finding.severity for finding in found} == {"ok"}
@@ -515,9 +525,24 @@ def test_a_variant_that_was_asked_for_and_is_not_served_is_an_error() -> None:
 
 def test_every_remedy_has_one_for_all_systems_or_names_the_systems_that_there_are() -> None:
     systems = {"debian", "fedora", "arch", "wsl2", "windows", "macos", "linux", "*"}
-    for name, known in remedies.REMEDIES.items():
+    for name, known in remedies.load().items():
         assert "*" in known, name
-        assert set(known) <= systems, name
+        assert set(known) <= systems | {"root", remedies.SYSTEMD, remedies.SYSV, remedies.OPENRC}, name
+
+
+def test_every_remedy_is_used() -> None:
+    code = "".join(path.read_text() for path in Path(doctor.__file__).parent.rglob("*.py"))
+    texts = "".join(text for entry in remedies.load().values() for text in entry.values())
+    assert [name for name in remedies.load() if f'"{name}"' not in code and f"{{{name}}}" not in texts] == []
+
+
+def test_checks_take_the_facts_that_their_parameters_name() -> None:
+    fields = get_type_hints(Facts)
+    for check in doctor.CHECKS:
+        hints = get_type_hints(check)
+        del hints["return"]
+        assert hints, check
+        assert all(fields[name] in (kind, Optional[kind]) for name, kind in hints.items()), check
 
 
 @pytest.mark.parametrize(
@@ -539,24 +564,31 @@ def test_an_engine_is_started_by_what_this_user_and_this_system_have(
     assert next(one.remedy for one in found if one.check == "engine") == remedy
 
 
-@pytest.mark.parametrize("name", sorted({*remedies.REMEDIES} - {"join-group"}))
+VALUES = {"name": "x", "group": "docker", "path": "/x", "forget": "x"}
+
+
+def rendered(name: str, system: str, *, is_root: bool, init: str) -> str:
+    return remedies.render(remedies.remedy(name, **VALUES), system, is_root=is_root, init=init)
+
+
+@pytest.mark.parametrize("name", sorted(remedies.load()))
 def test_no_remedy_asks_root_for_sudo_nor_for_systemd_what_does_not_run(name: str) -> None:
     for system in ("debian", "fedora", "arch", "linux"):
-        text = remedies.fit(remedies.find_remedy(name, system), is_root=True, init=remedies.SYSV)
+        text = rendered(name, system, is_root=True, init=remedies.SYSV)
         assert not any(
             word in text for word in ("sudo", "$USER", "systemctl start", "systemctl restart", "timedatectl")
         )
-        assert text.strip(" &") == text
+        assert text.strip(" &,") == text or name == "trust-first"
 
 
 def test_root_on_debian_installs_without_joining_a_group() -> None:
-    text = remedies.find_remedy("install-engine", "debian")
-    assert remedies.fit(text, is_root=True, init=remedies.SYSTEMD) == "apt-get install docker.io"
-    assert remedies.fit(text, is_root=False, init=remedies.SYSTEMD) == text
+    text = "sudo apt-get install docker.io && sudo usermod -aG docker $USER  (then log in again)"
+    assert rendered("install-engine", "debian", is_root=True, init=remedies.SYSTEMD) == "apt-get install docker.io"
+    assert rendered("install-engine", "debian", is_root=False, init=remedies.SYSTEMD) == text
 
 
 def test_a_toolkit_is_set_up_without_systemd() -> None:
-    text = remedies.fit(remedies.find_remedy("install-toolkit", "debian"), is_root=False, init=remedies.SYSV)
+    text = rendered("install-toolkit", "debian", is_root=False, init=remedies.SYSV)
     assert "sudo nvidia-ctk runtime configure --runtime=docker && sudo service docker restart" in text
 
 

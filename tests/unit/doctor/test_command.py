@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -37,14 +38,13 @@ from gpuenv.doctor import command as doctor
 from gpuenv.doctor import gather as doctor_probes
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor import text as doctor_text
+from gpuenv.doctor.checks import variants as doctor_checks_variants
 from gpuenv.doctor.facts import (
     Clients,
     Conda,
     Engines,
     Environment,
     Facts,
-    Gpus,
-    Machine,
     Network,
     Place,
     Storage,
@@ -53,8 +53,7 @@ from gpuenv.doctor.facts import (
 )
 from gpuenv.doctor.gather import Probe, gather
 from gpuenv.doctor.probes import engine as doctor_probe_engine
-from gpuenv.engine import find as engine
-from gpuenv.engine import private
+from gpuenv.engine import find, private
 from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.private_daemon import Daemon
 from gpuenv.net import questions as doctor_ask
@@ -81,8 +80,12 @@ def hang() -> object:
     return MACHINE
 
 
+def list_routes(facts: Facts) -> list[doctor_routes.Route]:
+    return doctor_routes.list_routes(facts, doctor.examine(facts))
+
+
 def best_command(facts: Facts, asked: str | None = None) -> str | None:
-    best = doctor_routes.find_best(doctor_routes.list_routes(facts), make_wish(asked))
+    best = doctor_routes.find_best(list_routes(facts), make_wish(asked))
     return doctor_routes.render_command(best, facts) if best else None
 
 
@@ -96,40 +99,41 @@ def best_command(facts: Facts, asked: str | None = None) -> str | None:
 )
 def test_a_probe_without_an_answer_is_a_finding_and_not_a_pass(ask: Any, reason: str) -> None:
     began = time.monotonic()
-    found = gather([Probe(Machine, "the processor", ask, "uname -a", 0.2), Probe(Gpus, "GPUs", lambda: GPUS, "x")])
+    probes = [Probe("machine", "the processor", ask, "uname -a", 0.2), Probe("gpus", "GPUs", lambda: GPUS, "x")]
+    found = gather(probes, make_wish())
     assert time.monotonic() - began < HANG_S / 2
-    assert found.get(Gpus) == GPUS
-    assert found.unanswered == {Machine: Unanswered("the processor", reason, "uname -a")}
-    findings = doctor.examine(replace(make_facts(), known=_without(Machine), unanswered=found.unanswered))
-    touched = {check.name for check in doctor.CHECKS if Machine in check.needs}
+    assert found.gpus == GPUS
+    assert found.unanswered == {"machine": Unanswered("the processor", reason, "uname -a")}
+    findings = doctor.examine(replace(make_facts(), machine=None, unanswered=found.unanswered))
+    touched = {doctor.name_of(one) for one in doctor.CHECKS if "machine" in inspect.signature(one).parameters}
     said = {finding.check: finding for finding in findings if finding.severity == "unknown"}
     assert set(said) == touched
     assert said["avx"].message == f"the processor could not be found out: {reason}"
     assert said["avx"].remedy == "uname -a"
 
 
-def _without(kind: type) -> dict[type, object]:
-    return {key: value for key, value in make_facts().known.items() if key is not kind}
+def without_fact(name: str, about: str) -> Facts:
+    changes: dict[str, Any] = {name: None}
+    return replace(make_facts(), unanswered={name: Unanswered(about, "no answer within 5 s")}, **changes)
 
 
-@pytest.mark.parametrize("kind", sorted(make_facts().known, key=str))
-def test_whatever_could_not_be_found_out_the_report_is_made(kind: type, capsys: pytest.CaptureFixture[str]) -> None:
-    facts = Facts(_without(kind), {kind: Unanswered("something", "no answer within 5 s")})
-    assert doctor.report(facts, make_wish(), is_json=False) in (0, 2)
+@pytest.mark.parametrize("name", [probe.field for probe in doctor.make_probes(make_wish())])
+def test_whatever_could_not_be_found_out_the_report_is_made(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.report(without_fact(name, "something"), is_json=False) in (0, 2)
     assert "recommendation:" in capsys.readouterr().out
 
 
 def test_probes_run_at_the_same_time() -> None:
-    kinds = [type(f"Kind{number}", (), {}) for number in range(8)]
+    names = [probe.field for probe in doctor.make_probes(make_wish())]
     # Each waits for all the others: one after the other they would never answer.
-    together = threading.Barrier(len(kinds))
-    found = gather([Probe(kind, "a barrier", together.wait, "x", HANG_S) for kind in kinds])
+    together = threading.Barrier(len(names))
+    found = gather([Probe(name, "a barrier", together.wait, "x", HANG_S) for name in names], make_wish())
     assert not found.unanswered
 
 
 def test_a_machine_that_says_what_nobody_foresaw_does_not_cost_the_report() -> None:
     odd = replace(GPUS, host=replace(GPUS.host, driver="[N/A]"))
-    found = doctor.apply(next(check for check in doctor.CHECKS if check.name == "variants"), make_facts(odd))
+    found = doctor.apply(doctor_checks_variants.variants, make_facts(odd))
     assert [finding.severity for finding in found] == ["unknown"]
 
 
@@ -146,7 +150,7 @@ def test_a_machine_that_says_what_nobody_foresaw_does_not_cost_the_report() -> N
     ],
 )
 def test_the_exit_code(changes: list[object], code: int, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.report(make_facts(*changes), make_wish(), is_json=False) == code
+    assert doctor.report(make_facts(*changes), is_json=False) == code
     assert capsys.readouterr().out
 
 
@@ -237,19 +241,17 @@ def test_without_a_usable_engine_an_environment_of_this_machine_is_recommended(
 
 
 def test_where_the_driver_could_not_be_asked_the_flavor_is_said() -> None:
-    facts = Facts(_without(Gpus), {Gpus: Unanswered("the NVIDIA driver", "no answer within 30 s", "nvidia-smi")})
-    assert best_command(facts) == "make gpu-shell FLAVOR=cpu"
+    assert best_command(without_fact("gpus", "the NVIDIA driver")) == "make gpu-shell FLAVOR=cpu"
 
 
 def test_what_was_not_found_out_is_a_doubt_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    facts = Facts(_without(Toolkit), {Toolkit: Unanswered("NVIDIA's container toolkit", "no answer", "nvidia-ctk")})
-    doctor.report(facts, make_wish(), is_json=False)
+    doctor.report(without_fact("toolkit", "NVIDIA's container toolkit"), is_json=False)
     said = capsys.readouterr().out
     assert "in doubt, because NVIDIA's container toolkit could not be found out" in said
 
 
 def test_the_list_is_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.report(make_facts(Toolkit()), make_wish(), is_json=False, is_verbose=True)
+    doctor.report(make_facts(Toolkit()), is_json=False, is_verbose=True)
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert captured.err == ""
@@ -263,10 +265,10 @@ def test_the_list_is_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]
 
 
 def test_what_is_fine_is_only_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    doctor.report(make_facts(), make_wish(), is_json=False)
+    doctor.report(make_facts(), is_json=False)
     assert re.match(r"\d+ ok \(VERBOSE=1 shows all\)\nrecommendation: make gpu-shell\n", capsys.readouterr().out)
     no_room = make_facts(CPU_ONLY, Engines(replace(RUNNING, free_bytes=5 * GB)))
-    doctor.report(no_room, make_wish(), is_json=False)
+    doctor.report(no_room, is_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("WARNING  disk ")
     assert lines[1].strip().startswith("do: docker system df")
@@ -277,7 +279,7 @@ def test_on_a_terminal_it_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "60")
-    doctor.report(make_facts(Toolkit()), make_wish(), is_json=False)
+    doctor.report(make_facts(Toolkit()), is_json=False)
     out = capsys.readouterr().out
     assert "toolkit" in out
     assert "do: sudo apt-get" in out
@@ -285,7 +287,7 @@ def test_on_a_terminal_it_is_a_table(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 def test_json_has_findings_variants_and_the_recommendation(capsys: pytest.CaptureFixture[str]) -> None:
     t4 = replace(GPUS, cards=(Card(0, "Tesla T4", "7.5"),))
-    assert doctor.report(make_facts(t4), make_wish(), is_json=True) == 0
+    assert doctor.report(make_facts(t4), is_json=True) == 0
     said = json.loads(capsys.readouterr().out)
     assert set(said) == {"findings", "variants", "recommendation"}
     assert all(set(one) == {"check", "severity", "message", "remedy"} for one in said["findings"])
@@ -297,7 +299,7 @@ def test_json_has_findings_variants_and_the_recommendation(capsys: pytest.Captur
 
 def test_json_of_a_machine_on_which_nothing_works(capsys: pytest.CaptureFixture[str]) -> None:
     facts = make_facts(CPU_ONLY, replace(MACHINE, architecture="aarch64"))
-    assert doctor.report(facts, make_wish(), is_json=True) == 2
+    assert doctor.report(facts, is_json=True) == 2
     said = json.loads(capsys.readouterr().out)
     assert said["recommendation"]["possible"] is False
     assert [one["served"] for one in said["variants"]] == [False, False]
@@ -306,7 +308,7 @@ def test_json_of_a_machine_on_which_nothing_works(capsys: pytest.CaptureFixture[
 
 def test_the_recommendation_has_the_same_keys_whether_there_is_one_or_not() -> None:
     said = [
-        doctor_text.render_json([], facts, doctor_routes.list_routes(facts))
+        doctor_text.render_json([], facts, list_routes(facts))
         for facts in (make_facts(), make_facts(replace(MACHINE, architecture="aarch64")))
     ]
     assert [one["recommendation"]["possible"] for one in said] == [True, False]
@@ -318,7 +320,7 @@ def test_the_recommendation_has_the_same_keys_whether_there_is_one_or_not() -> N
 def test_standard_output_is_json_whatever_is_said_beside_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def gather_and_warn(_: object) -> Facts:
+    def gather_and_warn(*_: object) -> Facts:
         ui.warn("take care")
         return make_facts()
 
@@ -330,8 +332,8 @@ def test_standard_output_is_json_whatever_is_said_beside_it(
 
 
 def test_what_a_machine_says_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    odd = replace(GPUS, smi_problem="\x1b]0;title\x07\x1b[2Jcaf\xe9\x00")
-    doctor.report(make_facts(odd), make_wish(), is_json=False)
+    odd = replace(GPUS, problem="\x1b]0;title\x07\x1b[2Jcaf\xe9\x00")
+    doctor.report(make_facts(odd), is_json=False)
     out = capsys.readouterr().out
     assert "?]0;title??[2Jcaf\xe9?" in out
     assert not {"\x1b", "\x07", "\x00"} & set(out)
@@ -344,7 +346,7 @@ def test_on_a_terminal_a_command_stays_one_line(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", columns)
-    doctor.report(make_facts(Toolkit()), make_wish(), is_json=False)
+    doctor.report(make_facts(Toolkit()), is_json=False)
     lines = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
     remedy = next(line.strip() for line in lines if "do: sudo apt-get install nvidia" in line)
     assert remedy.endswith("container-toolkit/)")
@@ -354,7 +356,7 @@ def test_on_a_terminal_a_command_stays_one_line(
 
 def test_a_standard_output_that_was_closed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    assert doctor.report(make_facts(), make_wish(), is_json=False) == 0
+    assert doctor.report(make_facts(), is_json=False) == 0
 
 
 def test_what_takes_long_is_told_and_is_no_reason_to_wait_longer(
@@ -362,9 +364,8 @@ def test_what_takes_long_is_told_and_is_no_reason_to_wait_longer(
 ) -> None:
     monkeypatch.setattr(doctor_probes, "PATIENCE_S", 0.1)
     began = time.monotonic()
-    gather(
-        [Probe(Gpus, "the NVIDIA driver", hang, "nvidia-smi", 0.3), Probe(Machine, "the processor", hang, "x", 0.05)]
-    )
+    slow = Probe("gpus", "the NVIDIA driver", hang, "nvidia-smi", 0.3)
+    gather([slow, Probe("machine", "the processor", hang, "x", 0.05)], make_wish())
     assert time.monotonic() - began < HANG_S / 2
     assert capsys.readouterr().err == "gpuenv: still waiting for the NVIDIA driver (0.3 s at most)\n"
 
@@ -442,8 +443,8 @@ def test_settings_at_which_gpu_shell_stops_stand_in_the_way(changed: Network) ->
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with neither engine nor network: name servers hang, nothing may be installed."""
     monkeypatch.setenv("GPUENV_INSTALL_ENGINE", "0")
-    monkeypatch.setattr(doctor_probe_engine, "current_docker_endpoints", lambda: iter(()))
-    monkeypatch.setattr(doctor_probe_engine, "current_podman_endpoints", lambda: iter(()))
+    monkeypatch.setattr(find, "current_docker_endpoints", lambda: iter(()))
+    monkeypatch.setattr(find, "current_podman_endpoints", lambda: iter(()))
     monkeypatch.setattr(doctor_ask, "ask", lambda *_: time.sleep(HANG_S))
 
 
@@ -488,15 +489,14 @@ def test_the_engine_is_the_one_that_gpu_shell_takes(  # noqa: PLR0917
 ) -> None:
     with serving(tmp_path) as fake:
         there = Endpoint(fake.url, "a socket")
-        for module in (engine, doctor_probe_engine):
-            monkeypatch.setattr(module, "current_docker_endpoints", lambda: iter([there] if has_docker else []))
-            monkeypatch.setattr(module, "current_podman_endpoints", lambda: iter([there] if has_podman else []))
+        monkeypatch.setattr(find, "current_docker_endpoints", lambda: iter([there] if has_docker else []))
+        monkeypatch.setattr(find, "current_podman_endpoints", lambda: iter([there] if has_podman else []))
         monkeypatch.setattr(private, "running", lambda: PRIVATE if runs_private else None)
         monkeypatch.setattr(private, "obstacle", lambda: obstacle)
         monkeypatch.setattr(private, "install", lambda: False)
         monkeypatch.setattr(private, "start", lambda: PRIVATE)
         monkeypatch.setattr(ui, "say", lambda _: None)
-        taken = engine.find_engine(None)
+        taken = find.find_engine(None)
         monkeypatch.setattr(
             doctor_probe_engine, "describe", lambda found, _: SimpleNamespace(kind=found.kind, url=found.url)
         )

@@ -22,13 +22,14 @@ from fakes.doctor import make_wish
 from fakes.engine import serving
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import remedies
-from gpuenv.doctor.facts import Client, CondaConfig, Memory, PciCard, Running, Shadow
+from gpuenv.doctor.facts import CondaConfig, Memory, PciCard, Running, Shadow
 from gpuenv.doctor.probes import conda as doctor_probe_conda
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.doctor.probes import network as doctor_probe_network
-from gpuenv.engine import private
+from gpuenv.engine import build_client, find, private
+from gpuenv.engine.build_client import DockerClient
 from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.model import Engine
 from gpuenv.host import gpu, pythons
@@ -130,13 +131,16 @@ def test_an_engine_that_answers_and_is_in_trouble(tmp_path: Path, answer: Any, p
     assert found.builder is None
 
 
-def test_clients_are_asked_what_they_are(tmp_path: Path) -> None:
+def test_clients_are_asked_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = script(tmp_path / "a/docker", 'test "$1" != --version || echo "Docker version 18.09.1, build x"')
     bare = script(tmp_path / "b/docker", 'test "$1" = --version && echo "Docker version 26.1.5+dfsg1, build y"')
     other = script(tmp_path / "c/docker", "echo a window manager's dock")
-    assert doctor_probe_engine.ask_client(str(good)) == Client(str(good), (18, 9, 1), has_buildx=True)
-    assert doctor_probe_engine.ask_client(str(bare)) == Client(str(bare), (26, 1, 5), has_buildx=False)
-    assert doctor_probe_engine.ask_client(str(other)) is None
+    monkeypatch.setenv("PATH", os.pathsep.join(str(path.parent) for path in (good, bare, other)))
+    monkeypatch.setattr(build_client, "client_paths", lambda search: [f"{one}/docker" for one in search.split(":")])
+    assert doctor_probe_engine.clients().docker == (
+        DockerClient(str(good), (18, 9, 1), has_buildx=True),
+        DockerClient(str(bare), (26, 1, 5), has_buildx=False),
+    )
 
 
 def test_the_toolkit_and_its_specifications_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +167,7 @@ def test_nobody_needs_nvidia_smi_on_the_host(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(gpu, "WSL_SMI", tmp_path / "none")
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("470.57.02", ("Tesla T4",), ("GPU-1",)))
     found = doctor_probe_gpu.gpus()
-    assert (found.smi_problem, found.memory_problem) == (None, "nvidia-smi is not installed")
+    assert (found.problem, found.memory_problem) == (None, "nvidia-smi is not installed")
     assert found.cards == (Card(0, "Tesla T4", "7.5"),)
 
 
@@ -226,7 +230,7 @@ def test_a_driver_that_does_not_answer_is_not_asked_again(tmp_path: Path, monkey
     monkeypatch.setenv("PATH", f"{smi.parent}:/usr/bin:/bin")
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("470.57.02", ("Tesla T4",), ("GPU-1",)))
     found = doctor_probe_gpu.gpus()
-    assert "broken" in (found.smi_problem or "")
+    assert "broken" in (found.problem or "")
     assert found.cards[0].capability == "7.5"
     assert (tmp_path / "asked").read_text() == "x\n"
 
@@ -467,8 +471,8 @@ def test_an_address_of_an_engine_that_cannot_be_read_stops_neither_us_nor_the_ot
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrong = Endpoint("tcp://127.0.0.1:port", "DOCKER_HOST", is_chosen=True)
-    monkeypatch.setattr(doctor_probe_engine, "current_docker_endpoints", lambda: iter([wrong]))
-    monkeypatch.setattr(doctor_probe_engine, "current_podman_endpoints", lambda: iter(()))
+    monkeypatch.setattr(find, "current_docker_endpoints", lambda: iter([wrong]))
+    monkeypatch.setattr(find, "current_podman_endpoints", lambda: iter(()))
     monkeypatch.setattr(private, "running", lambda: None)
     monkeypatch.setattr(private, "obstacle", lambda: None)
     found = doctor_probe_engine.engines(make_wish())
@@ -497,7 +501,8 @@ def test_a_client_is_asked_without_its_engine(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("DOCKER_CONTEXT", "lab")
     refuse = 'case "$DOCKER_HOST$DOCKER_CONTEXT" in *hangs*|*lab*) exit 1;; esac'
     path = script(tmp_path / "docker", f"{refuse}; echo Docker version 9.1.")
-    assert doctor_probe_engine.ask_client(str(path)) == Client(str(path), (9, 1), has_buildx=True)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor_probe_engine.clients().docker[0] == DockerClient(str(path), (9, 1), has_buildx=True)
 
 
 @pytest.mark.parametrize(

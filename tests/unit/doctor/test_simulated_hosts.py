@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from fakes.doctor import HOSTS, check_host, probe_host, write_hook, write_smi
-from gpuenv.doctor.facts import Gpus
 from simulated.host import build, scenario
 
 
@@ -36,6 +35,5 @@ def test_a_simulated_host_gets_its_findings_and_no_other(
     known = scenario.find_scenario(name)
     facts = probe_host(monkeypatch, known, make_root(known, tmp_path / "root"), write_hook(tmp_path / "hooks"))
     check_host(facts, name)
-    gpus = facts.get(Gpus)
-    assert gpus is not None
-    assert [card.capability for card in gpus.cards] == [device.compute_capability for device in known.devices]
+    assert facts.gpus is not None
+    assert [card.capability for card in facts.gpus.cards] == [device.compute_capability for device in known.devices]

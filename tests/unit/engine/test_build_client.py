@@ -41,10 +41,11 @@ NEW = "Docker version 28.2.2, build e6534b4"
 
 
 @pytest.mark.parametrize(
-    ("output", "major"), [(OLD, 20), (NEW, 28), ("podman version 4.3.1", None), ("", None), ("Docker version x", None)]
+    ("output", "version"),
+    [(OLD, (20, 10, 24)), (NEW, (28, 2, 2)), ("podman version 4.3.1", ()), ("", ()), ("Docker version x", ())],
 )
-def test_the_version_is_read(output: str, major: int | None) -> None:
-    assert build_client.parse_major(output) == major
+def test_the_version_is_read(output: str, version: tuple[int, ...]) -> None:
+    assert build_client.parse_version(output) == version
 
 
 def test_a_new_client_without_the_plugin_is_passed_over_for_an_old_one(tmp_path: Path) -> None:

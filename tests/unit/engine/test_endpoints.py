@@ -9,6 +9,7 @@ import pytest
 
 from fakes.engine import DOCKER, PODMAN, serving
 from gpuenv.engine.endpoints import (
+    DENIED,
     Endpoint,
     Pong,
     UnreachableError,
@@ -140,7 +141,7 @@ def test_permission_denied_is_told_as_such(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("gpuenv.engine.endpoints._UnixConnection.connect", refuse)
     with pytest.raises(UnreachableError, match="permission denied on /s") as caught:
         ping(Endpoint("unix:///s", "a test"))
-    assert caught.value.is_denied
+    assert caught.value.kind == DENIED
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def conda(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> 
     prefix = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
     configs = [config for path in config_files(environ, home) if (config := _read(path))]
     named = (name for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY") if environ.get(name))
-    configs += [CondaConfig(name, environ[name]) for name in named]
+    configs += [CondaConfig(name, environ[name], is_file=False) for name in named]
     return Conda(
         program=find_program(environ, home),
         configs=tuple(configs),

@@ -5,10 +5,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import re
 import shutil
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,10 @@ from typing import Any
 from gpuenv.base_image import local as local_base
 from gpuenv.base_image import registry
 from gpuenv.core.errors import EngineError
-from gpuenv.doctor.facts import Client, Clients, Engines, Refusal, Running, Toolkit, Wish
-from gpuenv.engine import build_client, private
+from gpuenv.doctor.facts import Clients, Engines, Refusal, Running, Toolkit, Wish
+from gpuenv.engine import build_client, find
 from gpuenv.engine.api import Api, RefusedError
-from gpuenv.engine.endpoints import Endpoint, UnreachableError, current_docker_endpoints, current_podman_endpoints, ping
+from gpuenv.engine.endpoints import DENIED
 from gpuenv.engine.model import Engine
 from gpuenv.host import packages
 from gpuenv.images import image
@@ -32,42 +30,20 @@ from gpuenv.variants.model import Variant
 INFO_TIMEOUT_S = 4.0
 HOOKS = ("nvidia-container-runtime-hook", "nvidia-container-toolkit")
 CDI_FOLDERS = (Path("/etc/cdi"), Path("/var/run/cdi"))
-_VERSION = re.compile(r"version (\d+(?:\.\d+)*)")
 _CLIENT_TIMEOUT_S = 2.0
 _NOWHERE = "unix:///dev/null/none"
 
 
 def engines(wish: Wish) -> Engines:
-    """What :func:`gpuenv.engine.find.find_engine` would find, without starting or installing anything."""
+    """The engine that `gpu-shell` would take, without starting or installing anything."""
     refusals: list[Refusal] = []
-    found = next(answering(refusals), None)
-    if found is not None:
-        return Engines(describe(found, wish), tuple(refusals))
-    return Engines(None, tuple(refusals), private_obstacle(), tuple(packages.missing()))
-
-
-def answering(refusals: list[Refusal]) -> Iterator[Engine]:
-    """The engines that answer, in the order of `auto`; why the others do not goes into ``refusals``."""
-    yield from _answering(current_docker_endpoints(), refusals)
-    daemon = private.running()
-    if daemon is not None:
-        text = f"the private engine at {daemon.url}"
-        yield Engine("private", daemon.url, text, daemon.api_version, network=daemon.network)
-    yield from _answering(current_podman_endpoints(), refusals)
-
-
-def _answering(endpoints: Iterable[Endpoint], refusals: list[Refusal]) -> Iterator[Engine]:
-    for endpoint in endpoints:
-        origin = endpoint.origin if endpoint.is_chosen else ""
-        try:
-            pong = ping(endpoint)
-        except UnreachableError as error:
-            group, is_member = look_at_group(endpoint.url) if error.is_denied else (None, False)
-            refusals.append(Refusal(endpoint.url, str(error), error.is_denied, origin, group, is_member))
-            continue
-        kind = "podman" if pong.is_podman else "docker"
-        why = f"{kind.capitalize()} at {endpoint.url} ({endpoint.origin})"
-        yield Engine(kind, endpoint.url, why, pong.api_version, endpoint.tls_dir)
+    for one in find.candidates():
+        if isinstance(one, Engine):
+            return Engines(describe(one, wish), tuple(refusals))
+        origin = one.endpoint.origin if one.endpoint.is_chosen else ""
+        group, is_member = look_at_group(one.endpoint.url) if one.error.kind == DENIED else (None, False)
+        refusals.append(Refusal(one.endpoint.url, str(one.error), one.error.kind, origin, group, is_member))
+    return Engines(None, tuple(refusals), find.private_obstacle(), tuple(packages.missing()))
 
 
 def look_at_group(url: str) -> tuple[str | None, bool]:
@@ -82,13 +58,6 @@ def look_at_group(url: str) -> tuple[str | None, bool]:
     if info.st_gid == 0 or info.st_mode & 0o060 != 0o060:
         return "", False
     return group.gr_name, user in group.gr_mem
-
-
-def private_obstacle() -> str | None:
-    """Why `gpu-shell` would not start a private engine, or None."""
-    if not packages.is_allowed():
-        return "GPUENV_INSTALL_ENGINE=0 forbids a private engine"
-    return private.obstacle()
 
 
 def describe(engine: Engine, wish: Wish) -> Running:
@@ -152,31 +121,12 @@ def _has_base(engine: Engine, variant: Variant, flavor: str) -> bool:
 
 def clients() -> Clients:
     """Every client program, run once or twice to learn what it is."""
-    found = (ask_client(path) for path in build_client.client_paths(os.environ.get("PATH", os.defpath)))
-    return Clients(tuple(client for client in found if client is not None), shutil.which("podman"))
-
-
-def ask_client(path: str) -> Client | None:
-    """A `docker` program's version; None for another program of that name."""
-    said = _output([path, "--version"]) or ""
-    if build_client.parse_major(said) is None:
-        return None
-    match = _VERSION.search(said)
-    version = tuple(int(part) for part in match[1].split(".")) if match else ()
-    return Client(path, version, _output([path, "buildx", "version"]) is not None)
-
-
-def _output(argv: list[str]) -> str | None:
-    # Its plugins are asked of the client alone: with an engine that hangs it would wait for that first.
+    # Asked of the client alone, and without its engine: with one that hangs it would wait for that first.
     environ = {key: value for key, value in os.environ.items() if key not in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY")}
     environ["DOCKER_HOST"] = _NOWHERE
-    try:
-        done = subprocess.run(
-            argv, env=environ, capture_output=True, text=True, errors="replace", timeout=_CLIENT_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
+    paths = build_client.client_paths(os.environ.get("PATH", os.defpath))
+    found = (build_client.ask_client(path, environ, _CLIENT_TIMEOUT_S) for path in paths)
+    return Clients(tuple(client for client in found if client.version), shutil.which("podman"))
 
 
 def toolkit(cdi_folders: Iterable[Path] = CDI_FOLDERS) -> Toolkit:

@@ -55,7 +55,8 @@ def gpus() -> Gpus:
     # A driver that does not answer once, which may take long, is not asked again.
     problem = host.problem or gpu.run_smi(smi, host.driver).problem
     if problem is not None:
-        return replace(found, smi_problem=problem, cards=tuple(name_cards(host, {})))
+        is_mismatched = "mismatch" in problem.lower()
+        return replace(found, problem=problem, is_mismatched=is_mismatched, cards=tuple(name_cards(host, {})))
     memory, holders, memory_problem = ask_memory(smi)
     cards = tuple(name_cards(host, ask_capabilities(smi)))
     return replace(found, cards=cards, memory=memory, holders=holders, memory_problem=memory_problem)
