@@ -90,6 +90,13 @@ FAILURES = {
 }
 
 
+#: The worst output of :func:`train` from each of the seeds 1 to 20: to train them all takes a second.
+STARTS = (
+    0.0136, 0.0169, 0.0132, 0.0183, 0.0160, 0.0144, 0.0143, 0.0109, 0.0185, 0.0135,
+    0.0195, 0.0170, 0.0127, 0.0207, 0.0130, 0.0153, 0.0165, 0.0153, 0.0166, 0.0146,
+)  # fmt: skip
+
+
 # --- what the programs found ------------------------------------------------------------------------
 
 
@@ -115,7 +122,7 @@ def training_data() -> dict[str, Any]:
     noise = random.Random(1)
     for name in PACKAGES:
         parts[name] = {**reference, "losses": [loss + noise.uniform(-1e-7, 1e-7) for loss in reference["losses"]]}
-    parts["seeds"] = {str(seed): worst_of(train(seed)) for seed in range(1, 21)}
+    parts["seeds"] = {str(seed): worst for seed, worst in enumerate(STARTS, start=1)}
     return {name: {"result": copy.deepcopy(part), "error": None, "seconds": 1.0} for name, part in parts.items()}
 
 

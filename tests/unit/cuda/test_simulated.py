@@ -25,24 +25,29 @@ EVERY_VARIANT = pytest.mark.parametrize("variant", ALL, ids=[variant.name for va
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine to compile stubs")
 
 
-@pytest.fixture
-def small_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A wheel with libraries of the right SONAMEs for every variant, as pip would leave it."""
-    path = tmp_path / "cntk_gpu-0-py3-none-any.whl"
-    libraries = tmp_path / "libraries"
-    libraries.mkdir()
+@pytest.fixture(scope="module")
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel with libraries of the right SONAMEs for every variant."""
+    libraries = tmp_path_factory.mktemp("libraries")
+    path = libraries / "cntk_gpu-0-py3-none-any.whl"
     sonames = [f"lib{family}.so.{variant.cuda.version}" for family in cuda.GENUINE for variant in ALL]
     with zipfile.ZipFile(path, "w") as package:
         for soname in [*sonames, "libcudnn.so.7"]:
             stubs.compile_stub(soname, "int genuine(void) { return 0; }\n", libraries)
             package.write(libraries / soname, f"cntk/libs/{soname}")
+    return path
+
+
+@pytest.fixture
+def small_wheel(wheel_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What pip would fetch is the small wheel."""
     real = wheel.load_wheel
-    digest = sha256_of(path)
+    digest = sha256_of(wheel_file)
     monkeypatch.setattr(
         wheel, "load_wheel", lambda requirements: dataclasses.replace(real(requirements), sha256=digest)
     )
-    monkeypatch.setattr(wheel, "fetch_wheel", lambda wheel: path)
-    return path
+    monkeypatch.setattr(wheel, "fetch_wheel", lambda wheel: wheel_file)
+    return wheel_file
 
 
 @needs_gcc

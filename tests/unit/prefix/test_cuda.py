@@ -53,15 +53,23 @@ def compile_library(path: Path, *options: str) -> Path:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Path:
+def environment(compiled: Path, tmp_path: Path) -> Path:
     """An environment whose TensorFlow needs a driver and one CUDA library, with the RPATH of the real one."""
-    folder = tmp_path / "환경 1"
+    shutil.copytree(compiled, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "환경 1"
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that environment, and a driver beside it."""
+    made = tmp_path_factory.mktemp("compiled")
+    folder = made / "환경 1"
     cuda = compile_library(folder / "lib/cuda-9.0/libcudart.so.9.0")
-    driver = compile_library(tmp_path / "driver/libcuda.so.1")
+    driver = compile_library(made / "driver/libcuda.so.1")
     site = folder / "lib/python3.6/site-packages/tensorflow"
     needed = ["-Wl,--no-as-needed", str(cuda), str(driver), "-Wl,--disable-new-dtags,-rpath,$ORIGIN/", "-Wl,-z,now"]
     compile_library(site / "libtensorflow_framework.so", *needed)
-    return folder
+    return made
 
 
 def loader_finds(library: Path, soname: str) -> str:
