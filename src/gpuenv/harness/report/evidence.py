@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, TypeVar
 
+from gpuenv.harness.judges import training as judges
+
 T = TypeVar("T")
 
 #: The three programs that train the two-layer net, and what they are called in a report.
@@ -153,6 +155,30 @@ def worst_difference(losses: Sequence[float], reference: Sequence[float]) -> flo
         return math.nan
     differences = [abs(one - other) for one, other in zip(losses, reference)]
     return math.nan if any(map(math.isnan, differences)) else max(differences)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One net's losses beside those of numpy in the same target."""
+
+    target: str
+    package: str
+    net: Net
+    reference: Net
+
+    @property
+    def difference(self) -> float:
+        """The largest distance from the reference; not a number if they cannot be compared."""
+        return worst_difference(self.net.losses, self.reference.losses)
+
+    @property
+    def leaves_at(self) -> int | None:
+        """The first step at which the distance is more than the check allows; None if it never is."""
+        pairs = list(zip(self.net.losses, self.reference.losses))
+        # Not `distance > ...`: a loss that is no number leaves too.
+        far = (step for step, (one, other) in enumerate(pairs) if not abs(one - other) <= judges.CURVE_TOLERANCE)
+        different_length = len(self.net.losses) != len(self.reference.losses)
+        return next(far, len(pairs) if different_length else None)
 
 
 def summarize(evidence: Evidence) -> dict[str, Any]:

@@ -1,130 +1,189 @@
-"""The part of report.html about training: what the nets decide, their loss curves, the twenty starts. Pure."""
+"""What report.html shows of the training: what nets decide, loss curves, twenty starts.
+
+Targets whose pictures cannot be told apart share one. Where there is no result, the page says so and why.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Callable, TypeVar
+
+from markupsafe import Markup
 
 from gpuenv.harness.judges import training as judges
-from gpuenv.harness.report import curves as report_curves
-from gpuenv.harness.report.curves import Curve
-from gpuenv.harness.report.decisions import Shown, render_decisions, render_scale, say_no_picture, say_why
-from gpuenv.harness.report.evidence import PACKAGES, REFERENCE, Evidence
-from gpuenv.harness.report.markup import Markup, tag
+from gpuenv.harness.report import pictures
+from gpuenv.harness.report.evidence import PACKAGES, REFERENCE, Curve, Evidence, Net, Perceptron
+from gpuenv.harness.report.svg import why_none
 from gpuenv.harness.targets.model import Target
 
-
-def render_learned(shown: Shown) -> Markup:
-    """The section with all pictures."""
-    return tag(
-        "section",
-        tag("h2", "What the nets learned"),
-        tag(
-            "p",
-            "A perceptron draws one straight line. That is enough for AND; no line separates XOR, which takes a second "
-            "layer. A circle is one row of the truth table with the right answer in it; a ring marks a wrong answer. "
-            "A point on the line counts as 0.",
-            class_="lead",
-        ),
-        render_scale(),
-        tag("div", render_decisions(shown), class_="figures"),
-        _losses(shown),
-        _starts(shown),
-        id="learned",
-    )
+T = TypeVar("T")
+Value = TypeVar("Value")
+#: Pairs of a target and what is known of it.
+Shown = Sequence[tuple[Target, Evidence]]
+#: Outputs that differ by less than this give pictures that the eye cannot tell apart.
+SAME_PICTURE = 0.005
+#: Points at which outputs are compared.
+_PROBES = pictures.AXIS[::8]
 
 
-# --- loss curves ------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Figure:
+    """What one net decides, for the targets (and packages) that share the picture; ``gap``: why there is none."""
+
+    title: str
+    verdict: str
+    is_bad: bool
+    members: tuple[str, ...]
+    picture: Markup | None = None
+    gap: str = ""
 
 
-def _losses(shown: Shown) -> list[Markup]:
-    curves = report_curves.find_curves(shown)
-    head = tag("h3", "Loss curves over the numpy reference")
-    if not curves:
-        return [head, say_no_picture("No curves: no target gave a training result with a reference.")]
-    text = (
-        "Every program starts from the same given weights, so its curve has to be that of plain numpy (the wide pale "
-        f"line) to {judges.CURVE_TOLERANCE:g}. Curves that coincide take turns along the line, one dash each; one that "
-        "leaves it is a full line with its name."
-    )
-    key = [tag("li", name, class_=f"key {package}") for package, name in PACKAGES.items()]
-    legend = tag("ul", tag("li", "numpy reference", class_="key reference"), key, class_="legend")
-    picture = tag("figure", legend, tag("div", report_curves.draw_losses(curves), class_="scroll"))
-    return [head, tag("p", text, class_="lead"), picture, _table_of_losses(shown, curves)]
+@dataclass(frozen=True)
+class Starts:
+    """How many of a target's starts learned XOR."""
+
+    line: str
+    is_bad: bool
+    picture: Markup | None
 
 
-def _table_of_losses(shown: Shown, curves: Sequence[Curve]) -> Markup:
-    found = {(curve.target, curve.package): curve for curve in curves}
-    heads = [tag("th", name, scope="col") for name in PACKAGES.values()]
-    rows = [
-        tag(
-            "tr",
-            tag("th", target.title, scope="row"),
-            (_loss_cell(found.get((target.title, package)), target, known, package) for package in PACKAGES),
-        )
-        for target, known in shown
-    ]
-    caption = tag("caption", "Last loss, and the largest distance from numpy")
-    return _scroll(
-        tag("table", caption, tag("thead", tag("tr", tag("th", "target", scope="col"), heads)), tag("tbody", rows))
-    )
+@dataclass(frozen=True)
+class Learned:
+    """All of the training. A row is a target's title and, of each package or start, the result or why there is none."""
+
+    no_pictures: str
+    figures: tuple[Figure, ...]
+    losses: Markup | None
+    curves: tuple[tuple[str, tuple[Curve | str, ...]], ...]
+    starts: tuple[tuple[str, Starts | str], ...]
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether any loss curve can be compared with a reference."""
+        return any(isinstance(one, Curve) for _, cells in self.curves for one in cells)
 
 
-def _loss_cell(curve: Curve | None, target: Target, known: Evidence, package: str) -> Markup:
-    if curve is None:
-        part = package if package not in known.nets else REFERENCE
-        return tag("td", f"no result: {say_why(target, known, part)}", class_="muted")
-    loss = f"{curve.net.losses[-1]:.4f}"
-    if curve.leaves_at is not None:
-        return tag("td", f"{loss}, leaves numpy at step {curve.leaves_at}", class_="bad")
-    return tag("td", loss, ", ", tag("span", f"{curve.difference:.1e} off", class_="muted nowrap"))
-
-
-# --- twenty starts ----------------------------------------------------------------------------------
-
-
-def _starts(shown: Shown) -> list[Markup]:
-    rows = [
-        tag("tr", tag("th", target.title, scope="row"), _start_cells(target, known, f"starts-{number}"))
-        for number, (target, known) in enumerate(shown)
-    ]
-    heads = (
-        tag("th", "target", scope="col"),
-        tag("th", "result", scope="col"),
-        tag(
-            "th",
-            f"worst output of each start, 0 to {report_curves.STRIP_END:g} off (line: {judges.XOR_ERROR_MAX:g})",
-            scope="col",
+def learn(shown: Shown) -> Learned:
+    """Draw everything; without matplotlib, only what words say."""
+    no_pictures = why_none()
+    rows = tuple((target.title, tuple(_curve(target, known, name) for name in PACKAGES)) for target, known in shown)
+    curves = [one for _, cells in rows for one in cells if isinstance(one, Curve)]
+    return Learned(
+        no_pictures,
+        (*find_figures(shown, draws=not no_pictures), *_gaps(shown)),
+        pictures.draw_losses(curves) if curves and not no_pictures else None,
+        rows,
+        tuple(
+            (target.title, _starts(target, known, "" if no_pictures else f"starts-{number}"))
+            for number, (target, known) in enumerate(shown)
         ),
     )
-    return [
-        tag("h3", "Success over 20 starts"),
-        tag(
-            "p",
-            f"XOR counts as learned from a start if no output is more than {judges.XOR_ERROR_MAX:g} off its target.",
-            class_="lead",
-        ),
-        _scroll(tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows))),
-    ]
 
 
-def _start_cells(target: Target, known: Evidence, key: str) -> list[Markup]:
-    if not known.seeds:
-        return [tag("td", f"no result: {say_why(target, known, 'seeds')}", class_="muted"), tag("td")]
-    line = describe_starts(known.seeds)
-    is_good = all(value <= judges.XOR_ERROR_MAX for value in known.seeds.values())
-    strip = report_curves.draw_starts(list(known.seeds.values()), key)
-    return [tag("td", line, class_=None if is_good else "bad"), tag("td", strip)]
+def say_why(target: Target, known: Evidence, part: str) -> str:
+    """Why there is no result of a part of the training."""
+    return target.missing or known.gap(part)
 
 
-def describe_starts(worst_by_seed: Mapping[str, float]) -> str:
+# --- decisions --------------------------------------------------------------------------------------
+
+
+def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
+    """A figure for each picture that can be told apart."""
+    pairs = [(target.title, (known.perceptrons["AND"], known.perceptrons["XOR"])) for target, known in shown
+             if {"AND", "XOR"} <= known.perceptrons.keys()]  # fmt: skip
+    for number, (both, titles) in enumerate(group(pairs, lambda one, other: one == other)):
+        for gate, perceptron in zip(("AND", "XOR"), both):
+            picture = pictures.draw_perceptron(perceptron, gate, f"perceptron-{gate}-{number}") if draws else None
+            verdict, is_bad = judge_perceptron(perceptron, gate)
+            yield Figure(f"Perceptron on {gate}", verdict, is_bad, tuple(titles), picture)
+    nets = [((target.title, package), known.nets[package]) for target, known in shown for package in PACKAGES
+            if package in known.nets]  # fmt: skip
+    for number, (net, members) in enumerate(group(nets, looks_same)):
+        picture, gap = None, ""
+        try:
+            picture = pictures.draw_net(net, f"net-{number}") if draws else None
+        except ValueError as error:
+            gap = str(error)
+        by_target = _collect((title, PACKAGES[package]) for title, package in members)
+        verdict, is_bad = judge_net(net)
+        yield Figure("Two-layer net on XOR", verdict, is_bad, by_target, picture, gap)
+
+
+def group(members: Iterable[tuple[T, Value]], is_same: Callable[[Value, Value], bool]) -> list[tuple[Value, list[T]]]:
+    """Members with the same value together, by the first value of each group."""
+    groups: list[tuple[Value, list[T]]] = []
+    for name, value in members:
+        known = next((names for other, names in groups if is_same(other, value)), None)
+        if known is None:
+            groups.append((value, [name]))
+        else:
+            known.append(name)
+    return groups
+
+
+def looks_same(one: Net, other: Net) -> bool:
+    """Whether two nets give pictures that the eye cannot tell apart."""
+    grids = (pictures.sample(net.value, _PROBES) for net in (one, other))
+    return one.table == other.table and all(
+        abs(first - second) <= SAME_PICTURE for rows in zip(*grids) for first, second in zip(*rows)
+    )
+
+
+def _collect(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """``("cuda9.0-cpu: Keras, tf.keras",)`` from pairs of a target and a part."""
+    by_target: dict[str, list[str]] = {}
+    for title, part in pairs:
+        by_target.setdefault(title, []).append(part)
+    return tuple(f"{title}: {', '.join(parts)}" for title, parts in by_target.items())
+
+
+def judge_perceptron(perceptron: Perceptron, gate: str) -> tuple[str, bool]:
+    """What came of it, and whether that is bad."""
+    right = sum(want == got for want, got in zip(pictures.WANTED[gate], perceptron.table))
+    after = f"{right} of 4 rows right after {perceptron.epochs} epochs"
+    if gate == "XOR":
+        return f"Not learned, as it must be: {after}, never more than {perceptron.best} on the way.", False
+    return (f"Learned: {after}.", False) if right == 4 else (f"Not learned: {after}.", True)
+
+
+def judge_net(net: Net) -> tuple[str, bool]:
+    """What came of it, and whether that is bad."""
+    worst = max(abs(value - want) for value, want in zip(net.output, judges.XOR_TABLE))
+    is_good = worst <= judges.XOR_ERROR_MAX
+    word = "Learned" if is_good else "Not learned"
+    return f"{word}: worst output {worst:.3f} off its target after {len(net.losses)} steps.", not is_good
+
+
+def _gaps(shown: Shown) -> Iterator[Figure]:
+    """A box for each reason for which pictures are missing, with the targets and the pictures that it is about."""
+    missing: dict[str, list[tuple[str, str]]] = {}
+    for target, known in shown:
+        lacking = {} if {"AND", "XOR"} <= known.perceptrons.keys() else {"perceptron": "perceptron"}
+        lacking.update({part: f"net in {name}" for part, name in PACKAGES.items() if part not in known.nets})
+        for part, name in lacking.items():
+            missing.setdefault(say_why(target, known, part), []).append((target.title, name))
+    for reason, pairs in missing.items():
+        yield Figure("No result", "", is_bad=False, members=_collect(pairs), gap=f"{reason}.")
+
+
+# --- loss curves and starts -------------------------------------------------------------------------
+
+
+def _curve(target: Target, known: Evidence, package: str) -> Curve | str:
+    if package in known.nets and REFERENCE in known.nets:
+        return Curve(target.title, package, known.nets[package], known.nets[REFERENCE])
+    return say_why(target, known, package if package not in known.nets else REFERENCE)
+
+
+def _starts(target: Target, known: Evidence, key: str) -> Starts | str:
     """``"20 of 20 starts learn XOR; worst output 0.021 off its target"``."""
-    values = list(worst_by_seed.values())
+    values = list(known.seeds.values())
+    if not values:
+        return say_why(target, known, "seeds")
     learned = sum(value <= judges.XOR_ERROR_MAX for value in values)
     worst = math.nan if any(map(math.isnan, values)) else max(values)
-    return f"{learned} of {len(values)} starts learn XOR; worst output {worst:.3f} off its target"
-
-
-def _scroll(table: Markup) -> Markup:
-    """Wide tables scroll in a narrow window, and the page does not. (A keyboard can scroll what has the focus.)"""
-    return tag("div", table, class_="scroll", tabindex="0")
+    line = f"{learned} of {len(values)} starts learn XOR; worst output {worst:.3f} off its target"
+    return Starts(line, learned < len(values), pictures.draw_starts(values, key) if key else None)

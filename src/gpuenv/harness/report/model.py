@@ -92,12 +92,19 @@ def count(outcomes: Iterable[Outcome]) -> Counts:
     return Counts(kinds["passed"], kinds["failed"], tuple(sorted(reasons.items())))
 
 
+def render_counts(counts: Counts) -> str:
+    """``"N passed, M failed, K not tested"``."""
+    return f"{counts.passed} passed, {counts.failed} failed, {counts.not_tested} not tested"
+
+
+def render_reasons(counts: Counts) -> str:
+    """``"reason: n; ..."``, or nothing."""
+    return "; ".join(f"{reason}: {number}" for reason, number in counts.reasons)
+
+
 def render_last_line(counts: Counts) -> str:
-    """``N passed, M failed, K not tested (reason: n; ...)``."""
-    line = f"{counts.passed} passed, {counts.failed} failed, {counts.not_tested} not tested"
-    if counts.reasons:
-        line += f" ({'; '.join(f'{reason}: {number}' for reason, number in counts.reasons)})"
-    return line
+    """``"N passed, M failed, K not tested (reason: n; ...)"``."""
+    return render_counts(counts) + (f" ({render_reasons(counts)})" if counts.reasons else "")
 
 
 def render_cell(outcomes: Sequence[Outcome]) -> str:

@@ -1,7 +1,7 @@
-"""``reports/report.html``: one page with everything that a run found, and nothing from outside. Pure, but for the file.
+"""``reports/report.html``: one page with everything that a run found, and nothing from outside.
 
-What programs printed is text on this page, never markup (see :mod:`gpuenv.harness.report.markup`); a content policy
-on the page itself forbids scripts and every outside resource.
+What programs printed is text on this page, never markup: the templates escape every value; a content policy on the page
+itself forbids scripts and every outside resource.
 """
 
 from __future__ import annotations
@@ -9,16 +9,45 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from gpuenv.harness.report import learned as report_learned
-from gpuenv.harness.report import matrix as report_matrix
-from gpuenv.harness.report.markup import Markup, tag
-from gpuenv.harness.report.model import FINISHED, GROUPS, Outcome, Report, render_last_line
+from markupsafe import Markup
+
+from gpuenv.harness.judges import training as judges
+from gpuenv.harness.report.evidence import PACKAGES
+from gpuenv.harness.report.learned import learn
+from gpuenv.harness.report.model import (
+    FINISHED,
+    GROUPS,
+    Outcome,
+    Report,
+    count,
+    measure_elapsed,
+    render_counts,
+    render_last_line,
+    render_reasons,
+)
+from gpuenv.harness.report.pictures import STRIP_END
+from gpuenv.harness.report.svg import printable
 from gpuenv.harness.report.table import render_duration
+from gpuenv.harness.targets.model import Target
 
-STYLE = Path(__file__).with_name("report.css")
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+TEMPLATES = files(__package__) / "templates"
+STYLE = TEMPLATES / "report.css"
+#: What each group is about, for who reads a report without having read the README.
+ABOUT = {
+    "target": "the environment is there and its Python starts",
+    "identity": "versions, labels and installed packages are those of the lock, file by file",
+    "imports": "every package imports; TensorFlow and Keras import without complaint",
+    "linkage": "libraries find each other, in the right versions, and no driver is baked in",
+    "gpu": "the driver answers, the card suits this variant, and TensorFlow computes on it correctly",
+    "training": "nets learn what they should, as plain numpy does, and cannot learn what they cannot",
+    "isolation": "not root, no network, read-only; nothing of the building machine is left inside",
+    "notebook": "a notebook with a plot runs from top to bottom",
+}
 
 
 def save_page(report: Report, path: Path) -> None:
@@ -28,137 +57,109 @@ def save_page(report: Report, path: Path) -> None:
 
 def render_page(report: Report) -> str:
     """The whole page."""
-    line = render_last_line(report.counts)
-    head = (
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"gpuenv: {report.status}: {line}"),
-        tag("style", Markup(STYLE.read_text(encoding="utf-8"))),
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(lambda name: (TEMPLATES / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    shown = [(target, report.of(target)) for target in report.plan.targets]
-    main = (
-        _verdict(report, line),
-        report_matrix.render_matrix(report),
-        _failures(report),
-        _not_tested(report),
-        report_learned.render_learned(shown),
-        report_matrix.render_all_checks(report),
-    )
-    return "<!doctype html>\n" + tag("html", tag("head", head), tag("body", tag("main", main)), lang="en") + "\n"
-
-
-# --- what the run came to ---------------------------------------------------------------------------
-
-
-def _verdict(report: Report, line: str) -> Markup:
-    # The same words as the last line on the terminal; the reasons in it are smaller.
-    figures, bracket, reasons = line.partition(" (")
-    return tag(
-        "header",
-        tag("p", "gpuenv test-env", class_="product"),
-        tag("p", report.status, class_="status"),
-        tag("h1", figures, tag("small", bracket, reasons) if bracket else None),
-        _unfinished(report),
-        tag("dl", _facts(report), class_="facts"),
-        _simulated(report),
-        class_="verdict is-good" if report.status == "passed" else "verdict",
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        style=Markup(STYLE.read_text(encoding="utf-8")),  # noqa: S704 - a file of this project
+        line=render_last_line(report.counts),
+        figures=render_counts(report.counts),
+        reasons=render_reasons(report.counts),
+        unfinished=_unfinished(report),
+        facts=_facts(report),
+        simulated=[target.title for target in report.plan.targets if target.simulated],
+        groups=GROUPS,
+        about=ABOUT,
+        rows=[Row(report, target) for target in report.plan.targets],
+        failed=[outcome for outcome in report.outcomes if outcome.outcome == "failed"],
+        titles={target.identity: target.title for target in report.plan.targets},
+        not_tested=[(reason, number, _where(report, reason)) for reason, number in report.counts.reasons],
+        learned=learn([(target, report.of(target)) for target in report.plan.targets]),
+        packages=PACKAGES,
+        judges=judges,
+        strip_end=STRIP_END,
     )
 
 
-def _unfinished(report: Report) -> Markup | None:
+def _finalize(value: Any) -> Any:
+    """Every value of the templates, without what no page may hold."""
+    text = printable(str(value))
+    return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - it was markup before
+
+
+def _unfinished(report: Report) -> str:
     if report.never_ran:
-        return tag(
-            "p", f"The run stopped before its end: {report.never_ran} checks never ran. They are not counted above."
-        )
+        return f"The run stopped before its end: {report.never_ran} checks never ran. They are not counted above."
     if report.status == "not finished" or report.exit_code not in (None, *FINISHED):
-        return tag(
-            "p", f"pytest did not run to its end (exit code {report.exit_code}): what is below is what it came to."
-        )
-    return None
+        return f"pytest did not run to its end (exit code {report.exit_code}): what is below is what it came to."
+    return ""
 
 
-def _facts(report: Report) -> Iterator[Markup]:
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
     driver = report.plan.host_driver
     simulated = any(target.has_simulated_driver for target in report.plan.targets if target.kind != "host")
-    name = f"NVIDIA driver {driver}{' (simulated)' if simulated else ''}" if driver else "no NVIDIA driver"
-    host = f"{platform.node()}, {platform.system()} {platform.machine()}"
     ended = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended))
-    facts = (
-        ("Finished", f"{ended}, after {render_duration(report.ended - report.began)}"),
-        ("This machine", host),
-        ("GPU driver", name),
-        ("Beside this page", "report.json and junit.xml, for programs"),
-    )
-    for title, value in facts:
-        yield tag("div", tag("dt", title), tag("dd", value))
-
-
-def _simulated(report: Report) -> Markup | None:
-    marked = [target.title for target in report.plan.targets if report_matrix.split_title(target)[1]]
-    if not marked:
-        return None
-    return tag(
-        "p",
-        tag("strong", "Simulated parts. "),
-        "A simulated CUDA library or driver is a stand-in made for tests, which computes nothing: its target "
-        "trains on the CPU, and what needs a real GPU is not tested on it. This is so for ",
-        ", ".join(marked),
-        ".",
-        class_="note",
-    )
-
-
-# --- failures, and what was not tested --------------------------------------------------------------
-
-
-def _failures(report: Report) -> Markup | None:
-    failed = [outcome for outcome in report.outcomes if outcome.outcome == "failed"]
-    if not failed:
-        return None
-    titles = {target.identity: target.title for target in report.plan.targets}
-    articles = (_failure(outcome, titles.get(outcome.target, outcome.target)) for outcome in failed)
-    return tag("section", tag("h2", "Failures"), articles, id="failures")
-
-
-def _failure(outcome: Outcome, title: str) -> Markup:
-    lines = (("cause", outcome.why), ("next", outcome.next_step))
-    more = (tag("div", tag("dt", name), tag("dd", text)) for name, text in lines if text)
-    output = (
-        tag("details", tag("summary", "Output"), tag("pre", outcome.output, tabindex="0")) if outcome.output else None
-    )
-    return tag(
-        "article",
-        tag("p", tag("code", outcome.check), " on ", title, class_="where"),
-        tag("h3", outcome.what),
-        tag("dl", more),
-        output,
-        class_="failure",
-    )
-
-
-def _not_tested(report: Report) -> Markup | None:
-    reasons = report.counts.reasons
-    if not reasons:
-        return None
-    heads = (tag("th", name, scope="col") for name in ("reason", "checks", "where"))
-    rows = (
-        tag("tr", tag("th", reason, scope="row"), tag("td", number), tag("td", _where(report, reason)))
-        for reason, number in reasons
-    )
-    table = tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="reasons")
-    lead = tag("p", "These checks did not run. They count neither as passed nor as failed.", class_="lead")
-    return tag(
-        "section", tag("h2", "Not tested"), lead, tag("div", table, class_="scroll", tabindex="0"), id="not-tested"
-    )
+    yield "Finished", f"{ended}, after {render_duration(report.ended - report.began)}"
+    yield "This machine", f"{platform.node()}, {platform.system()} {platform.machine()}"
+    yield "GPU driver", f"NVIDIA driver {driver}{' (simulated)' if simulated else ''}" if driver else "no NVIDIA driver"
+    yield "Beside this page", "report.json and junit.xml, for programs"
 
 
 def _where(report: Report, reason: str) -> str:
     """``"cuda9.0-gpu: gpu; ..."``: the targets and groups of one reason."""
     places = []
     for target in report.plan.targets:
-        own = [outcome for outcome in report.outcomes if outcome.target == target.identity and outcome.reason == reason]
-        groups = [group for group in GROUPS if any(one.outcome == "skipped" and one.group == group for one in own)]
-        places += [f"{target.title}: {', '.join(groups)}"] if groups else []
+        own = {one.group for one in report.outcomes if (one.target, one.reason) == (target.identity, reason)}
+        places += [f"{target.title}: {', '.join(group for group in GROUPS if group in own)}"] if own else []
     return "; ".join(places)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One group of one target: what there is, the worst first, which also gives the color."""
+
+    words: tuple[str, ...]
+    kind: str
+
+
+class Row:
+    """One target: its groups of checks at a glance, and every check."""
+
+    def __init__(self, report: Report, target: Target) -> None:
+        self.target = target
+        self.known = report.of(target)
+        self.outcomes = [one for one in report.outcomes if one.target == target.identity]
+        self.line = render_last_line(count(self.outcomes))
+        self.time = render_duration(measure_elapsed(self.outcomes)) if self.outcomes else "none"
+        self._expected = report.expected.get(target.identity, {})
+
+    def cell(self, group: str) -> Cell:
+        """What one group came to."""
+        found = [one for one in self.outcomes if one.group == group]
+        counts = count(found)
+        parts = (
+            (counts.failed, "failed"),
+            (max(0, self._expected.get(group, 0) - len(found)), "never ran"),
+            (counts.not_tested, "not tested"),
+            (counts.passed, "passed"),
+        )
+        there = [(number, word) for number, word in parts if number]
+        return Cell(tuple(f"{number} {word}" for number, word in there), there[0][1].replace(" ", "-") if there else "")
+
+    @staticmethod
+    def result(outcome: Outcome) -> tuple[str, str]:
+        """A result in words, and the name of its color: an outcome that nobody knows is no success."""
+        if outcome.outcome == "passed":
+            return "passed", "passed"
+        if outcome.outcome == "skipped":
+            return f"not tested: {outcome.reason}", "not-tested"
+        return f"failed: {outcome.what}", "failed"

@@ -1,159 +1,179 @@
-"""Pictures of what a net decides for every point of the plane around XOR's four (inline SVG). Pure.
-
-The horizontal axis is the first input, the vertical one the second. A circle is one row of the truth table; the
-number in it is the right answer, and a ring around it says that the net gives the other one.
-"""
+"""The pictures of report.html: what nets decide, loss curves, starts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable
 
-from gpuenv.harness.report import contour
-from gpuenv.harness.report.contour import Point
-from gpuenv.harness.report.evidence import Net, Perceptron
-from gpuenv.harness.report.markup import Markup, tag
+from markupsafe import Markup
 
+from gpuenv.harness.judges import training as judges
+from gpuenv.harness.report.evidence import PACKAGES, Curve, Net, Perceptron
+from gpuenv.harness.report.svg import Drawing, matplotlib_settings, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Function = Callable[[float, float], float]
+Axis = tuple[float, ...]
 INPUTS = ((0, 0), (0, 1), (1, 0), (1, 1))
-WANTED = {"AND": (0, 0, 0, 1), "XOR": (0, 1, 1, 0)}
+WANTED = {"AND": (0, 0, 0, 1), "XOR": judges.XOR_TABLE}
 #: The part of the plane that is drawn: the unit square with a margin.
 LOW, HIGH = -0.4, 1.4
 #: 41 points each way: outlines are smooth to the eye at the size in which they are shown.
 AXIS = tuple(LOW + (HIGH - LOW) * step / 40 for step in range(41))
 #: Outputs at which the color changes; the middle one decides between 0 and 1.
 LEVELS = tuple(step / 10 for step in range(1, 10))
-#: In units of the drawing: the plot's side, and the room for what stands at its left and its foot.
-SIDE, LEFT, TOP, FOOT = 240.0, 34.0, 6.0, 36.0
+#: The side of a decision's plot, in units of the drawing.
+SIDE = 240.0
+#: Losses outside have no place on a picture.
+LEAST_LOSS, MOST_LOSS = 1e-9, 1e6
+#: Curves that coincide take turns: a dash of each, one after the other.
+DASH = 7
+#: Names beside curves keep this distance.
+LINE_HEIGHT = 15.0
+#: The strip of starts ends here: an output this far from its target rounds to the wrong answer.
+STRIP_END = 0.5
+
+# --- decisions --------------------------------------------------------------------------------------
 
 
-def to_drawing(point: Point) -> Point:
-    """Where a point of the plane is in the drawing (whose second axis points down)."""
-    x, y = ((value - LOW) / (HIGH - LOW) * SIDE for value in point)
-    return LEFT + x, TOP + SIDE - y
-
-
-def boundary(perceptron: Perceptron) -> tuple[Point, Point] | None:
-    """Where the line ``w1 * x + w2 * y + bias = 0`` enters and leaves what is drawn; None if it does not."""
-    (w1, w2), bias = perceptron.weights, perceptron.bias
-    found = set()
-    for edge in (LOW, HIGH):
-        for along, across, is_turned in ((w1, w2, False), (w2, w1, True)):
-            # On the edge where one input is `edge`: along * edge + across * other + bias = 0.
-            other = -(along * edge + bias) / across if across else math.nan
-            if LOW <= other <= HIGH:
-                found.add((other, edge) if is_turned else (edge, other))
-    ends = sorted(found)
-    return (ends[0], ends[-1]) if len(ends) > 1 else None
+def sample(function: Function, axis: Axis) -> list[list[float]]:
+    """The function's values on the square grid that ``axis`` spans both ways."""
+    return [[function(x, y) for x in axis] for y in axis]
 
 
 def draw_perceptron(perceptron: Perceptron, gate: str, key: str) -> Markup:
     """The half plane that the perceptron answers with 1, and the line that bounds it."""
-    corners = (LOW, HIGH)
-    region = contour.outlines(contour.sample(perceptron.value, corners), corners, 0.0)
-    shapes = [_plot("b1"), _region(region, "b8")]
-    ends = boundary(perceptron)
-    if ends:
-        (x1, y1), (x2, y2) = map(to_drawing, ends)
-        shapes.append(tag("line", class_="boundary", x1=_n(x1), y1=_n(y1), x2=_n(x2), y2=_n(y2)))
-    shapes += _rows(WANTED[gate], perceptron.table)
     (w1, w2), bias = perceptron.weights, perceptron.bias
-    line = f"The plane, divided by the line {w1:g} x + {w2:g} y + {bias:g} = 0."
-    text = f"{line} {_describe(WANTED[gate], perceptron.table)}"
-    return _svg(key, f"Decision boundary of the perceptron on {gate}", text, shapes)
+    title = f"Decision boundary of the perceptron on {gate}"
+    text = f"The plane, divided by the line {w1:g} x + {w2:g} y + {bias:g} = 0."
+    plane = _Plane((LOW, HIGH), perceptron.value, {"b1": -math.inf, "b8": 0.0}, limit=0.0)
+    return _draw_decision(plane, WANTED[gate], perceptron.table, key, (title, text))
 
 
 def draw_net(net: Net, key: str) -> Markup:
     """The output of the two-layer net as a filled contour. Raises ValueError if it is no number somewhere."""
-    values = contour.sample(net.value, AXIS)
-    if not all(map(math.isfinite, (value for row in values for value in row))):
+    plane = _Plane(AXIS, net.value, {f"b{band}": level for band, level in enumerate((-math.inf, *LEVELS))}, limit=0.5)
+    if not all(math.isfinite(value) for row in plane.values for value in row):
         raise ValueError("its weights are no numbers any more")
-    shapes = [_plot("b0")]
-    for band, level in enumerate(LEVELS, start=1):
-        shapes.append(_region(contour.outlines(values, AXIS, level), f"b{band}"))
-    # The outline again, as a line: without the parts that only follow the edge of what is drawn.
-    for outline in contour.outlines(values, AXIS, 0.5):
-        shapes += [tag("path", class_="boundary", d=_path(part)) for part in _inner_parts(outline)]
-    shapes += _rows(WANTED["XOR"], net.table)
-    text = f"The output, 0 to 1, for every point; the line is at 0.5. {_describe(WANTED['XOR'], net.table)}"
-    return _svg(key, "Output of the two-layer net on XOR", text, shapes)
+    text = "The output, 0 to 1, for every point; the line is at 0.5."
+    return _draw_decision(plane, WANTED["XOR"], net.table, key, ("Output of the two-layer net on XOR", text))
 
 
-def _describe(wanted: Sequence[int], table: Sequence[int]) -> str:
-    rows = zip(INPUTS, wanted, table)
-    return "; ".join(f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in rows) + "."
+class _Plane:
+    """A function's values on a grid, the values above which each color begins, and the one where the line is."""
+
+    def __init__(self, axis: Axis, function: Function, bands: Mapping[str, float], limit: float) -> None:
+        self.axis, self.bands, self.limit = axis, bands, limit
+        self.values = sample(function, axis)
+
+    def draw(self, axes: Axes) -> None:
+        """Each band over the one below it, then the line."""
+        from contourpy import contour_generator
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path
+
+        lines: Any = contour_generator(self.axis, self.axis, self.values, fill_type="OuterCode", line_type="Separate")
+        for name, level in self.bands.items():
+            for points, codes in zip(*lines.filled(level, math.inf)):
+                axes.add_artist(PathPatch(Path(points, codes), gid=f"css {name}"))
+        for points in lines.lines(self.limit):
+            axes.plot(*zip(*points), gid="css boundary")
 
 
-def _svg(key: str, title: str, description: str, shapes: Iterable[Markup]) -> Markup:
-    names = (f"{key}-title", f"{key}-desc")
-    return tag(
-        "svg",
-        tag("title", title, id=names[0]),
-        tag("desc", description, id=names[1]),
-        shapes,
-        _axes(),
-        class_="decision",
-        role="img",
-        aria_labelledby=" ".join(names),
-        viewBox=f"0 0 {_n(LEFT + SIDE + 6)} {_n(TOP + SIDE + FOOT)}",
-    )
+def _draw_decision(
+    plane: _Plane, wanted: Sequence[int], table: Sequence[int], key: str, texts: tuple[str, str]
+) -> Markup:
+    with matplotlib_settings():
+        drawing = Drawing((SIDE + 40, SIDE + 42), (34, 36, 6, 6))
+        plane.draw(drawing.axes)
+        for row, want, got in zip(INPUTS, wanted, table):
+            _draw_row(drawing.axes, row, want, is_wrong=want != got)
+        for spine in drawing.axes.spines.values():
+            spine.set_gid("css frame")
+        drawing.axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
+        drawing.label("input 1", "input 2")
+        rows = (f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in zip(INPUTS, wanted, table))
+        return drawing.svg("decision", key, texts[0], f"{texts[1]} {'; '.join(rows)}.")
 
 
-def _plot(css_class: str) -> Markup:
-    return tag("rect", class_=css_class, x=_n(LEFT), y=_n(TOP), width=_n(SIDE), height=_n(SIDE))
+def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) -> None:
+    """A circle with the right answer in it; a ring says that the net gives the other one."""
+    from matplotlib.patches import Circle
+
+    unit = (HIGH - LOW) / SIDE
+    axes.add_artist(Circle(row, 11 * unit, gid=f"css row{want}", zorder=3))
+    axes.text(row[0], row[1], str(want), gid=f"css digit{want}", ha="center", va="center", zorder=4)
+    if is_wrong:
+        axes.add_artist(Circle(row, 17 * unit, gid="css wrong", zorder=3))
+        axes.text(row[0], row[1] - 28 * unit, "wrong", gid="css wrong-word", ha="center", va="center", zorder=4)
 
 
-def _region(outlines: Iterable[Sequence[Point]], css_class: str) -> Markup:
-    return tag("path", class_=css_class, fill_rule="evenodd", d="".join(f"{_path(one)}Z" for one in outlines))
+# --- loss curves and starts -------------------------------------------------------------------------
 
 
-def _path(points: Sequence[Point]) -> str:
-    return "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in map(to_drawing, points))
+def draw_losses(curves: Sequence[Curve]) -> Markup:
+    """All curves over the reference, which is wide and pale; one that leaves it is a full line with a name."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    near = [curve for curve in curves if curve.leaves_at is None]
+    far = [curve for curve in curves if curve.leaves_at is not None]
+    with matplotlib_settings():
+        drawing = Drawing((640, 340), (52, 42, 14, 12))
+        axes = drawing.axes
+        axes.set_yscale("log")
+        for losses in dict.fromkeys(curve.reference.losses for curve in curves):
+            axes.plot(_drawable(losses), gid="css reference")
+        for number, curve in enumerate(near):
+            dashes = (DASH, DASH * max(1, len(near) - 1))
+            axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}", ls=(-DASH * number, dashes))
+        for curve in far:
+            axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.grid(axis="y")
+        axes.spines[:].set_visible(False)
+        drawing.label("training step", "loss (log scale)")
+        _name(axes, far)
+        text = f"{len(near)} of {len(curves)} curves coincide with the numpy reference to {judges.CURVE_TOLERANCE:g}."
+        return drawing.svg("losses", "losses", "Loss curves of the two-layer net on XOR", text)
 
 
-def _inner_parts(outline: Sequence[Point]) -> list[list[Point]]:
-    """The parts of a closed outline between two visits to the edge of what is drawn."""
-    closed = [*outline, outline[0]]
-    parts: list[list[Point]] = []
-    for one, other in zip(closed, closed[1:]):
-        if _is_on_one_edge(one, other):
-            continue
-        if parts and parts[-1][-1] == one:
-            parts[-1].append(other)
-        else:
-            parts.append([one, other])
-    return parts
+def _drawable(losses: Sequence[float]) -> list[float]:
+    """A curve in which what has no place on it (infinite, not a number) is a gap."""
+    return [loss if LEAST_LOSS <= loss <= MOST_LOSS else math.nan for loss in losses]
 
 
-def _is_on_one_edge(one: Point, other: Point) -> bool:
-    return any(one[axis] == other[axis] == edge for axis in (0, 1) for edge in (AXIS[0], AXIS[-1]))
+def _name(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Names above the right ends of curves (below, where there is no room), moved apart where they would overlap."""
+    axes.autoscale_view()
+    right, top = axes.bbox.x1 - 4, axes.bbox.y1
+    ends = [(axes.transData.transform((0, curve.net.losses[-1]))[1], curve) for curve in curves
+            if LEAST_LOSS <= curve.net.losses[-1] <= MOST_LOSS]  # fmt: skip
+    free = top
+    for y, curve in sorted(ends, key=lambda end: -end[0]):
+        free = min(y + 9 if y + 9 + LINE_HEIGHT < top else y - 17, free - LINE_HEIGHT)
+        name = printable(f"{curve.target}, {PACKAGES[curve.package]}")
+        axes.text(right, free, name, gid=f"css name {curve.package}", ha="right", transform=None)
 
 
-def _rows(wanted: Sequence[int], table: Sequence[int]) -> list[Markup]:
-    """The four rows of the truth table."""
-    shapes = []
-    for row, want, got in zip(INPUTS, wanted, table):
-        x, y = to_drawing((float(row[0]), float(row[1])))
-        shapes.append(tag("circle", class_=f"row{want}", cx=_n(x), cy=_n(y), r="11"))
-        shapes.append(tag("text", want, class_=f"digit{want}", x=_n(x), y=_n(y + 4.5)))
-        if want != got:
-            shapes.append(tag("circle", class_="wrong", cx=_n(x), cy=_n(y), r="17"))
-            shapes.append(tag("text", "wrong", class_="wrong-word", x=_n(x), y=_n(y + 32)))
-    return shapes
-
-
-def _axes() -> list[Markup]:
-    foot, middle = TOP + SIDE, SIDE / 2
-    shapes = [tag("rect", class_="frame", x=_n(LEFT), y=_n(TOP), width=_n(SIDE), height=_n(SIDE))]
-    for value in (0, 1):
-        x, y = to_drawing((value, value))
-        shapes.append(tag("text", value, class_="tick", x=_n(x), y=_n(foot + 14), text_anchor="middle"))
-        shapes.append(tag("text", value, class_="tick", x=_n(LEFT - 6), y=_n(y + 4), text_anchor="end"))
-    shapes.append(tag("text", "input 1", class_="label", x=_n(LEFT + middle), y=_n(foot + 29), text_anchor="middle"))
-    turn = f"translate(10 {_n(TOP + middle)}) rotate(-90)"
-    shapes.append(tag("text", "input 2", class_="label", transform=turn, text_anchor="middle"))
-    return shapes
-
-
-def _n(value: float) -> str:
-    """A coordinate: a tenth of a unit cannot be seen."""
-    return f"{value:.1f}".removesuffix(".0")
+def draw_starts(worst: Sequence[float], key: str) -> Markup:
+    """A strip with a dot for each start, by how far its worst output is from the target; a line at the limit."""
+    with matplotlib_settings():
+        drawing = Drawing((240, 22), (8, 0, 8, 0))
+        axes = drawing.axes
+        axes.set(xlim=(0, STRIP_END), ylim=(-11, 11))
+        axes.axis("off")
+        axes.plot((0, STRIP_END), (0, 0), gid="css grid", clip_on=False)
+        axes.plot((judges.XOR_ERROR_MAX,) * 2, (-9, 9), gid="css limit")
+        good = [value for value in worst if value <= judges.XOR_ERROR_MAX]
+        bad = [min(value, STRIP_END) if math.isfinite(value) else STRIP_END for value in worst if value not in good]
+        for css, values in (("start", good), ("start bad", bad)):
+            if values:
+                axes.scatter(values, [0] * len(values), s=64, gid=f"css {css}", clip_on=False)
+        figures = ", ".join(f"{value:.3f}" for value in worst)
+        text = f"From 0 to {STRIP_END:g}: {figures}; the limit is {judges.XOR_ERROR_MAX:g}."
+        return drawing.svg("starts", key, "Distance of the worst output from its target, for each start", text)

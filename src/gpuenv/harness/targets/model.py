@@ -56,14 +56,21 @@ class Target:
     @property
     def title(self) -> str:
         """The name for people; what is simulated is called so."""
+        return f"{self.name} (simulated {', simulated '.join(self.simulated)})" if self.simulated else self.name
+
+    @property
+    def name(self) -> str:
+        """The title without what is simulated."""
         base = f"{self.variant}-{self.flavor}" + (f" ({TITLES[self.kind]})" if self.kind in TITLES else "")
         if self.kind == "host":
-            base = f"{base} on {self.address}" + (f" in {self.prefix}" if self.prefix else "")
-        simulated = [name for name, is_so in self._simulations() if is_so]
-        return f"{base} (simulated {', simulated '.join(simulated)})" if simulated else base
+            return f"{base} on {self.address}" + (f" in {self.prefix}" if self.prefix else "")
+        return base
 
-    def _simulations(self) -> tuple[tuple[str, bool], ...]:
-        return (("CUDA", self.cuda == "simulated"), ("driver", self.has_simulated_driver))
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """Its simulated parts: ``("CUDA", "driver")``."""
+        parts = (("CUDA", self.cuda == "simulated"), ("driver", self.has_simulated_driver))
+        return tuple(part for part, is_so in parts if is_so)
 
     @property
     def address(self) -> str:
