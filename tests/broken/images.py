@@ -22,6 +22,7 @@ from gpuenv.host import gpu
 from gpuenv.net import certificates
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 
 from .table import HERE, Fault
 
@@ -123,7 +124,7 @@ def genuine_cudnn(variant: str) -> Path:
     libraries = folder / "libraries"
     with locking.held(folder / "libraries.lock", "another test takes cuDNN from its archive; waiting for it"):
         if not (libraries / CUDNN).exists():
-            sources.stage_libraries(variants.load_cuda_lock(lock), libraries, None)
+            sources.stage_libraries(load_cuda_lock(lock), libraries, None)
     return libraries / CUDNN
 
 

@@ -26,8 +26,8 @@ from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources
 from gpuenv.host import pythons
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.locks import Pin
-from gpuenv.variants.model import load_cuda_lock
 from simulated import conda_channel
 from simulated.conda_channel import Channel, Package, Served
 from tiny.command import Gpuenv, plain_environment

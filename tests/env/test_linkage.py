@@ -15,7 +15,8 @@ from gpuenv.harness.judges.identity import REBUILD
 from gpuenv.harness.report.model import not_tested
 from gpuenv.harness.targets.container import connect
 from gpuenv.harness.targets.model import Connection, Plan, Result, Target
-from gpuenv.variants.model import Variant, load_cuda_lock
+from gpuenv.variants.cuda_lock import load_cuda_lock
+from gpuenv.variants.model import Variant
 
 SIMULATED = "simulated CUDA"
 

@@ -1,14 +1,17 @@
-"""Reading TOML strictly: unknown keys, missing keys and wrong types are errors that name the file,
+"""Reading TOML strictly: unknown keys, missing keys and wrong values are errors that name the file,
 the key and what was expected there.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct, inspect
 
 from gpuenv.core.errors import DataError
 
@@ -17,123 +20,133 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+Text = Annotated[str, Meta(min_length=1, description="a non-empty string")]
+Version = Annotated[str, Meta(pattern=r"^\d+(\.\d+)+\Z", description='a dotted version such as "10.0"')]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*\Z", description="a name in lower case")]
+Soname = Annotated[str, Meta(pattern=r"^lib[\w+.-]+\.so(\.\d+)*\Z", description='SONAMEs such as "libcudart.so.10.0"')]
+Count = Annotated[int, Meta(ge=1, description="a positive whole number")]
 
-T = TypeVar("T")
-
-VERSION = re.compile(r"\d+(\.\d+)+")
-SHA256 = re.compile(r"[0-9a-f]{64}")
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-SONAME = re.compile(r"lib[\w+.-]+\.so(\.\d+)*")
+_KINDS = {"str": "a string", "int": "a positive whole number", "bool": "true or false", "object": "a table"}
 
 
-def load_table(path: Path) -> Table:
-    """Read a TOML file whose every key is known. Raises DataError as :func:`read_toml` does."""
-    return Table(read_toml(path), path)
+class Data(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of a file. Its ``__post_init__`` checks what no single key tells: it raises ValueError("<key>: ...")."""
+
+    def __post_init__(self) -> None:
+        """No array of strings holds one twice."""
+        for key, name in zip(self.__struct_encode_fields__, self.__struct_fields__):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and value and isinstance(value[0], str) and len(set(value)) != len(value):
+                raise ValueError(f"{key}: expected an array without repetition, found {list(value)!r}")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises DataError when it is missing, not UTF-8 or not TOML."""
+D = TypeVar("D", bound=Data)
+
+
+def read_toml(path: Path, guide: str = "docs/variants.md") -> dict[str, Any]:
+    """Read a TOML file. Raises DataError when it is missing, not UTF-8 or not TOML; ``guide`` describes the format."""
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise _bad(path, "the file is missing", "restore it from version control") from error
+        raise _bad(path, "the file is missing", "restore it from version control", guide) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _bad(path, f"it cannot be read as TOML: {error}", "correct the file") from error
+        raise _bad(path, f"it cannot be read as TOML: {error}", "correct the file", guide) from error
     return values
 
 
-class Table:
-    """One TOML table; every read marks its key as known, and :meth:`close` refuses the rest."""
+def load(path: Path, kind: type[D], /, guide: str = "docs/variants.md", **given: object) -> D:
+    """Read a TOML file as ``kind``, whose fields ``given`` do not stand in the file. Raises DataError."""
+    values = read_toml(path, guide)
+    for key in values.keys() & given.keys():
+        raise _bad(path, f"{key}: this key is not known", "remove that key", guide)
+    try:
+        return msgspec.convert({**values, **given}, kind, dec_hook=_from_text)
+    except msgspec.ValidationError as error:
+        why = _explain(error, kind, values, frozenset(given))
+        raise _bad(path, why, "correct that key", guide) from error
 
-    def __init__(self, values: dict[str, Any], path: Path, prefix: str = "") -> None:
-        self._values = values
-        self._known: set[str] = set()
-        self.path = path
-        self.prefix = prefix
 
-    def text(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "") -> str:
-        """A non-empty string, matching ``pattern`` as a whole if one is given."""
-        value = self._take(key, str, "a string")
-        if not value or (pattern and not pattern.fullmatch(value)):
-            raise self.error(key, f"expected {expected or 'a non-empty string'}, found {value!r}")
+def _from_text(kind: type, value: object) -> object:
+    """What msgspec does not know: values that were given, and regular expressions."""
+    if kind is re.Pattern and isinstance(value, str):
+        try:
+            return re.compile(value)
+        except re.error as error:
+            raise ValueError(f"expected a regular expression, found {value!r}: {error}") from error
+    if isinstance(value, kind):
         return value
-
-    def version(self, key: str) -> str:
-        """A dotted version such as ``"10.0"``."""
-        return self.text(key, VERSION, 'a dotted version such as "10.0"')
-
-    def flag(self, key: str, default: bool) -> bool:
-        """A boolean; ``default`` when the key is absent."""
-        return self._take(key, bool, "true or false") if key in self._values else default
-
-    def count(self, key: str) -> int:
-        """A positive whole number."""
-        value = self._take(key, int, "a positive whole number")
-        if isinstance(value, bool) or value <= 0:
-            raise self.error(key, f"expected a positive whole number, found {value!r}")
-        return value
-
-    def texts(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "") -> tuple[str, ...]:
-        """A non-empty array of distinct strings, each matching ``pattern`` as a whole."""
-        values = self._take(key, list, "an array of strings")
-        for value in values:
-            if not isinstance(value, str) or (pattern and not pattern.fullmatch(value)):
-                raise self.error(key, f"expected {expected or 'strings'}, found {value!r}")
-        if not values or len(set(values)) != len(values):
-            raise self.error(key, f"expected a non-empty array without repetition, found {values!r}")
-        return tuple(values)
-
-    def optional_texts(self, key: str, pattern: re.Pattern[str] | None = None, expected: str = "") -> tuple[str, ...]:
-        """As :meth:`texts`; empty when the key is absent."""
-        return self.texts(key, pattern, expected) if key in self._values else ()
-
-    def table(self, key: str, read: Callable[[Self], T]) -> T:
-        """A sub-table, handed to ``read`` and closed after it."""
-        return self._read(self._take(key, dict, "a table"), f"{self.prefix}{key}.", read)
-
-    def optional_table(self, key: str, read: Callable[[Self], T]) -> T | None:
-        """As :meth:`table`; None when the key is absent."""
-        return self.table(key, read) if key in self._values else None
-
-    def tables(self, key: str, read: Callable[[Self], T]) -> tuple[T, ...]:
-        """A non-empty array of tables, each handed to ``read`` and closed after it."""
-        items = self._take(key, list, "an array of tables")
-        if not items or not all(isinstance(item, dict) for item in items):
-            raise self.error(key, "expected a non-empty array of tables")
-        return tuple(self._read(item, self.item_prefix(key, number, item), read) for number, item in enumerate(items))
-
-    def item_prefix(self, key: str, number: int, item: Mapping[str, Any]) -> str:  # noqa: ARG002 - for other kinds
-        """What stands before the keys of one table of an array in an error; ``number`` counts from 0."""
-        return f"{self.prefix}{key}[{number}]."
-
-    def close(self) -> None:
-        """Refuse keys that nobody read."""
-        for key in self._values:
-            if key not in self._known:
-                known = ", ".join(sorted(self._known))
-                raise self.error(key, f"this key is not known; known here: {known}")
-
-    def error(self, key: str, problem: str) -> DataError:
-        """The error for one key, ready to be raised."""
-        return _bad(self.path, f"{self.prefix}{key}: {problem}", "correct that key")
-
-    def _read(self, values: dict[str, Any], prefix: str, read: Callable[[Self], T]) -> T:
-        table = type(self)(values, self.path, prefix)
-        result = read(table)
-        table.close()
-        return result
-
-    def _take(self, key: str, kind: type[T], expected: str) -> T:
-        self._known.add(key)
-        if key not in self._values:
-            raise self.error(key, f"this key is missing; expected {expected}")
-        value = self._values[key]
-        if not isinstance(value, kind):
-            raise self.error(key, f"expected {expected}, found {value!r}")
-        return value
+    raise ValueError(f"expected a string, found {value!r}")
 
 
-def _bad(path: Path, why: str, next_step: str) -> DataError:
-    return DataError(f"{path} is not usable", why, f"{next_step}; the format is described in docs/variants.md")
+def _explain(error: msgspec.ValidationError, kind: type[Data], values: Any, given: frozenset[str]) -> str:
+    """msgspec's error as ``<key>: <what is wrong>``, with what the descriptions of the fields expect there."""
+    problem, _, where = str(error).removesuffix("`").partition(" - at `$")
+    key, here, value = "", inspect.type_info(kind), values
+    for step in re.findall(r"\.[^.\[]+|\[[^\]]+\]", where):
+        key, here, value = _enter(key, step, _bare(here), value)
+    key = key.lstrip(".")
+    table = _bare(here)
+    match = re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+?)`?", problem)
+    if match and isinstance(table, inspect.StructType):
+        fields = {field.encode_name: field.type for field in table.fields if field.encode_name not in given}
+        inner = f"{key}.{match[1]}".lstrip(".")
+        if match[1] in fields:
+            return f"{inner}: this key is missing; expected {_expected(fields[match[1]])}"
+        near = difflib.get_close_matches(match[1], fields, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{inner}: this key is not known; known here: {', '.join(sorted(fields))}{hint}"
+    if error.__cause__ is not None:
+        return f"{key}.{problem}".lstrip(".") if isinstance(table, inspect.StructType) else f"{key}: {problem}"
+    found = re.match(r"Expected `(\w+)[^`]*`, got", problem)
+    expected = _KINDS.get(found[1]) if found else None
+    key = re.sub(r"\[\d+\]$", "", key)
+    return f"{key}: expected {expected or _expected(here)}, found {value!r}"
+
+
+def _enter(key: str, step: str, here: inspect.Type, value: Any) -> tuple[str, inspect.Type, Any]:
+    """One step of a path such as ``$.component[0].derive[...]`` further: the key, the type and the value there."""
+    if isinstance(here, inspect.StructType):
+        inner = next(field.type for field in here.fields if field.encode_name == step[1:])
+        return key + step, inner, value[step[1:]]
+    if isinstance(here, inspect.DictType):
+        # msgspec does not say which: the first that is not as expected.
+        name = next((name for name, one in value.items() if not _fits(one, here.value_type)), "")
+        return f"{key}.{name}", here.value_type, value.get(name)
+    inner = here.item_type if isinstance(here, inspect.VarTupleType) else here
+    value = value[int(step[1:-1])]
+    # An entry of a catalog is called by its id.
+    name = value.get("id") if isinstance(value, dict) else None
+    return f'{key}["{name}"]' if name else key + step, inner, value
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """A type without its description, and without that it may be absent."""
+    while isinstance(kind, (inspect.Metadata, inspect.UnionType)):
+        kind = kind.type if isinstance(kind, inspect.Metadata) else kind.types[0]
+    return kind
+
+
+def _fits(value: object, kind: inspect.Type) -> bool:
+    try:
+        msgspec.convert(value, kind.cls if isinstance(kind, inspect.StructType) else Text, dec_hook=_from_text)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _expected(kind: inspect.Type) -> str:
+    """What a field expects: its description, or else that of its type."""
+    kind = kind.types[0] if isinstance(kind, inspect.UnionType) else kind
+    if isinstance(kind, inspect.Metadata) and kind.extra_json_schema:
+        return str(kind.extra_json_schema["description"])
+    kind = _bare(kind)
+    if isinstance(kind, inspect.LiteralType):
+        return f"one of {', '.join(map(str, kind.values))}"
+    if isinstance(kind, inspect.VarTupleType):
+        tables = isinstance(_bare(kind.item_type), inspect.StructType)
+        return "a non-empty array of tables" if tables else f"a non-empty array: {_expected(kind.item_type)}"
+    return {inspect.BoolType: "true or false", inspect.StructType: "a table"}.get(type(kind), "a string")
+
+
+def _bad(path: Path, why: str, next_step: str, guide: str) -> DataError:
+    return DataError(f"{path} is not usable", why, f"{next_step}; the format is described in {guide}")

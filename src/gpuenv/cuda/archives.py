@@ -30,7 +30,7 @@ _CHUNK_BYTES = 1 << 20
 def unpack(kind: str, archive: Path, into: Path) -> None:
     """Unpack what may be a shared library from ``archive`` into the existing folder ``into``.
 
-    ``kind`` is one of variants.UNPACKERS. Raises SourceError for a damaged archive and for one that
+    ``kind`` is how a `cuda.lock.toml` says to open it. Raises SourceError for a damaged archive and for one that
     tries to write outside of ``into``.
     """
     opener = {"tar": _unpack_tar, "zip": _unpack_zip, "runfile": _unpack_runfile}[kind]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.cuda.files import sha256_of
-from gpuenv.variants.model import CudaLock
+from gpuenv.variants.cuda_lock import CudaLock
 
 _SUMS = "sha256.json"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
+from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
 from gpuenv.variants.environment import Environment
-from gpuenv.variants.model import CudaLock, Variant, load_cuda_lock
+from gpuenv.variants.model import Variant
 
 
 def environment(settings: Settings, variant: Variant, flavor: str) -> Environment:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from gpuenv.core import paths
 from gpuenv.core.errors import SourceError
-from gpuenv.variants.model import Source
+from gpuenv.variants.cuda_lock import Source
 
 _CHUNK_BYTES = 1 << 20
 _PART = ".part"

@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.cuda_lock import CudaLock
+from gpuenv.variants.model import Variant
 
 #: Where NVIDIA's and the distributions' packages put them; ``{version}`` is such as 10.0.
 FOLDERS = (

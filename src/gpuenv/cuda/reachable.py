@@ -8,7 +8,7 @@ from pathlib import Path
 from gpuenv.core.deadline import gather
 from gpuenv.cuda.files import cached_path, file_name, local_path
 from gpuenv.net import download
-from gpuenv.variants.model import Component, CudaLock, Source
+from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
 #: For all sources together; they are asked at the same time.
 DEADLINE_S = 5.0

@@ -19,7 +19,8 @@ from gpuenv.core import atomic, locking, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.cuda import stubs, wheel
 from gpuenv.cuda.files import local_path, sha256_of
-from gpuenv.variants.model import Component, Source, Variant, load_cuda_lock
+from gpuenv.variants.cuda_lock import Component, Source, load_cuda_lock
+from gpuenv.variants.model import Variant
 
 #: The names that each stub exports, and the pinned wheels.
 DATA = Path(__file__).with_name("simulation")

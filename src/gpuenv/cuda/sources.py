@@ -17,7 +17,7 @@ from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.cuda import archives, cache
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
 from gpuenv.net import download
-from gpuenv.variants.model import Component, CudaLock, Source
+from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
 #: Yields a verified archive and the source it belongs to, or None where there is nothing. May raise SourceError.
 Find = Callable[[], "tuple[Path, Source] | None"]

@@ -91,7 +91,7 @@ def choose_language(environment: Mapping[str, str] | None = None) -> str:
 
 def cause(match: Match, context: Context) -> str:
     """The cause, with the values of this log."""
-    return match.entry.cause[context.language].format_map(match.values)
+    return match.entry.cause.text(context.language).format_map(match.values)
 
 
 def steps(match: Match, context: Context) -> list[Step]:
@@ -120,7 +120,7 @@ def _fill(remedy: Remedy, match: Match, context: Context, label: str = "") -> St
     if command and context.system == "windows" and not remedy.systems:
         command = windows.for_windows(command)
         label = context.word("wsl2") if command.startswith("make ") else ""
-    return Step(label + remedy.texts[context.language].format_map(match.values), command, context.word("run"))
+    return Step(label + remedy.text(context.language).format_map(match.values), command, context.word("run"))
 
 
 def _with_anaconda(found: list[Step], context: Context) -> list[Step]:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from string import Formatter
+from typing import Annotated, Literal, Optional, get_args
 
+from msgspec import Meta, field
+
+from gpuenv.core.schema import Data, Text
+
+Stage = Literal["host", "supply", "create", "driver", "libraries", "architecture", "packages", "training", "use"]
+System = Literal["debian", "fedora", "arch", "wsl2", "windows", "macos"]
+Target = Literal["image", "conda", "venv", "host"]
 #: Earliest first: what fails in one stage makes the later ones fail.
-STAGES = ("host", "supply", "create", "driver", "libraries", "architecture", "packages", "training", "use")
-SYSTEMS = ("debian", "fedora", "arch", "wsl2", "windows", "macos")
-TARGETS = ("image", "conda", "venv", "host")
+STAGES: tuple[str, ...] = get_args(Stage)
+SYSTEMS: tuple[str, ...] = get_args(System)
+TARGETS: tuple[str, ...] = get_args(Target)
 LANGUAGES = ("en", "ko")
 #: A rule looks at so many lines together at most; so many are kept between two pieces of a log.
 MOST_LINES = 100
 
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*\Z", description="a name in kebab-case")]
+Row = Annotated[str, Meta(pattern=r"^P\d\d\Z", description='a number of the pain list such as "P23"')]
+Fragment = Annotated[str, Meta(pattern=r"^[^\n]+\Z", description="plain text within one line")]
+Lines = Annotated[int, Meta(ge=1, le=MOST_LINES, description=f"a positive whole number, {MOST_LINES} lines at most")]
+Texts = Annotated[tuple[Text, ...], Meta(min_length=1)]
 
-@dataclass(frozen=True)
-class Rule:
+
+class Rule(Data, frozen=True):
     """One way of recognizing a failure, in a window of ``within`` lines."""
 
-    fragments: tuple[str, ...]
-    regex: re.Pattern[str] | None
-    without: tuple[str, ...]
-    within: int
+    fragments: Annotated[tuple[Fragment, ...], Meta(min_length=1)]
+    regex: Optional[re.Pattern] = None  # type: ignore[type-arg] # msgspec knows the bare type
+    without: tuple[Fragment, ...] = ()
+    within: Lines = 1
 
     @property
     def groups(self) -> set[str]:
@@ -30,42 +43,72 @@ class Rule:
         return set(self.regex.groupindex) if self.regex else set()
 
 
-@dataclass(frozen=True)
-class Derived:
+class Derived(Data, frozen=True):
     """A value made from a captured one."""
 
-    of: str
-    map: Mapping[str, str]
-    default: str
+    of: Text
+    map: dict[str, Text]
+    default: Text
 
 
-@dataclass(frozen=True)
-class Remedy:
+class Words(Data, frozen=True):
+    """A text in every language."""
+
+    en: Text
+    ko: Text
+
+    def text(self, language: str) -> str:
+        """The text in one of LANGUAGES."""
+        return str(getattr(self, language))
+
+
+class Remedy(Words, frozen=True):
     """One thing to do. Without ``systems`` it is for every system, without ``targets`` for every target."""
 
-    texts: Mapping[str, str]
-    command: str | None
-    systems: tuple[str, ...]
-    targets: tuple[str, ...]
+    command: Optional[Text] = None
+    systems: tuple[System, ...] = ()
+    targets: tuple[Target, ...] = ()
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Data, frozen=True):
     """One failure that is known."""
 
-    id: str
-    stage: str
-    row: str | None
-    consequence_of: tuple[str, ...]
+    id: Id
+    rules: Annotated[tuple[Rule, ...], Meta(min_length=1)] = field(name="rule")
+    cause: Words
+    remedies: Annotated[tuple[Remedy, ...], Meta(min_length=1)] = field(name="remedy")
+    references: Texts
+    samples: Texts
+    near_misses: Texts
+    row: Optional[Row] = None
+    consequence_of: tuple[Id, ...] = ()
     #: The program goes on after it: no root cause where the log shows a failure that ended something.
-    is_notice: bool
-    rules: tuple[Rule, ...]
-    derive: Mapping[str, Derived]
-    cause: Mapping[str, str]
-    remedies: tuple[Remedy, ...]
-    references: tuple[str, ...]
-    samples: tuple[str, ...]
-    near_misses: tuple[str, ...]
+    is_notice: bool = field(name="notice", default=False)
+    derive: dict[str, Derived] = field(default_factory=dict)
+    #: Told by the name of the file.
+    stage: Annotated[str, Meta(max_length=0, description="the file's name to say it")] = ""
+
+    def __post_init__(self) -> None:
+        """A text may only name what is known whichever rule matched."""
+        super().__post_init__()
+        groups = [rule.groups for rule in self.rules]
+        for name, derived in self.derive.items():
+            if derived.of not in set[str]().union(*groups):
+                raise ValueError(f"derive.{name}.of: no rule captures {derived.of!r}")
+        known = set.intersection(*groups) | self.derive.keys()
+        for key, text in self._texts():
+            try:
+                names = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+            except ValueError as error:
+                raise ValueError(f"{key}: {error} in {text!r} (a brace itself is written twice)") from error
+            for name in sorted(names - known):
+                raise ValueError(f"{key}: {{{name}}} is neither captured by every rule nor derived")
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        for key, words in (("cause", self.cause), *((f"remedy[{n}]", one) for n, one in enumerate(self.remedies))):
+            yield from ((key, words.text(language)) for language in LANGUAGES)
+            if isinstance(words, Remedy) and words.command:
+                yield key, words.command
 
     @property
     def rank(self) -> int:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from gpuenv.core import paths
 from gpuenv.variants import locks
+from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.environment import Environment
-from gpuenv.variants.model import CudaLock
 
 
 @dataclass(frozen=True)

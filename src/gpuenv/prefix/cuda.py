@@ -22,9 +22,9 @@ from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
 from gpuenv.cuda.stubs import MARKER
 from gpuenv.host import gpu
-from gpuenv.variants import compat
+from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.locks import sha256_hex
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.model import Variant, numbers
 
 DRIVER = "libcuda.so.1"
 #: The module that stands in for the driver, the line that loads it at every start, and its library's folder.
@@ -94,7 +94,7 @@ def check_compiler(variant: Variant) -> None:
 
 def _is_linked_with_driver(variant: Variant) -> bool:
     # Measured on the wheels: up to 1.13 libcuda.so.1 is a DT_NEEDED; from 1.14 on it is opened at first use.
-    return compat.numbers(variant.tensorflow.version) < (1, 14)
+    return numbers(variant.tensorflow.version) < (1, 14)
 
 
 def find_framework(folder: Path) -> Path:

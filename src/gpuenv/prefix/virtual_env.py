@@ -17,7 +17,8 @@ from gpuenv.prefix.folder import Prefix, place
 from gpuenv.prefix.making import Making, ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.cuda_lock import CudaLock
+from gpuenv.variants.model import Variant
 
 
 def ensure_venv(variant: Variant, flavor: str, settings: Settings) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv.variants.model import Variant
+from gpuenv.variants.model import Variant, numbers
 
 #: NVIDIA's names for the generations, by compute capability; the longest match counts.
 GENERATIONS = {
@@ -46,11 +46,6 @@ class Serving:
     def is_served(self) -> bool:
         """Whether at least one card serves, or may: nothing that is known speaks against it."""
         return bool(self.cards)
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A dotted version as numbers, which compare as versions do."""
-    return tuple(int(part) for part in version.split("."))
 
 
 def generation(capability: str) -> str:

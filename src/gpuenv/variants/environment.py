@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpuenv.variants.model import CudaLock, Variant, load_cuda_lock
+from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
+from gpuenv.variants.model import Variant
 
 
 @dataclass(frozen=True)

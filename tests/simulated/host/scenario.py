@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, field, structs
 
 from gpuenv.core.errors import UsageError
-from gpuenv.core.schema import Table, load_table
+from gpuenv.core.schema import Count, Data, Text, Version, load
 
 FOLDER = Path(__file__).resolve().parent / "scenarios"
 #: ``none`` also where versions differ or devices are hidden: those are facts, not faults of the simulation's parts.
-FAULTS = ("none", "no-hook", "no-ldconfig", "no-uvm")
+Fault = Literal["none", "no-hook", "no-ldconfig", "no-uvm"]
 #: NVML's names of product lines, which NVIDIA_REQUIRE_CUDA may ask for.
-BRANDS = ("geforce", "quadro", "tesla", "titan")
-VISIBLE = ("all", "none")
+Brand = Literal["geforce", "quadro", "tesla", "titan"]
 SUFFIX = " (simulated)"
-_UUID = re.compile(r"GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-#: The programs in C have room for so many (scenario.h).
-_NAME = re.compile(r"[\w /-]{1,60}")
+#: The programs in C have room for so much (scenario.h).
+Product = Annotated[str, Meta(pattern=r"^[\w /-]{1,60}\Z", description="a product's name of at most 60 letters")]
 _MAX_DEVICES = 16
 
+Uuid = Annotated[
+    str, Meta(pattern=r"^GPU-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", description="GPU- and a UUID in lower case")
+]
+CudaVersion = Annotated[str, Meta(pattern=r"^\d+\.\d\Z", description='a CUDA version such as "11.0"')]
+Capability = Annotated[str, Meta(pattern=r"^\d+\.\d\Z", description='a capability such as "7.5"')]
 
-@dataclass(frozen=True)
-class Device:
-    """One GPU. ``number`` is that of its node, ``/dev/nvidia0``; ``memory_mib`` in MiB."""
 
-    number: int
-    name: str
-    uuid: str
-    brand: str
-    compute_capability: str
-    memory_mib: int
-    multiprocessors: int
+class Device(Data, frozen=True):
+    """One GPU. ``number`` is that of its node, ``/dev/nvidia0``, told by its place; ``memory_mib`` in MiB."""
+
+    name: Product
+    uuid: Uuid
+    brand: Brand
+    compute_capability: Capability
+    memory_mib: Count
+    multiprocessors: Count
+    number: Annotated[int, Meta(le=-1, description="its place to say it")] = -1
 
     @property
     def shown_name(self) -> str:
@@ -45,22 +49,26 @@ class Device:
         return f"00000000:00:{4 + self.number:02X}.0"
 
 
-@dataclass(frozen=True)
-class Scenario:
+class Scenario(Data, frozen=True):
     """One simulated host. ``driver`` is the kernel module's version, ``library`` that of libcuda and NVML.
 
     ``cuda`` is the newest CUDA that the driver serves; ``visible_devices`` is what the site sets
     NVIDIA_VISIBLE_DEVICES to (``all``: what the container asks for).
     """
 
-    name: str
-    summary: str
-    driver: str
-    library: str
-    cuda: str
-    visible_devices: str
-    fault: str
-    devices: tuple[Device, ...]
+    name: Text
+    summary: Text
+    driver: Version
+    library: Version
+    cuda: CudaVersion
+    visible_devices: Literal["all", "none"]
+    fault: Fault
+    devices: Annotated[tuple[Device, ...], Meta(min_length=1, max_length=_MAX_DEVICES)] = field(name="device")
+
+    def __post_init__(self) -> None:
+        """No two devices are one."""
+        if len({device.uuid for device in self.devices}) != len(self.devices):
+            raise ValueError("device: expected a uuid of its own for each")
 
     @property
     def has_hook(self) -> bool:
@@ -94,23 +102,9 @@ def find_scenario(name: str) -> Scenario:
 
 def load_scenario(path: Path) -> Scenario:
     """Read and validate one file. Raises DataError naming file, key and expectation."""
-    table = load_table(path)
-    scenario = Scenario(
-        name=path.stem,
-        summary=table.text("summary"),
-        driver=table.version("driver"),
-        library=table.version("library"),
-        cuda=table.text("cuda", re.compile(r"\d+\.\d"), 'a CUDA version such as "11.0"'),
-        visible_devices=_one_of(table, "visible_devices", VISIBLE),
-        fault=_one_of(table, "fault", FAULTS),
-        devices=_numbered(table.tables("device", _read_device)),
-    )
-    table.close()
-    if len({device.uuid for device in scenario.devices}) != len(scenario.devices):
-        raise table.error("device", "expected a uuid of its own for each")
-    if len(scenario.devices) > _MAX_DEVICES:
-        raise table.error("device", f"expected at most {_MAX_DEVICES}")
-    return scenario
+    scenario = load(path, Scenario, name=path.stem)
+    numbered = (structs.replace(device, number=number) for number, device in enumerate(scenario.devices))
+    return structs.replace(scenario, devices=tuple(numbered))
 
 
 def render_text(scenario: Scenario) -> str:
@@ -146,26 +140,3 @@ def _device_line(device: Device) -> tuple[str, ...]:
     major, minor = device.compute_capability.split(".")
     numbers = (major, minor, str(device.memory_mib), str(device.multiprocessors))
     return ("device", str(device.number), device.uuid, device.bus_id, *numbers, device.brand, device.shown_name)
-
-
-def _read_device(table: Table) -> Device:
-    return Device(
-        number=-1,
-        name=table.text("name", _NAME, "a product's name of at most 60 letters"),
-        uuid=table.text("uuid", _UUID, "GPU- and a UUID in lower case"),
-        brand=_one_of(table, "brand", BRANDS),
-        compute_capability=table.text("compute_capability", re.compile(r"\d+\.\d"), 'a capability such as "7.5"'),
-        memory_mib=table.count("memory_mib"),
-        multiprocessors=table.count("multiprocessors"),
-    )
-
-
-def _numbered(devices: tuple[Device, ...]) -> tuple[Device, ...]:
-    return tuple(Device(**{**vars(device), "number": number}) for number, device in enumerate(devices))
-
-
-def _one_of(table: Table, key: str, known: tuple[str, ...]) -> str:
-    value = table.text(key)
-    if value not in known:
-        raise table.error(key, f"expected one of {', '.join(known)}, found {value!r}")
-    return value

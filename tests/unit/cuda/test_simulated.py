@@ -10,12 +10,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gpuenv.core.errors import DataError, HostError, SourceError, UsageError
 from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources, stubs, wheel
 from gpuenv.cuda.files import sha256_of
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.model import Variant
 from simulated import elf_symbols, symbols
 
@@ -55,8 +57,8 @@ def small_wheel(wheel_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_simulated_lock_yields_what_the_variants_own_lock_yields(
     variant: Variant, small_wheel: Path, tmp_path: Path
 ) -> None:
-    lock = variants.load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
-    own = variants.load_cuda_lock(variant.cuda_lock_path)
+    lock = load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
+    own = load_cuda_lock(variant.cuda_lock_path)
     assert lock.label == "simulated"
     wanted = sorted(soname for component in own.components for soname in component.sonames)
     assert list(sources.stage_libraries(lock, tmp_path / "libs", None)) == wanted
@@ -70,7 +72,7 @@ def test_simulated_lock_yields_what_the_variants_own_lock_yields(
 @needs_gcc
 @EVERY_VARIANT
 def test_stub_of_cudnn_reports_the_locked_version(variant: Variant, small_wheel: Path, tmp_path: Path) -> None:
-    lock = variants.load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
+    lock = load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
     sources.stage_libraries(lock, tmp_path / "libs", None)
     library = ctypes.CDLL(str(tmp_path / "libs" / "libcudnn.so.7"))
     major, minor, patch = (int(part) for part in variant.cuda.cudnn.split("."))
@@ -109,7 +111,7 @@ def test_missing_archive_is_made_again(small_wheel: Path, tmp_path: Path) -> Non
 @needs_gcc
 def test_genuine_cudnn_comes_from_the_wheel_and_says_its_own_version(small_wheel: Path, tmp_path: Path) -> None:
     path = cuda.make_simulated_lock(ALL[0], tmp_path / "made", genuine_cudnn=True)
-    part = variants.load_cuda_lock(path).components[-1]
+    part = load_cuda_lock(path).components[-1]
     floor = [int(number) for number in ALL[0].cuda.cudnn_floor.split(".")]
     assert [int(number) for number in part.version.split(".")] < floor
     assert part.sources[0].unpack == "zip"
@@ -123,7 +125,7 @@ def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_variant_without_measured_symbols_is_refused(tmp_path: Path) -> None:
-    unknown = dataclasses.replace(ALL[0], name="cuda77")
+    unknown = structs.replace(ALL[0], name="cuda77", folder=ALL[0].folder.with_name("cuda77"))
     with pytest.raises(UsageError, match="no simulated CUDA for cuda77"):
         cuda.make_simulated_lock(unknown, tmp_path / "made")
 

@@ -21,7 +21,7 @@ from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.cuda import reachable, sources
 from gpuenv.cuda.files import cached_path
 from gpuenv.net import download
-from gpuenv.variants.model import Component, CudaLock, Source
+from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
 SONAME = "libc.so.6"
 CHUNK_BYTES = 1 << 16
@@ -322,9 +322,9 @@ CHILD = """\
 import sys
 from pathlib import Path
 from gpuenv.cuda import sources
-from gpuenv.variants.model import Component, CudaLock, Source
+from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 part = Component("toolkit", "9.0", ("libc.so.6",), (Source(sys.argv[1], sys.argv[2], "first", "tar"),))
-print(sources.stage_libraries(CudaLock(True, (part,), Path("x")), Path(sys.argv[3]), None))
+print(sources.stage_libraries(CudaLock((part,), Path("x"), True), Path(sys.argv[3]), None))
 """
 
 

@@ -49,22 +49,22 @@ def test_entry(entry: Entry) -> None:
 def lacks_what_an_entry_needs(entry: Entry) -> Iterator[str]:
     if len(entry.samples) < 2 or not entry.near_misses or not entry.references:
         yield "expected two samples, a near miss and a reference at least"
-    for texts in (entry.cause, *(remedy.texts for remedy in entry.remedies)):
-        if set(texts) != set(LANGUAGES):
-            yield f"languages: {sorted(texts)}"
+    for words in (entry.cause, *entry.remedies):
+        yield from (f"no text in {language}" for language in LANGUAGES if not words.text(language))
 
 
 def texts_read_badly(entry: Entry) -> Iterator[str]:
-    for text in (entry.cause["ko"], *(remedy.texts["ko"] for remedy in entry.remedies)):
+    for text in (words.ko for words in (entry.cause, *entry.remedies)):
         if not any("가" <= letter <= "힣" for letter in text):
             yield f"not Korean: {text}"
-    for text in entry.cause.values():
+    for text in map(entry.cause.text, LANGUAGES):
         if "\n" in text or not text.endswith((".", ".)")):
             yield f"not one sentence: {text}"
 
 
 def samples_are_answered_otherwise(entry: Entry) -> Iterator[str]:
-    texts = [*entry.cause.values(), *(text for one in entry.remedies for text in (*one.texts.values(), one.command))]
+    texts = [words.text(language) for words in (entry.cause, *entry.remedies) for language in LANGUAGES]
+    texts += [remedy.command or "" for remedy in entry.remedies]
     for number, sample in enumerate(entry.samples, 1):
         found = read(sample, ENTRIES)
         if found is None or found.root.entry.id != entry.id:
@@ -104,7 +104,7 @@ def systems_left_alone(entry: Entry) -> Iterator[str]:
 
 def make_commands_that_do_not_exist(entry: Entry) -> Iterator[str]:
     for remedy in entry.remedies:
-        for text in (remedy.command or "", *(re.findall(r"`(make [^`]*)`", remedy.texts["en"]))):
+        for text in (remedy.command or "", *(re.findall(r"`(make [^`]*)`", remedy.en))):
             for verb, rest in re.findall(r"(?:^|; |&& )make ([a-z0-9-]+)((?: [A-Z_]+=\S+)*)", text):
                 if verb not in VERBS or {*re.findall(r" ([A-Z_]+)=", rest)} - SETTINGS - {""}:
                     yield text

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gpuenv.explain.entry import Derived, Entry, Rule
+from gpuenv.explain.entry import Derived, Entry, Rule, Words
 from gpuenv.explain.excerpt import SHOWN_CHARACTERS, Line
 from gpuenv.explain.match import Match, Matcher, Ordered, order
 from gpuenv.explain.suspects import MOST_SUSPECTS, Suspects
@@ -20,8 +20,20 @@ def rule(*fragments: str, regex: str | None = None, without: tuple[str, ...] = (
 def entry(
     name: str, *rules: Rule, stage: str = "libraries", after: tuple[str, ...] = (), notice: bool = False
 ) -> Entry:
-    derive = {"cuda": Derived("digits", {"100": "10.0"}, "another")}
-    return Entry(name, stage, None, after, notice, rules, derive, {}, (), (), (), ())
+    has_digits = any("digits" in one.groups for one in rules)
+    return Entry(
+        id=name,
+        stage=stage,
+        consequence_of=after,
+        is_notice=notice,
+        rules=rules,
+        derive={"cuda": Derived(of="digits", map={"100": "10.0"}, default="another")} if has_digits else {},
+        cause=Words("cause", "원인"),
+        remedies=(),
+        references=(),
+        samples=(),
+        near_misses=(),
+    )
 
 
 def match(entries: list[Entry], *pieces: str) -> list[Match]:

@@ -26,8 +26,9 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.images.plan import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.environment import Environment
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.model import Variant
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
@@ -120,7 +121,7 @@ def test_plan_says_what_is_required(expected: bool | None, monkeypatch: pytest.M
 
 
 def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) -> Planned:
-    lock = CudaLock(simulated, (), Path("cuda.lock.toml"))
+    lock = CudaLock((), Path("cuda.lock.toml"), simulated)
     return Planned(Environment(variants.find_variant("cuda10.0"), flavor, lock if flavor == "gpu" else None), reason)
 
 

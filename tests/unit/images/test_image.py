@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gpuenv.base_image import base
 from gpuenv.base_image.base import Base
@@ -19,14 +20,15 @@ from gpuenv.images import image
 from gpuenv.images.build import ClientOptions
 from gpuenv.images.context import Inputs, content_key
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.model import Variant
 
 ENGINE = Engine("docker", "unix:///nowhere", "a test")
 VARIANT = variants.find_variant(None)
-LOCK = variants.load_cuda_lock(VARIANT.cuda_lock_path)
-SIMULATED = dataclasses.replace(LOCK, simulated=True)
+LOCK = load_cuda_lock(VARIANT.cuda_lock_path)
+SIMULATED = structs.replace(LOCK, simulated=True)
 
 
 def inputs_of(flavor: str, lock: CudaLock = LOCK) -> Inputs:
@@ -50,10 +52,10 @@ def changed(inputs: Inputs, what: str) -> Inputs:
     if what == "label":
         return dataclasses.replace(inputs, labels={**inputs.labels, "gpuenv.python": "3.6.14"})
     if what == "CUDA version":
-        cuda = dataclasses.replace(VARIANT.cuda, version="10.9")
-        return of_environment(inputs, variant=dataclasses.replace(VARIANT, cuda=cuda))
-    component = dataclasses.replace(LOCK.components[0], version="9.9")
-    return of_environment(inputs, cuda=dataclasses.replace(LOCK, components=(component, *LOCK.components[1:])))
+        cuda = structs.replace(VARIANT.cuda, version="10.9")
+        return of_environment(inputs, variant=structs.replace(VARIANT, cuda=cuda))
+    component = structs.replace(LOCK.components[0], version="9.9")
+    return of_environment(inputs, cuda=structs.replace(LOCK, components=(component, *LOCK.components[1:])))
 
 
 def of_environment(inputs: Inputs, **changes: Any) -> Inputs:
@@ -77,9 +79,9 @@ def test_the_base_and_the_simulation_change_the_key() -> None:
 
 def test_where_an_archive_is_does_not_change_the_key() -> None:
     component = LOCK.components[0]
-    moved = dataclasses.replace(component.sources[0], url="https://elsewhere.example/a.tgz")
-    elsewhere = dataclasses.replace(component, sources=(moved, *component.sources[1:]))
-    lock = dataclasses.replace(LOCK, components=(elsewhere, *LOCK.components[1:]))
+    moved = structs.replace(component.sources[0], url="https://elsewhere.example/a.tgz")
+    elsewhere = structs.replace(component, sources=(moved, *component.sources[1:]))
+    lock = structs.replace(LOCK, components=(elsewhere, *LOCK.components[1:]))
     assert build_context.digest_cuda(lock) == build_context.digest_cuda(LOCK)
 
 

@@ -22,7 +22,8 @@ from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.making import ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import model as variants
-from gpuenv.variants.model import CudaLock, Variant
+from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
+from gpuenv.variants.model import Variant
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine")
 
@@ -162,7 +163,7 @@ def fill(folder: Path, lock: CudaLock, cudnn: str) -> None:
 def test_cuda_of_this_machine_is_used_if_all_of_it_fits(
     variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cudnn: str, is_used: bool
 ) -> None:
-    lock = variants.load_cuda_lock(variant.cuda_lock_path)
+    lock = load_cuda_lock(variant.cuda_lock_path)
     fill(tmp_path / "cuda/lib64", lock, cudnn)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
     staged: list[Path] = []

@@ -55,7 +55,7 @@ def test_an_unknown_scenario_is_refused_with_those_that_are_known() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('fault = "none"', 'fault = "no-fan"', "fault: expected one of none, no-hook"),
+        ('fault = "none"', 'fault = "no-fan"', "fault: expected one of no-hook, no-ldconfig, no-uvm, none"),
         ('brand = "tesla"', 'brand = "matrox"', "brand: expected one of geforce"),
         ('visible_devices = "all"', 'visible_devices = "0"', "visible_devices: expected one of all, none"),
         ('cuda = "11.0"', 'cuda = "11"', "cuda: expected a CUDA version"),

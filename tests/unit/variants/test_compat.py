@@ -8,6 +8,7 @@ from gpuenv.host import card_names
 from gpuenv.variants import compat
 from gpuenv.variants import model as variants
 from gpuenv.variants.compat import Card
+from gpuenv.variants.model import numbers
 
 NEW = variants.find_variant("cuda10.0")
 OLD = variants.find_variant("cuda9.0")
@@ -15,7 +16,7 @@ V100, T4, RTX = Card(0, "V100", "7.0"), Card(1, "T4", "7.5"), Card(2, "RTX 3080"
 
 
 def test_versions_compare_as_numbers() -> None:
-    assert compat.numbers("10.0") > compat.numbers("9.2")
+    assert numbers("10.0") > numbers("9.2")
     assert compat.is_driver_enough("410.48", "410.48")
     assert compat.is_driver_enough("1000.1", "410.48")
     assert not compat.is_driver_enough("384.111", "410.48")

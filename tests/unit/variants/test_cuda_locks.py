@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.model import Variant
 
 ALL = variants.load_all()
@@ -13,7 +14,7 @@ EVERY_VARIANT = pytest.mark.parametrize("variant", ALL, ids=[variant.name for va
 
 @EVERY_VARIANT
 def test_lock_is_genuine_and_has_two_independent_origins(variant: Variant) -> None:
-    lock = variants.load_cuda_lock(variant.cuda_lock_path)
+    lock = load_cuda_lock(variant.cuda_lock_path)
     assert lock.label == "genuine"
     for component in lock.components:
         assert {source.origin for source in component.sources} >= {"nvidia", "julia"}
@@ -23,7 +24,7 @@ def test_lock_is_genuine_and_has_two_independent_origins(variant: Variant) -> No
 
 @EVERY_VARIANT
 def test_versions_are_those_of_the_variant(variant: Variant) -> None:
-    by_name = {part.name: part for part in variants.load_cuda_lock(variant.cuda_lock_path).components}
+    by_name = {part.name: part for part in load_cuda_lock(variant.cuda_lock_path).components}
     assert by_name["cuda-toolkit"].version.startswith(variant.cuda.version + ".")
     assert by_name["cudnn"].version == variant.cuda.cudnn
     major = variant.cuda.cudnn.split(".")[0]
@@ -35,7 +36,7 @@ def test_no_archive_is_named_twice() -> None:
     every = [
         source
         for variant in ALL
-        for component in variants.load_cuda_lock(variant.cuda_lock_path).components
+        for component in load_cuda_lock(variant.cuda_lock_path).components
         for source in component.sources
     ]
     assert len({source.sha256 for source in every}) == len(every)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.environment import Environment
 
 VARIANT = variants.find_variant(None)
-GENUINE = variants.load_cuda_lock(VARIANT.cuda_lock_path)
+GENUINE = load_cuda_lock(VARIANT.cuda_lock_path)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ GENUINE = variants.load_cuda_lock(VARIANT.cuda_lock_path)
         (Environment(VARIANT, "cpu"), f"{VARIANT.name}-cpu", "none"),
         (Environment(VARIANT, "gpu", GENUINE), f"{VARIANT.name}-gpu", "genuine"),
         (
-            Environment(VARIANT, "gpu", dataclasses.replace(GENUINE, simulated=True)),
+            Environment(VARIANT, "gpu", structs.replace(GENUINE, simulated=True)),
             f"{VARIANT.name}-gpu-simulated",
             "simulated",
         ),

@@ -9,6 +9,7 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError, UsageError
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 
 SOURCE = """
 [[component.source]]
@@ -51,7 +52,7 @@ def test_the_real_variants_load_and_hold_together() -> None:
 
 def test_the_real_cuda_locks_name_two_independent_origins_each() -> None:
     for variant in variants.load_all():
-        lock = variants.load_cuda_lock(variant.cuda_lock_path)
+        lock = load_cuda_lock(variant.cuda_lock_path)
         assert lock.label == "genuine"
         for component in lock.components:
             assert len({source.origin for source in component.sources}) >= 2
@@ -131,7 +132,7 @@ def two_sources(first: str = "nvidia", second: str = "julia") -> str:
 
 
 def test_a_cuda_lock_loads(tmp_path: Path) -> None:
-    lock = variants.load_cuda_lock(write_cuda_lock(tmp_path, COMPONENT + two_sources()))
+    lock = load_cuda_lock(write_cuda_lock(tmp_path, COMPONENT + two_sources()))
     assert [source.origin for source in lock.components[0].sources] == ["nvidia", "julia"]
     assert not lock.simulated
 
@@ -155,11 +156,11 @@ def test_a_cuda_lock_loads(tmp_path: Path) -> None:
 def test_a_bad_cuda_lock_is_refused_by_file_and_key(tmp_path: Path, text: str, key: str) -> None:
     path = write_cuda_lock(tmp_path, text)
     with pytest.raises(DataError) as caught:
-        variants.load_cuda_lock(path)
+        load_cuda_lock(path)
     assert str(path) in caught.value.what
     assert caught.value.why.startswith(f"{key}: ")
 
 
 def test_a_simulated_lock_may_have_one_origin_and_says_what_it_is(tmp_path: Path) -> None:
     text = "simulated = true\n" + COMPONENT + SOURCE.format(digest="a" * 64, origin="simulated")
-    assert variants.load_cuda_lock(write_cuda_lock(tmp_path, text)).label == "simulated"
+    assert load_cuda_lock(write_cuda_lock(tmp_path, text)).label == "simulated"

@@ -7,7 +7,7 @@ from gpuenv.doctor.facts import Clients, Engines, Gpus, Machine, Refusal, Runnin
 from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Verdict, error, ok, unknown, warning
 from gpuenv.doctor.remedies import Remedy, remedy
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
-from gpuenv.variants.compat import numbers
+from gpuenv.variants.model import numbers
 
 #: The first API that knows device requests, what `--gpus` is made of (Docker 19.03).
 API_WITH_GPUS = (1, 40)

@@ -8,7 +8,7 @@ from gpuenv.doctor.facts import Engines, Machine, Storage, Wish
 from gpuenv.doctor.findings import MACHINE, PREFIX, Verdict, error, ok, unknown, warning
 from gpuenv.doctor.remedies import remedy
 from gpuenv.host.processor import X86_64
-from gpuenv.variants.compat import numbers
+from gpuenv.variants.model import numbers
 
 #: The oldest that container engines run on; the first of WSL2 that has GPUs.
 KERNEL_MIN = (3, 10)

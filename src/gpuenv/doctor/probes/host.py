@@ -20,7 +20,7 @@ from gpuenv.doctor.facts import Clock, Environment, Machine, Place, Pythons, Sha
 from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor as host
 from gpuenv.host import systems
-from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
 
@@ -153,7 +153,7 @@ def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
 def _has_cuda(variant: Variant) -> bool:
     from gpuenv.cuda import installed as host_cuda
 
-    return bool(host_cuda.find(variant, variants.load_cuda_lock(variant.cuda_lock_path)))
+    return bool(host_cuda.find(variant, load_cuda_lock(variant.cuda_lock_path)))
 
 
 def base_obstacle(variant: Variant) -> str | None:

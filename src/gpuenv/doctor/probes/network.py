@@ -21,9 +21,8 @@ from gpuenv.net import build_settings as network
 from gpuenv.net import certificates
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all, redact
-from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import CudaLock, Source, load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import CudaLock, Source
 
 #: Where a channel is that is called by its name only.
 _CHANNEL = "https://conda.anaconda.org/{}/linux-64/repodata.json"
@@ -47,7 +46,7 @@ class _Local:
 def network_facts(wish: Wish) -> Network:
     """Settings and answers."""
     local = _read_settings()
-    locks = {variant.name: variants.load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
+    locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
     answers = ask_all(list(questions(wish, local, locks.values())))
     return Network(
         answers=(*answers.values(), *folder_index(local.pip.index_url)),

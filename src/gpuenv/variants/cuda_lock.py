@@ -1,0 +1,58 @@
+"""The lock of the CUDA archives, ``envs/<variant>/cuda.lock.toml``: what is fetched, from where, with which hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from gpuenv.core.schema import Data, Name, Soname, Version, load
+
+
+class Source(Data, frozen=True):
+    """One place an archive comes from; ``origin`` says who publishes it."""
+
+    url: Annotated[str, Meta(pattern=r"^(https?|file)://\S+\Z", description="an http, https or file URL")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
+    origin: Name
+    #: How the archive is opened; `gpuenv.cuda.archives` has one function for each.
+    unpack: Literal["tar", "zip", "runfile"]
+
+
+class Component(Data, frozen=True):
+    """One part of CUDA: its sources in the order they are tried, and the SONAMEs it must yield."""
+
+    name: Name
+    version: Version
+    sonames: Annotated[tuple[Soname, ...], Meta(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Meta(min_length=1)] = field(name="source")
+
+
+class CudaLock(Data, frozen=True):
+    """The content of a ``cuda.lock.toml``; ``simulated`` locks are made by tests and say so."""
+
+    components: Annotated[tuple[Component, ...], Meta(min_length=1)] = field(name="component")
+    path: Path
+    simulated: bool = False
+
+    def __post_init__(self) -> None:
+        """A genuine archive is not lost with one publisher."""
+        for number, component in enumerate(() if self.simulated else self.components):
+            if len({source.origin for source in component.sources}) < 2:
+                raise ValueError(f"component[{number}].source: expected at least two independent origins")
+
+    @property
+    def label(self) -> str:
+        """``genuine`` or ``simulated``, as in the image's ``gpuenv.cuda`` label."""
+        return "simulated" if self.simulated else "genuine"
+
+    @property
+    def sonames(self) -> tuple[str, ...]:
+        """Of all components."""
+        return tuple(soname for component in self.components for soname in component.sonames)
+
+
+def load_cuda_lock(path: Path) -> CudaLock:
+    """Read and validate a ``cuda.lock.toml``. Raises DataError naming file, key and expectation."""
+    return load(path, CudaLock, path=path)
