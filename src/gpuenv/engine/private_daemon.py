@@ -7,9 +7,10 @@ reboot never leads to a foreign process being taken for the daemon.
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from gpuenv.core import atomic, paths, processes
 from gpuenv.engine.endpoints import Endpoint, UnreachableError, ping
@@ -36,8 +37,7 @@ class Folders:
         return self.run / "docker.pid"
 
 
-@dataclass(frozen=True)
-class Daemon:
+class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A private daemon. ``began`` is the start time in ticks, see :mod:`gpuenv.core.processes`.
 
     ``network``: ``"bridge"`` or ``"host"``, as in :class:`gpuenv.engine.model.Engine`; ``subnet``: of the
@@ -89,12 +89,12 @@ def answering(daemon: Daemon) -> Daemon | None:
         pong = ping(Endpoint(daemon.url, "the private engine"))
     except UnreachableError:
         return None
-    return replace(daemon, api_version=pong.api_version)
+    return msgspec.structs.replace(daemon, api_version=pong.api_version)
 
 
 def write_record(place: Folders, daemon: Daemon) -> None:
     """Write down what runs."""
-    atomic.write_text(place.record, json.dumps(asdict(daemon)) + "\n")
+    atomic.write_text(place.record, msgspec.json.encode(daemon).decode() + "\n")
 
 
 def find_daemon(place: Folders) -> Daemon | None:
@@ -134,6 +134,6 @@ def forget_stale_numbers(place: Folders) -> None:
 def read_record(place: Folders) -> Daemon | None:
     """What was written down last; None if nothing was, or by another version of this program."""
     try:
-        return Daemon(**json.loads(place.record.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.json.decode(place.record.read_bytes(), type=Daemon)
+    except (OSError, ValueError):
         return None

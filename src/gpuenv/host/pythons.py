@@ -11,10 +11,12 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import paths
+import msgspec
+
+from gpuenv.core import atomic, paths
 
 #: What an environment cannot do without; hand-built interpreters often lack one of them.
 NEEDED_MODULES = ("ssl", "ctypes", "venv", "ensurepip", "zlib", "bz2", "lzma", "sqlite3")
@@ -78,7 +80,7 @@ def find_pythons(minor: str) -> list[LocalPython]:
     if kept != known:
         # Kept answers save time and nothing else: a full disk is told by whoever needs room on it.
         with contextlib.suppress(OSError):
-            _write_known(store, kept)
+            atomic.write_text(store, msgspec.json.encode(kept).decode())
     return [python for python in usable.values() if python.executable.exists()]
 
 
@@ -155,13 +157,6 @@ def ask(path: Path, stamp: str = "") -> _Answer | None:
 
 def _read_known(store: Path) -> dict[str, _Answer]:
     try:
-        content = json.loads(store.read_text(encoding="utf-8"))
-        return {path: _Answer(**answer) for path, answer in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return msgspec.json.decode(store.read_bytes(), type=dict[str, _Answer])
+    except (OSError, ValueError):
         return {}
-
-
-def _write_known(store: Path, answers: Mapping[str, _Answer]) -> None:
-    new = store.with_name(f"{store.name}.{os.getpid()}")
-    new.write_text(json.dumps({path: asdict(answer) for path, answer in answers.items()}), encoding="utf-8")
-    new.replace(store)

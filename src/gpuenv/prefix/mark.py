@@ -1,22 +1,21 @@
-"""The file that is written last into an environment: that it is whole, what it is, and what was put there.
+"""The completion marker `gpuenv-complete`, written last: kind, variant, digest, entries and links of an environment.
 
 Without it an environment is half made, whatever else is there.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
 
 from gpuenv.core import atomic
 
 COMPLETE = "gpuenv-complete"
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an environment is: ``digest`` is that of everything it is made from.
 
     ``is_simulated``: its CUDA is known to be, before it is made.
@@ -44,8 +43,7 @@ class Content:
         return f"ENGINE={self.kind} VARIANT={self.variant} FLAVOR={self.flavor}"
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was made, and in which folder.
 
     ``entries`` are the names at its top when it was whole; ``links`` are paths in it without which TensorFlow does not
@@ -54,22 +52,21 @@ class Mark:
 
     content: Content
     folder: str
-    entries: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
+    entries: tuple[str, ...]
+    links: tuple[str, ...]
 
 
 def read(folder: Path) -> Mark | None:
     """The mark of an environment; None where there is none that this version understands."""
     try:
-        data = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        return Mark(Content(**data["content"]), data["folder"], tuple(data["entries"]), tuple(data["links"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        return msgspec.json.decode((folder / COMPLETE).read_bytes(), type=Mark)
+    except (OSError, ValueError):
         return None
 
 
 def write(folder: Path, mark: Mark) -> None:
     """Write it, whole or not at all."""
-    atomic.write_text(folder / COMPLETE, json.dumps(asdict(mark), indent=1) + "\n")
+    atomic.write_text(folder / COMPLETE, msgspec.json.format(msgspec.json.encode(mark), indent=1).decode() + "\n")
 
 
 def list_entries(folder: Path) -> tuple[str, ...]:
