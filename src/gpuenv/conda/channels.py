@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from gpuenv.conda import spec as conda_spec
 from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.net import build_settings as network
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants.model import Variant
 
@@ -57,11 +55,6 @@ def parse_channels(text: str | None) -> tuple[str, ...]:
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
-
-
-def without_login(channel: str) -> str:
-    """A channel as people and logs may see it."""
-    return network.without_login(re.sub(r"/t/[^/]+/", "/t/<token>/", channel))
 
 
 def _as_url(channel: str) -> str:
@@ -122,9 +115,8 @@ def network_variables(environ: dict[str, str], bundle: Path | None) -> dict[str,
     if bundle is not None:
         found.update(SSL_CERT_FILE=str(bundle), REQUESTS_CA_BUNDLE=str(bundle), CURL_CA_BUNDLE=str(bundle))
     if settings.proxy:
-        proxy = settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}"
         # A variable that is set is more particular to conda than what pip was told.
         for name in ("http_proxy", "https_proxy"):
             if not environ.get(name) and not environ.get(name.upper()):
-                found[name] = proxy
+                found[name] = settings.proxy
     return found

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gpuenv.conda import channels as conda_channels
 from gpuenv.conda import spec as conda_spec
 from gpuenv.conda.channels import CondaRequest
 from gpuenv.core.errors import BuildError, DataError, GpuenvError, SourceError, end_of_output
+from gpuenv.net import redact
 
 #: rattler and mamba draw a tree; conda writes sentences. The package, and what it asks for.
 _REQUIRES = (
@@ -42,8 +42,8 @@ _DOWN = (
 def explain(text: str, *, program: str, request: CondaRequest, log: Path) -> GpuenvError:
     """The error for what ``program`` wrote. A full disk is told before (see :mod:`gpuenv.prefix.pip`)."""
     # A mirror's address may hold a password, and what a program writes, too.
-    request = CondaRequest(tuple(map(conda_channels.without_login, request.channels)), request.specifications)
-    text = conda_channels.without_login(text)
+    request = CondaRequest(tuple(map(redact.text, request.channels)), request.specifications)
+    text = redact.text(text)
     readers: Sequence[Callable[[str, CondaRequest], GpuenvError | None]] = (
         _hash_mismatch, _collision, _vanished, _no_candidate, _untrusted, _unreachable,
     )  # fmt: skip

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv.net.build_settings import BuildNetwork, without_login
+from gpuenv.net import redact
+from gpuenv.net.build_settings import BuildNetwork
 
 _STEP = re.compile(r"#(?P<number>\d+) \[(?P<stage>[\w.-]+) +\d+/\d+\] (?P<what>RUN|COPY)\b")
 _EXPORT = re.compile(r"#(?P<number>\d+) exporting to image$")
@@ -135,7 +136,7 @@ def _no_index(text: str, network: BuildNetwork) -> Cause | None:
         return None
     hosts = sorted(set(re.findall(r"host='([^']+)', port=(\d+)", text)))
     index = re.search(r"^index-url = (\S+)$", network.pip_conf, re.MULTILINE)
-    name = ", ".join(f"{host}:{port}" for host, port in hosts) or (without_login(index[1]) if index else "it")
+    name = ", ".join(f"{host}:{port}" for host, port in hosts) or (redact.text(index[1]) if index else "it")
     proxies = f"; proxies handed in: {', '.join(network.proxies)}" if network.proxies else "; no proxy is set"
     return Cause(
         f"the package index cannot be reached ({name}: {match[0]}{proxies})",

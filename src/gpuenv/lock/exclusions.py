@@ -15,19 +15,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import requests
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from gpuenv.core.errors import SourceError
 from gpuenv.lock.uv import run_uv
 from gpuenv.lock.wheels import Choice, Platform
-from gpuenv.net import certificates
-from gpuenv.net.download import describe
-from gpuenv.net.pip_settings import PipSettings, load_pip_settings
+from gpuenv.net import index
 
 #: The simple repository API in its two forms; an index that knows neither header sends HTML.
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
-_TIMEOUT_S = 60.0
 _AT_A_TIME = 8
 
 
@@ -37,8 +32,7 @@ def find_excluded(folder: Path, choices: Mapping[str, Choice], python: str, plat
     ``folder`` is a temporary one to work in. Raises SourceError when the index does not answer.
     """
     indexes = _find_indexes(folder, choices, python, platform)
-    settings = load_pip_settings()
-    urls = [with_credentials(indexes[name], settings) for name in choices]
+    urls = [indexes[name] for name in choices]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         said = pool.map(lambda name, url: _requires_python(url, name), choices, urls)
     return {
@@ -63,39 +57,13 @@ def parse_annotations(text: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==.*\n\s+# from (\S+)$", text, re.MULTILINE))
 
 
-def with_credentials(url: str, settings: PipSettings) -> str:
-    """The configured form of an index's address; uv leaves out user and password when it names it."""
-    bare = _without_credentials(url)
-    configured = [each for each in (settings.index_url, *settings.extra_index_urls) if each]
-    return next((each for each in configured if _without_credentials(each) == bare), url)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-
-
 @cache
-def _requires_python(index: str, name: str) -> dict[str, str]:
+def _requires_python(index_url: str, name: str) -> dict[str, str]:
     """``Requires-Python`` by file name, as the index tells it; empty for an index that is a folder."""
-    if not index.startswith(("http://", "https://")):
+    if not index_url.startswith(("http://", "https://")):
         return {}
-    settings = load_pip_settings()
-    try:
-        answer = requests.get(
-            f"{index.rstrip('/')}/{name}/",
-            headers={"Accept": _ACCEPT},
-            timeout=settings.timeout_s or _TIMEOUT_S,
-            verify=str(settings.cert) if settings.cert else certificates.verify_setting(),
-            proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
-        )
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise SourceError(
-            f"the package index does not tell which Python {name} is for",
-            describe(error),
-            "check the network, or name another index: PIP_INDEX_URL=https://...",
-        ) from error
+    what = f"the package index does not tell which Python {name} is for"
+    answer = index.get(f"{index_url.rstrip('/')}/{name}/", what, _ACCEPT)
     if "json" in answer.headers.get("Content-Type", ""):
         return {file["filename"]: file.get("requires-python") or "" for file in answer.json()["files"]}
     return parse_page(answer.text)

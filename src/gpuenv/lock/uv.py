@@ -79,8 +79,7 @@ def uv_variables(settings: PipSettings, environ: Mapping[str, str], cache: Path)
     if bundle:
         translated["SSL_CERT_FILE"] = str(bundle)
     if settings.proxy:
-        proxy = settings.proxy if "://" in settings.proxy else f"http://{settings.proxy}"
-        translated.update(HTTP_PROXY=proxy, HTTPS_PROXY=proxy, ALL_PROXY=proxy)
+        translated.update(HTTP_PROXY=settings.proxy, HTTPS_PROXY=settings.proxy, ALL_PROXY=settings.proxy)
     return translated
 
 

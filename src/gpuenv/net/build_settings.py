@@ -7,7 +7,6 @@ layer. Proxies go in as build arguments that every builder predefines: these are
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +24,6 @@ SECRET_LIMIT_BYTES = 500 * 1024
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-
-
-_LOGIN = re.compile(r"(?<=//)[^/\s]*@")
-
-
-def without_login(text: str) -> str:
-    """Text with addresses as people and logs may see them: without user and password."""
-    return _LOGIN.sub("", text)
 
 
 @dataclass(frozen=True)

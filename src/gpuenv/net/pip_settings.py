@@ -93,10 +93,15 @@ def parse_settings(values: Mapping[str, str]) -> PipSettings:
         index_url=values.get("index-url"),
         extra_index_urls=tuple(url for url in extra if url.startswith(("http://", "https://"))),
         cert=Path(values["cert"]).expanduser() if "cert" in values else None,
-        proxy=values.get("proxy"),
+        proxy=with_scheme(values.get("proxy", "")) or None,
         trusted_hosts=tuple(values.get("trusted-host", "").split()),
         timeout_s=timeout_s,
     )
+
+
+def with_scheme(proxy: str) -> str:
+    """A proxy's address as programs read it: without a scheme it is one of HTTP."""
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def _key(name: str) -> str:

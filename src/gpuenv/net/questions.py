@@ -16,7 +16,8 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from gpuenv.core.deadline import Asked
-from gpuenv.net.build_settings import without_login
+from gpuenv.net import redact
+from gpuenv.net.pip_settings import with_scheme
 
 #: To resolve a name and be connected, for the first one of all.
 FIRST_SIGN_S = 0.6
@@ -99,28 +100,18 @@ def ask(question: Question, is_alive: threading.Event) -> Answer:
     except requests.RequestException as error:
         is_untrusted = isinstance(error, requests.exceptions.SSLError)
         text = f"{download.describe(error)}{_through(proxy)}"
-        return Answer(question.kind, question.name, text, is_untrusted=is_untrusted, proxy=redact(proxy))
+        return Answer(question.kind, question.name, text, is_untrusted=is_untrusted, proxy=redact.address(proxy))
     except (OSError, ValueError) as error:
         text = f"no connection{_through(proxy)} ({describe(error)})"
-        return Answer(question.kind, question.name, text, proxy=redact(proxy))
+        return Answer(question.kind, question.name, text, proxy=redact.address(proxy))
     is_refused = response.status_code >= 500 or (question.has_to_be_there and _is_gone(response.status_code))
     problem = f"HTTP status {response.status_code}" if is_refused else None
     return Answer(question.kind, question.name, problem, date=parse_date(response.headers.get("Date", "")))
 
 
-def with_scheme(proxy: str) -> str:
-    """A proxy's address as programs read it: without a scheme it is one of HTTP."""
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
-
-
 def _through(proxy: str) -> str:
     """Who did not answer is the proxy, whose password is nobody's business."""
-    return f" through the proxy {redact(proxy)}" if proxy else ""
-
-
-def redact(address: str) -> str:
-    """An address without user and password, also where it has no scheme."""
-    return without_login(address) if "//" in address else address.rpartition("@")[2]
+    return f" through the proxy {redact.address(proxy)}" if proxy else ""
 
 
 def describe(error: Exception) -> str:

@@ -21,6 +21,7 @@ from gpuenv.cuda import sources
 from gpuenv.host import gpu
 from gpuenv.net import build_settings as network
 from gpuenv.net import pip_settings as pipconfig
+from gpuenv.net import redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix.folder import Prefix, place
@@ -70,7 +71,7 @@ def _make(variant: Variant, flavor: str, lock: locks.Lock, settings: Settings, m
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
     with scratch.folder("conda") as temporary:
         request = conda_channels.request(variant, flavor, settings, temporary)
-        named = ", ".join(map(conda_channels.without_login, request.channels))
+        named = ", ".join(map(redact.text, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
         _run_program(making, program, request, variables(variant, flavor), temporary)
     pip.install(making, variant, flavor, lock, settings.sources_dir)

@@ -15,6 +15,7 @@ from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
+from gpuenv.net import redact
 from gpuenv.prefix import conda_env
 from gpuenv.variants import model as variants
 
@@ -222,7 +223,7 @@ def test_a_channel_in_a_folder_with_a_blank(tmp_path: Path) -> None:
     ],
 )
 def test_the_login_of_a_mirror_is_shown_to_nobody(channel: str, shown: str) -> None:
-    assert conda_channels.without_login(channel) == shown
+    assert redact.text(channel) == shown
     request = CondaRequest((channel,), ("python=3.6.15",))
     text = f"error sending request for {channel}/linux-64/repodata.json"
     error = conda_failures.explain(text, program="conda", request=request, log=Path("/log"))

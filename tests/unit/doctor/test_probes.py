@@ -383,13 +383,6 @@ def test_the_proxy_that_does_not_answer_is_named_and_its_password_is_not(monkeyp
     assert problem == "no connection through the proxy http://127.0.0.1:9 (Connection refused)"
 
 
-def test_a_proxys_password_is_never_shown() -> None:
-    assert doctor_ask.redact("me:p@ss@proxy:3128") == "proxy:3128"
-    assert doctor_ask.redact("http://me:secret@proxy:3128") == "http://proxy:3128"
-    assert doctor_ask.redact("me:secret@proxy:3128") == "proxy:3128"
-    assert doctor_ask.redact("http://proxy:3128") == "http://proxy:3128"
-
-
 @pytest.mark.parametrize("text", ["", "yesterday"])
 def test_a_date_that_is_none(text: str) -> None:
     assert doctor_ask.parse_date(text) is None

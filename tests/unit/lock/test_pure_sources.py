@@ -13,7 +13,6 @@ import pytest
 from gpuenv.core.errors import DataError, SourceError
 from gpuenv.lock import pure_sources
 from gpuenv.lock.wheels import WINDOWS, Choice, wheel_tags
-from gpuenv.net.pip_settings import PipSettings
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.kinds import FLAVORS
@@ -60,12 +59,6 @@ def test_another_file_than_the_indexs_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told() -> None:
     with pytest.raises(SourceError, match="cannot be read"):
         pure_sources.compiled_files(b"no archive", "x-1.0.tar.gz")
-
-
-def test_the_login_of_an_index_is_used_on_its_host_only() -> None:
-    settings = PipSettings(index_url="https://me:secret@index.example/simple")
-    assert pure_sources.with_login("https://index.example/f/x.tar.gz", settings).startswith("https://me:secret@index.")
-    assert pure_sources.with_login("https://other.example/x.tar.gz", settings) == "https://other.example/x.tar.gz"
 
 
 @pytest.mark.parametrize("name", variants.list_names())

@@ -132,7 +132,7 @@ def test_unsatisfied_finds_pins_that_do_not_fulfill(requirement: str, is_met: bo
 
 def test_settings_of_pip_reach_uv() -> None:
     settings = PipSettings(
-        "http://i.invalid", ("http://e.invalid",), Path("/ca.crt"), "p.invalid:3128", ("i.invalid",), 180.0
+        "http://i.invalid", ("http://e.invalid",), Path("/ca.crt"), "http://p.invalid:3128", ("i.invalid",), 180.0
     )
     assert uv.uv_variables(settings, {}, Path("/c")) == {
         "UV_CACHE_DIR": "/c/uv",
@@ -199,18 +199,6 @@ def test_the_html_form_of_an_index_is_read() -> None:
 def test_the_index_of_each_package_is_read() -> None:
     text = "a-b==1.0\n    # from http://one.invalid/simple\nc==2.0 ; sys_platform == 'win32'\n    # from http://two.invalid\n"
     assert exclusions.parse_annotations(text) == {"a-b": "http://one.invalid/simple", "c": "http://two.invalid"}
-
-
-@pytest.mark.parametrize(
-    ("named", "configured"),
-    [
-        ("http://i.invalid/simple", "http://me:secret@i.invalid/simple/"),
-        ("http://other.invalid", "http://other.invalid"),
-    ],
-)
-def test_credentials_of_the_user_are_used_for_the_index_they_belong_to(named: str, configured: str) -> None:
-    settings = PipSettings(index_url="http://me:secret@i.invalid/simple/")
-    assert exclusions.with_credentials(named, settings) == configured
 
 
 # `make lock`, with the real variants in a copy that a test may spoil.

@@ -80,3 +80,11 @@ def test_a_timeout_that_is_no_number_is_named() -> None:
 
 def test_no_setting_at_all_is_fine() -> None:
     assert pipconfig.parse_settings({}) == PipSettings()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "read"),
+    [("p.invalid:3128", "http://p.invalid:3128"), ("https://p.invalid", "https://p.invalid"), ("", None)],
+)
+def test_a_proxy_without_a_scheme_is_one_of_http(proxy: str, read: str | None) -> None:
+    assert pipconfig.parse_settings({"proxy": proxy}).proxy == read

@@ -18,9 +18,9 @@ from gpuenv.cuda.files import cached_path, local_path
 from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import systems
 from gpuenv.net import build_settings as network
-from gpuenv.net import certificates
+from gpuenv.net import certificates, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
-from gpuenv.net.questions import Answer, Question, ask_all, redact
+from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import CudaLock, Source, load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 
@@ -50,7 +50,7 @@ def network_facts(wish: Wish) -> Network:
     answers = ask_all(list(questions(wish, local, locks.values())))
     return Network(
         answers=(*answers.values(), *folder_index(local.pip.index_url)),
-        proxies=tuple((name, redact(os.environ[name])) for name in network.proxy_names(os.environ)),
+        proxies=tuple((name, redact.address(os.environ[name])) for name in network.proxy_names(os.environ)),
         bundle=local.bundle,
         bundle_origin=local.bundle_origin,
         bundle_problem=local.bundle_problem,
@@ -90,9 +90,8 @@ def questions(wish: Wish, local: _Local, locks: Iterable[CudaLock]) -> Iterator[
     index = named if named and urlsplit(named).scheme != "file" else default_index()
     proxy = (("http", local.pip.proxy), ("https", local.pip.proxy)) if local.pip.proxy else ()
     if index and urlsplit(index).scheme in ("http", "https"):
-        yield Question(
-            "index", redact(urlsplit(index).netloc), f"{index.rstrip('/')}/pip/", local.bundle or local.verify, proxy
-        )
+        name = redact.address(urlsplit(index).netloc)
+        yield Question("index", name, f"{index.rstrip('/')}/pip/", local.bundle or local.verify, proxy)
     registries = {registry.split_name(base.reference)[0] for one in wish.variants for base in (one.base, one.builder)}
     for url in sorted(registries):
         yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", local.verify)

@@ -6,13 +6,13 @@ Whatever a message shows of an entry is shown without its password.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from gpuenv.core.errors import UsageError
+from gpuenv.net import redact
 
 #: What testinfra reads behind the `?`: those that are true or false, and those with a value.
 FLAGS = ("sudo", "ssl", "no_ssl", "no_verify_ssl", "force_ansible")
@@ -25,7 +25,6 @@ VALUES = (
 PREFIX = "prefix"
 #: Kinds that need no name: this machine; all hosts of the inventory.
 _NAMELESS = ("local", "ansible")
-_PASSWORD = re.compile(r":(?!//)\S*@")
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,8 @@ def parse_hosts(text: str) -> tuple[Address, ...]:
         raise UsageError("HOSTS= names no host", "it is empty", 'try HOSTS="ssh://lab1 ssh://lab2"')
     if len(set(found)) != len(found):
         twice = next(word for number, word in enumerate(text.split()) if found[number] in found[:number])
-        raise UsageError(f"HOSTS: {without_password(twice)} is named twice", "each is one target", "name it once")
+        raise UsageError(f"HOSTS: {redact.password(twice)} is named twice", "each is one target", "name it once")
     return found
-
-
-def without_password(word: str) -> str:
-    """An entry as a message may show it."""
-    return _PASSWORD.sub(":***@", word)
 
 
 def _parse_address(word: str) -> Address:
@@ -70,7 +64,7 @@ def _check_place(word: str, parts: SplitResult) -> None:
     from testinfra.backend import BACKENDS
 
     if "://" not in word or parts.scheme not in BACKENDS:
-        guess = without_password(f"ssh://{word.rpartition('://')[2]}")
+        guess = redact.password(f"ssh://{word.rpartition('://')[2]}")
         raise _refused(word, f"expected KIND://NAME, KIND one of {_listed(BACKENDS)}", f"did you mean {guess}?")
     has_path = parts.path.rstrip("/") != ""
     if parts.scheme == "chroot":
@@ -103,7 +97,7 @@ def _parse_setting(word: str, name: str, value: str) -> tuple[str, str]:
 
 
 def _refused(word: str, why: str, next_step: str) -> UsageError:
-    return UsageError(f"HOSTS: {without_password(word)} cannot be used", why, next_step)
+    return UsageError(f"HOSTS: {redact.password(word)} cannot be used", why, next_step)
 
 
 def _listed(names: Sequence[str]) -> str:
