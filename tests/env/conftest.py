@@ -22,8 +22,9 @@ from gpuenv.core.errors import GpuenvError
 from gpuenv.explain import command as explain
 from gpuenv.harness.report.model import GROUPS, NOT_TESTED, describe_error, find_group
 from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.connection import Connection, Output, ProgramResult
 from gpuenv.harness.targets.container import connect
-from gpuenv.harness.targets.model import Connection, Output, Plan, Result, Target, load_plan
+from gpuenv.harness.targets.model import Plan, Target, load_plan
 from gpuenv.variants import model as variants
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
@@ -164,23 +165,23 @@ def connection(target: Target, plan: Plan) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def facts(connection: Connection, request: pytest.FixtureRequest) -> Result:
+def facts(connection: Connection, request: pytest.FixtureRequest) -> ProgramResult:
     _begin(connection, request, "records", "identity/records")
     return connection.program("facts")
 
 
 @pytest.fixture(scope="session")
-def frameworks(connection: Connection) -> Result:
+def frameworks(connection: Connection) -> ProgramResult:
     return connection.program("frameworks")
 
 
 @pytest.fixture(scope="session")
-def imported(connection: Connection) -> Result:
+def imported(connection: Connection) -> ProgramResult:
     return connection.program("imports")
 
 
 @pytest.fixture(scope="session")
-def training(connection: Connection, request: pytest.FixtureRequest) -> Result:
+def training(connection: Connection, request: pytest.FixtureRequest) -> ProgramResult:
     # The small nets of the training programs keep one core busy.
     _begin(connection, request, "notebook", "notebook/plot")
     return connection.program("training")
@@ -216,7 +217,7 @@ class _Keeper:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Iterator[None]:
         result: Any = yield
-        if fixturedef.argname in handover.KEPT and isinstance(result, Result):
+        if fixturedef.argname in handover.KEPT and isinstance(result, ProgramResult):
             identity = request.getfixturevalue("target").identity
             handover.save_finding(self.results, identity, fixturedef.argname, result.data)
         return result  # type: ignore[no-any-return]
@@ -262,7 +263,7 @@ def _text_report(text: str, what: str, item: pytest.Item) -> ReprExceptionInfo:
 
 def _outputs_of(item: pytest.Item) -> list[Output]:
     arguments: dict[str, Any] = getattr(item, "funcargs", {})
-    outputs = [value.output for value in arguments.values() if isinstance(value, Result)]
+    outputs = [value.output for value in arguments.values() if isinstance(value, ProgramResult)]
     connected = arguments.get("connection")
     if isinstance(connected, Connection):
         outputs += [output for output in connected.trail if output not in outputs]

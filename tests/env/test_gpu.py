@@ -12,8 +12,9 @@ import pytest
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges import gpu as judge
 from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.container import connect
-from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.host import gpu
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
@@ -46,10 +47,10 @@ def given(host_driver: str, target: Target, request: pytest.FixtureRequest) -> C
 
 
 @pytest.fixture
-def driver(given: Connection, request: pytest.FixtureRequest) -> Result:
+def driver(given: Connection, request: pytest.FixtureRequest) -> ProgramResult:
     """What the driver says inside (asked once for each target); where it is silent, gpu/driver fails."""
     result = request.getfixturevalue("driver_inside")
-    assert isinstance(result, Result)
+    assert isinstance(result, ProgramResult)
     # "No device" is an answer too.
     if result["init"] not in (0, judge.NO_DEVICE):
         pytest.skip(not_tested(NO_ANSWER))
@@ -57,7 +58,7 @@ def driver(given: Connection, request: pytest.FixtureRequest) -> Result:
 
 
 @pytest.fixture
-def can_compute(driver: Result, target: Target) -> None:
+def can_compute(driver: ProgramResult, target: Target) -> None:
     """Only where a driver and CUDA are real."""
     if driver["simulated"]:
         pytest.skip(not_tested("simulated driver"))
@@ -66,10 +67,10 @@ def can_compute(driver: Result, target: Target) -> None:
 
 
 @pytest.fixture
-def compute(can_compute: None, target: Target, request: pytest.FixtureRequest) -> Result:
+def compute(can_compute: None, target: Target, request: pytest.FixtureRequest) -> ProgramResult:
     """The product and the convolution (run once for each target)."""
     result = request.getfixturevalue("computed")
-    assert isinstance(result, Result)
+    assert isinstance(result, ProgramResult)
     return result
 
 
@@ -82,7 +83,7 @@ def outside(host_driver: str, target: Target, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture(scope="session")
-def driver_inside(connection: Connection) -> Result:
+def driver_inside(connection: Connection) -> ProgramResult:
     if connection.refused is not None:
         refused = connection.refused
         raise CheckError(refused.what, refused.why, f"{refused.next_step}; REQUIRE_GPU=0 tests the rest without")
@@ -90,7 +91,7 @@ def driver_inside(connection: Connection) -> Result:
 
 
 @pytest.fixture(scope="session")
-def computed(connection: Connection) -> Result:
+def computed(connection: Connection) -> ProgramResult:
     return connection.program("gpu_compute")
 
 
@@ -121,7 +122,7 @@ def test_driver_is_new_enough(host_driver: str, variant: Variant) -> None:
 
 
 @pytest.mark.check("gpu/devices")
-def test_as_many_devices_inside_as_outside(driver: Result, outside: tuple[str, ...]) -> None:
+def test_as_many_devices_inside_as_outside(driver: ProgramResult, outside: tuple[str, ...]) -> None:
     """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES or CUDA_VISIBLE_DEVICES."""
     judge.judge_devices(driver["devices"], outside)
 
@@ -134,7 +135,7 @@ def test_nvidia_smi_lists_the_same_inside(given: Connection, outside: tuple[str,
 
 
 @pytest.mark.check("gpu/capability")
-def test_cards_are_within_the_variants_range(driver: Result, variant: Variant) -> None:
+def test_cards_are_within_the_variants_range(driver: ProgramResult, variant: Variant) -> None:
     """Fails: RTX 3080 (8.6)."""
     if not driver["devices"]:
         pytest.skip(not_tested("no device inside"))
@@ -142,7 +143,7 @@ def test_cards_are_within_the_variants_range(driver: Result, variant: Variant) -
 
 
 @pytest.mark.check("gpu/listed")
-def test_tensorflow_lists_every_card(compute: Result, driver: Result) -> None:
+def test_tensorflow_lists_every_card(compute: ProgramResult, driver: ProgramResult) -> None:
     """Fails: one CUDA library missing under TF 1.15, which then uses the CPU without a word."""
     judge.judge_listed(compute["devices"], driver["devices"])
 
@@ -151,7 +152,7 @@ def test_tensorflow_lists_every_card(compute: Result, driver: Result) -> None:
 @pytest.mark.parametrize(
     ("name", "operation"), [("matmul", "product"), ("convolution", "convolution")], ids=["matmul", "convolution"]
 )
-def test_results_agree_with_numpy(compute: Result, name: str, operation: str) -> None:
+def test_results_agree_with_numpy(compute: ProgramResult, name: str, operation: str) -> None:
     """Fails: a card for which there is no code; cuDNN below the floor; a result that came from the CPU."""
     judge.judge_ran(operation, compute["ran"])
     judge.judge_result(name, compute[f"{name}_error"])
@@ -159,7 +160,7 @@ def test_results_agree_with_numpy(compute: Result, name: str, operation: str) ->
 
 @pytest.mark.check("gpu/ran-there")
 @pytest.mark.parametrize("name", ["product", "convolution"])
-def test_operations_ran_on_the_gpu(compute: Result, name: str) -> None:
+def test_operations_ran_on_the_gpu(compute: ProgramResult, name: str) -> None:
     """Fails: a fallback to the CPU."""
     judge.judge_ran(name, compute["ran"])
 

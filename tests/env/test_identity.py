@@ -8,8 +8,9 @@ import pytest
 
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges import identity as judge
+from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.container import load_engine
-from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
 
@@ -24,19 +25,19 @@ def test_labels_say_what_the_lock_says(target: Target, plan: Plan, variant: Vari
 
 
 @pytest.mark.check("identity/python")
-def test_python_version(facts: Result, variant: Variant) -> None:
+def test_python_version(facts: ProgramResult, variant: Variant) -> None:
     """Fails: wrong Python."""
     judge.judge_version("Python", facts["python"], variant.python)
 
 
 @pytest.mark.check("identity/tensorflow")
-def test_tensorflow_version(frameworks: Result, variant: Variant) -> None:
+def test_tensorflow_version(frameworks: ProgramResult, variant: Variant) -> None:
     """Fails: TensorFlow of another version."""
     judge.judge_version("TensorFlow", frameworks["tensorflow"], variant.tensorflow.version)
 
 
 @pytest.mark.check("identity/tensorflow-build")
-def test_tensorflow_is_built_for_the_flavor(frameworks: Result, target: Target) -> None:
+def test_tensorflow_is_built_for_the_flavor(frameworks: ProgramResult, target: Target) -> None:
     """Fails: `tensorflow` beside `tensorflow-gpu`, where whichever was installed last wins."""
     if frameworks["is_cuda_build"] != (target.flavor == "gpu"):
         raise CheckError(
@@ -47,13 +48,13 @@ def test_tensorflow_is_built_for_the_flavor(frameworks: Result, target: Target) 
 
 
 @pytest.mark.check("identity/keras")
-def test_keras_version(frameworks: Result, variant: Variant) -> None:
+def test_keras_version(frameworks: ProgramResult, variant: Variant) -> None:
     """Fails: Keras 2.3.1; Keras of the wrong era."""
     judge.judge_version("Keras", frameworks["keras"], variant.keras)
 
 
 @pytest.mark.check("identity/installed-set")
-def test_installed_set_equals_the_lock(facts: Result, target: Target, variant: Variant) -> None:
+def test_installed_set_equals_the_lock(facts: ProgramResult, target: Target, variant: Variant) -> None:
     """Fails: a package more than the lock, one less, another version (numpy 1.16.4, h5py 3, protobuf 4, gast 0.7)."""
     pins = linux_pins(load_lock(variant.lock_path(target.flavor)))
     judge.judge_installed(facts["installed"], {pin.name: pin.version for pin in pins})

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.harness.judges import identity as judge
-from gpuenv.harness.targets.model import Result
+from gpuenv.harness.targets.connection import ProgramResult
 
 
 @pytest.mark.check("imports/distribution")
-def test_distribution_imports(imported: Result, distribution: str) -> None:
+def test_distribution_imports(imported: ProgramResult, distribution: str) -> None:
     """Fails: protobuf 4 (tensorflow), one package less, a package of the wrong era (keras)."""
     judge.judge_import(distribution, imported.data.get(judge.canonical(distribution)))
 
 
 @pytest.mark.check("imports/quiet")
-def test_frameworks_import_without_noise(frameworks: Result) -> None:
+def test_frameworks_import_without_noise(frameworks: ProgramResult) -> None:
     """Fails: warnings on import (numpy 1.17 and later under TensorFlow 1.12)."""
     judge.judge_quiet(frameworks.output.stderr, frameworks.output.stdout.strip().splitlines()[:-1])

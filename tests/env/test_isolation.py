@@ -12,8 +12,9 @@ from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges import isolation as judge
 from gpuenv.harness.judges import layers
 from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.container import load_engine
-from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.harness.targets.model import Plan, Target
 
 image_only = pytest.mark.kinds("image")
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
@@ -100,7 +101,7 @@ def test_work_belongs_to_the_caller(connection: Connection) -> None:
 
 
 @pytest.mark.check("isolation/world-writable")
-def test_nobody_else_can_change_the_packages(facts: Result) -> None:
+def test_nobody_else_can_change_the_packages(facts: ProgramResult) -> None:
     """Fails: world-writable site-packages."""
     judge.judge_world_writable(facts["world_writable"])
 
@@ -121,7 +122,7 @@ def test_no_layer_holds_anything_of_the_host(target: Target, plan: Plan) -> None
     image = load_engine(plan).client().images.get(target.image)
     folders = layers.layer_folders(image.attrs)
     if folders:
-        findings = layers.search_folders(folders, texts_of_this_host())
+        leaks = layers.search_folders(folders, texts_of_this_host())
     else:
-        findings = layers.search_saved(image.save(chunk_size=1 << 20), texts_of_this_host())
-    judge.judge_layers(findings)
+        leaks = layers.search_saved(image.save(chunk_size=1 << 20), texts_of_this_host())
+    judge.judge_layers(leaks)

@@ -13,8 +13,9 @@ from gpuenv.engine.container import Mount
 from gpuenv.harness.judges import linkage as judge
 from gpuenv.harness.judges.identity import REBUILD
 from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.container import connect
-from gpuenv.harness.targets.model import Connection, Plan, Result, Target
+from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.model import Variant
 
@@ -32,11 +33,11 @@ def sonames(variant: Variant, target: Target) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def linkage(connection: Connection, sonames: list[str]) -> Result:
+def linkage(connection: Connection, sonames: list[str]) -> ProgramResult:
     return connection.program("linkage", *sonames)
 
 
-def version_told(linkage: Result, sonames: list[str], library: str) -> int | None:
+def version_told(linkage: ProgramResult, sonames: list[str], library: str) -> int | None:
     """What the library's own version function says. A simulated library proves nothing about the real one."""
     name = next(soname for soname in sonames if soname.startswith(library))
     version: int | None = linkage["loaded"][name]["version"]
@@ -44,27 +45,27 @@ def version_told(linkage: Result, sonames: list[str], library: str) -> int | Non
 
 
 @pytest.mark.check("linkage/resolved")
-def test_every_needed_library_is_found(linkage: Result, variant: Variant) -> None:
+def test_every_needed_library_is_found(linkage: ProgramResult, variant: Variant) -> None:
     """Fails: one CUDA library missing; CUDA 10.0 libraries under TF 1.12; a glibc or libstdc++ below the floor."""
     judge.judge_resolved(linkage["libraries"], variant.cuda.not_shipped)
 
 
 @pytest.mark.check("linkage/symbols")
-def test_every_symbol_is_exported(linkage: Result) -> None:
+def test_every_symbol_is_exported(linkage: ProgramResult) -> None:
     """Fails: one symbol missing."""
     judge.judge_symbols(linkage["libraries"])
 
 
 @pytest.mark.check("linkage/loaded-by-name")
 @pytest.mark.flavors("gpu")
-def test_every_cuda_library_loads(linkage: Result, sonames: list[str]) -> None:
+def test_every_cuda_library_loads(linkage: ProgramResult, sonames: list[str]) -> None:
     """Fails: a library of the wrong SONAME; one CUDA library missing (TF 1.15 loads them at first use)."""
     judge.judge_loaded(linkage["loaded"], sonames)
 
 
 @pytest.mark.check("linkage/cuda-version")
 @pytest.mark.flavors("gpu")
-def test_cuda_version(linkage: Result, sonames: list[str], target: Target, variant: Variant) -> None:
+def test_cuda_version(linkage: ProgramResult, sonames: list[str], target: Target, variant: Variant) -> None:
     """Fails: libraries of another CUDA version."""
     if target.cuda == "simulated":
         pytest.skip(not_tested(SIMULATED))
@@ -73,7 +74,7 @@ def test_cuda_version(linkage: Result, sonames: list[str], target: Target, varia
 
 @pytest.mark.check("linkage/cudnn-version")
 @pytest.mark.flavors("gpu")
-def test_cudnn_version(linkage: Result, sonames: list[str], target: Target, variant: Variant) -> None:
+def test_cudnn_version(linkage: ProgramResult, sonames: list[str], target: Target, variant: Variant) -> None:
     """Fails: cuDNN below the floor (7.0.4, 7.3.1)."""
     if target.cuda == "simulated":
         pytest.skip(not_tested(SIMULATED))
@@ -83,7 +84,7 @@ def test_cudnn_version(linkage: Result, sonames: list[str], target: Target, vari
 
 @pytest.mark.check("linkage/no-driver-inside")
 @pytest.mark.kinds("image")
-def test_no_driver_library_is_part_of_the_image(linkage: Result, target: Target) -> None:
+def test_no_driver_library_is_part_of_the_image(linkage: ProgramResult, target: Target) -> None:
     """Fails: libcuda baked in; ldconfig after the stand-in was put into its place."""
     judge.judge_driver_files(linkage["driver_files"], target.flavor, in_cache=linkage["cache_names_libcuda"])
 
@@ -111,13 +112,13 @@ def test_a_real_driver_wins_over_the_stand_in(
 
 
 @pytest.mark.check("linkage/loader-settings")
-def test_no_loader_settings(linkage: Result) -> None:
+def test_no_loader_settings(linkage: ProgramResult) -> None:
     """Fails: libcuda stub in LD_LIBRARY_PATH."""
     judge.judge_loader_settings(linkage["ld_library_path"], linkage["ld_preload"])
 
 
 @pytest.mark.check("linkage/gpu-code")
 @pytest.mark.flavors("gpu")
-def test_wheel_has_code_for_the_promised_cards(linkage: Result, variant: Variant) -> None:
+def test_wheel_has_code_for_the_promised_cards(linkage: ProgramResult, variant: Variant) -> None:
     """Fails: a cpu wheel under a gpu name."""
     judge.judge_gpu_code(linkage["gpu_code"], variant.cuda.compute_capability)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.core.errors import CheckError
-from gpuenv.harness.targets.model import Connection
+from gpuenv.harness.targets.connection import Connection
 
 
 @pytest.mark.check("notebook/plot")

@@ -8,9 +8,10 @@ import pytest
 
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.report.model import not_tested
+from gpuenv.harness.targets.connection import last_line
 from gpuenv.harness.targets.container import connect
 from gpuenv.harness.targets.hosts import UNREACHED
-from gpuenv.harness.targets.model import Plan, Target, last_line
+from gpuenv.harness.targets.model import Plan, Target
 
 
 @pytest.mark.check("target/starts")

@@ -5,32 +5,32 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.harness.judges import training as judges
-from gpuenv.harness.targets.model import Connection, Result
+from gpuenv.harness.targets.connection import Connection, ProgramResult
 
 
 @pytest.mark.check("training/perceptron")
 @pytest.mark.parametrize("gate", ["AND", "OR", "NAND"])
-def test_perceptron_learns(training: Result, gate: str) -> None:
+def test_perceptron_learns(training: ProgramResult, gate: str) -> None:
     """Fails: a model that does not train (learning rate 0)."""
     judges.judge_perceptron(judges.require_part(training.data, "perceptron")[gate], gate)
 
 
 @pytest.mark.check("training/perceptron/XOR-not")
-def test_perceptron_cannot_learn_xor(training: Result) -> None:
+def test_perceptron_cannot_learn_xor(training: ProgramResult) -> None:
     """At most 3 of 4 rows: XOR is not linearly separable. Fails: a program that is not a perceptron."""
     judges.judge_perceptron_xor(judges.require_part(training.data, "perceptron")["XOR"])
 
 
 @pytest.mark.check("training/xor")
 @pytest.mark.parametrize("package", ["xor_keras", "xor_tfkeras", "xor_graph"])
-def test_two_layer_net_learns_xor(training: Result, package: str) -> None:
+def test_two_layer_net_learns_xor(training: ProgramResult, package: str) -> None:
     """Fails: XOR net with too few units; learning rate 0."""
     judges.judge_xor(judges.require_part(training.data, package))
 
 
 @pytest.mark.check("training/curve")
 @pytest.mark.parametrize("package", ["xor_keras", "xor_tfkeras", "xor_graph"])
-def test_loss_curve_is_that_of_numpy(training: Result, package: str) -> None:
+def test_loss_curve_is_that_of_numpy(training: ProgramResult, package: str) -> None:
     """Fails: another optimizer or loss; learning rate 0."""
     reference = judges.require_part(training.data, "xor_numpy")
     judges.judge_xor(reference)
@@ -38,13 +38,13 @@ def test_loss_curve_is_that_of_numpy(training: Result, package: str) -> None:
 
 
 @pytest.mark.check("training/seeds")
-def test_xor_is_learned_from_twenty_starts(training: Result) -> None:
+def test_xor_is_learned_from_twenty_starts(training: ProgramResult) -> None:
     """Fails: XOR net with too few units (2 units: 10 of 20 starts)."""
     judges.judge_seeds(judges.require_part(training.data, "seeds"))
 
 
 @pytest.mark.check("training/convnet")
-def test_convolutional_net_learns(training: Result) -> None:
+def test_convolutional_net_learns(training: ProgramResult) -> None:
     """Fails: a model that does not train (learning rate 0)."""
     result = judges.require_part(training.data, "convnet")
     judges.judge_losses_fall(result["losses"])
@@ -52,14 +52,14 @@ def test_convolutional_net_learns(training: Result) -> None:
 
 
 @pytest.mark.check("training/repeatable")
-def test_one_seed_gives_one_result(training: Result) -> None:
+def test_one_seed_gives_one_result(training: ProgramResult) -> None:
     """Fails: non-deterministic seed."""
     judges.judge_repeated(judges.require_part(training.data, "repeated"))
 
 
 @pytest.mark.check("training/save-load")
 @pytest.mark.parametrize("package", ["keras", "tf.keras"])
-def test_saved_model_predicts_the_same(training: Result, package: str) -> None:
+def test_saved_model_predicts_the_same(training: ProgramResult, package: str) -> None:
     """Fails: h5py 3."""
     judges.judge_round_trip(judges.require_part(training.data, "save_load")[package])
 

@@ -30,7 +30,7 @@ MAX_SEARCHED_BYTES = 1 << 20
 
 
 @dataclass
-class Findings:
+class Leaks:
     """What was found, as sentences; ``searched`` counts the files that were looked at."""
 
     problems: list[str] = field(default_factory=list)
@@ -66,9 +66,9 @@ def layer_folders(details: Mapping[str, Any]) -> tuple[Path, ...]:
     return folders if all(os.access(folder, os.R_OK | os.X_OK) for folder in folders) else ()
 
 
-def search_folders(folders: Iterable[Path], secrets: Iterable[str]) -> Findings:
+def search_folders(folders: Iterable[Path], secrets: Iterable[str]) -> Leaks:
     """Search layers where they lie: a tenth of the time that saving the image takes."""
-    findings = Findings()
+    leaks = Leaks()
     wanted = _encoded(secrets)
     for root in folders:
         for place, _, names in os.walk(root):
@@ -78,24 +78,24 @@ def search_folders(folders: Iterable[Path], secrets: Iterable[str]) -> Findings:
                 content = (
                     path.read_bytes() if stat.S_ISREG(info.st_mode) and info.st_size <= MAX_SEARCHED_BYTES else None
                 )
-                _search_file(str(path.relative_to(root)), info.st_size, content, wanted, findings)
-    return findings
+                _search_file(str(path.relative_to(root)), info.st_size, content, wanted, leaks)
+    return leaks
 
 
-def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Findings:
+def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Leaks:
     """Search a saved image (what the engine's ``save`` gives) in one pass.
 
     ``secrets`` are texts that no small file may contain (proxy addresses, paths of the build host).
     """
-    findings = Findings()
+    leaks = Leaks()
     wanted = _encoded(secrets)
     stream = io.BufferedReader(_Stream(chunks), _BUFFER_BYTES)
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES) as image:
         for member in image:
             content = image.extractfile(member) if member.isfile() else None
             if content is not None and _is_layer(member.name):
-                _search_layer(content, wanted, findings)
-    return findings
+                _search_layer(content, wanted, leaks)
+    return leaks
 
 
 def _encoded(secrets: Iterable[str]) -> tuple[bytes, ...]:
@@ -106,7 +106,7 @@ def _is_layer(name: str) -> bool:
     return name.endswith("/layer.tar") or name.startswith("blobs/sha256/")
 
 
-def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], findings: Findings) -> None:
+def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], leaks: Leaks) -> None:
     try:
         layer = tarfile.open(fileobj=stream, mode="r|*", bufsize=_BUFFER_BYTES)  # noqa: SIM115 - closed below
     except tarfile.ReadError:
@@ -115,16 +115,16 @@ def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], findings: Findin
         for member in layer:
             content = layer.extractfile(member) if member.isfile() and member.size <= MAX_SEARCHED_BYTES else None
             text = content.read() if content is not None else None
-            _search_file(member.name.removeprefix("./"), member.size, text, wanted, findings)
+            _search_file(member.name.removeprefix("./"), member.size, text, wanted, leaks)
 
 
-def _search_file(name: str, size: int, content: bytes | None, wanted: tuple[bytes, ...], findings: Findings) -> None:
+def _search_file(name: str, size: int, content: bytes | None, wanted: tuple[bytes, ...], leaks: Leaks) -> None:
     """Judge one file of a layer; ``content`` is None for what is large or no regular file."""
-    findings.searched += 1
+    leaks.searched += 1
     if size and FORBIDDEN_FILE.fullmatch(name):
-        findings.problems.append(f"/{name} is in a layer")
+        leaks.problems.append(f"/{name} is in a layer")
     if content is None:
         return
-    findings.problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
+    leaks.problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
     if _CERTIFICATE.search(content) and not KNOWN_CERTIFICATES.fullmatch(name):
-        findings.problems.append(f"/{name} holds a certificate")
+        leaks.problems.append(f"/{name} holds a certificate")

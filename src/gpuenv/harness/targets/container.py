@@ -15,7 +15,8 @@ from gpuenv.engine import container as containers
 from gpuenv.engine.container import Mount
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import remote as target_host
-from gpuenv.harness.targets.model import REFERENCE_IN_IMAGE, Connection, Plan, Target
+from gpuenv.harness.targets.connection import REFERENCE_IN_IMAGE, Connection
+from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.host import gpu
 from gpuenv.variants.kinds import TITLES
 

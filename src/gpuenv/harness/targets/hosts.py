@@ -13,7 +13,8 @@ from gpuenv.core.errors import GpuenvError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import stubs
 from gpuenv.harness.targets.addresses import Address, parse_hosts
-from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
+from gpuenv.harness.targets.connection import Connection, Output, last_line
+from gpuenv.harness.targets.model import Target, label_of
 from gpuenv.harness.targets.remote import open_host
 from gpuenv.host import gpu
 from gpuenv.variants import model as variants

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import paths, signals
 from gpuenv.core.errors import CheckError
-from gpuenv.harness.targets.model import Connection, Output, Target, label_of, last_line
+from gpuenv.harness.targets.connection import Connection, Output, last_line
+from gpuenv.harness.targets.model import Target, label_of
 
 if TYPE_CHECKING:
     from testinfra.backend.base import BaseBackend, CommandResult

@@ -77,11 +77,11 @@ def test_folders_of_the_engine(tmp_path: Path) -> None:
 
 
 def test_a_search_that_saw_nothing_is_no_success() -> None:
-    judge_isolation.judge_layers(layers.Findings([], 1000))
+    judge_isolation.judge_layers(layers.Leaks([], 1000))
     with pytest.raises(CheckError, match="only 3 files"):
-        judge_isolation.judge_layers(layers.Findings([], 3))
+        judge_isolation.judge_layers(layers.Leaks([], 3))
     with pytest.raises(CheckError, match="1 things"):
-        judge_isolation.judge_layers(layers.Findings(["/x holds a certificate"], 1000))
+        judge_isolation.judge_layers(layers.Leaks(["/x holds a certificate"], 1000))
 
 
 GOOD_STATUS = {

@@ -13,7 +13,8 @@ import testinfra
 from gpuenv.core.errors import CheckError
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import container as target_container
-from gpuenv.harness.targets.model import Connection, Output, Plan, Target, label_of, load_plan, parse_result, save_plan
+from gpuenv.harness.targets.connection import Connection, Output, parse_result
+from gpuenv.harness.targets.model import Plan, Target, label_of, load_plan, save_plan
 from gpuenv.prefix import activate
 
 IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")

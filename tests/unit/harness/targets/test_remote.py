@@ -16,7 +16,8 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.targets import remote as target_host
-from gpuenv.harness.targets.model import Connection, Target
+from gpuenv.harness.targets.connection import Connection
+from gpuenv.harness.targets.model import Target
 
 HERE = Target("here", "host", "cuda10.0", "cpu", prefix=sys.prefix, host="local://")
 
