@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from gpuenv import cli
+from gpuenv.cuda import choice as cuda_choice
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
 
@@ -19,7 +20,8 @@ def ensure_good(source: str) -> Path:
     settings = cli.read_settings(
         ["test-env", "--target", "venv", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"]
     )
-    return prefix_choice.make("venv", flavor, settings, variants.find_variant(variant)).folder
+    environment = cuda_choice.environment(settings, variants.find_variant(variant), flavor)
+    return prefix_choice.make("venv", environment, settings).folder
 
 
 def make(fault: Fault, folder: Path) -> Path:

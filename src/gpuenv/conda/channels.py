@@ -12,7 +12,7 @@ from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.net import pip_settings as pipconfig
-from gpuenv.variants.model import Variant
+from gpuenv.variants.environment import Environment
 
 _PACKAGES = (".conda", ".tar.bz2")
 
@@ -25,11 +25,12 @@ class CondaRequest:
     specifications: tuple[str, ...]
 
 
-def request(variant: Variant, flavor: str, settings: Settings, scratch: Path) -> CondaRequest:
+def request(environment: Environment, settings: Settings, scratch: Path) -> CondaRequest:
     """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed.
 
     Raises UsageError for channels that are none.
     """
+    variant, flavor = environment.variant, environment.flavor
     wanted = conda_spec.specifications(variant, flavor)
     local = local_channel(settings.sources_dir, scratch)
     named = parse_channels(settings.channels)

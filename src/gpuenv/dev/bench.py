@@ -108,7 +108,7 @@ def image_size(engine: Engine, built: Built) -> Row:
 def import_time(engine: Engine, built: Built) -> Row:
     """`import tensorflow` in the container beside the same lock in a virtual environment on this machine."""
     try:
-        venv = venv_env.ensure_venv(built.environment.variant, "cpu", Settings())
+        venv = venv_env.ensure_venv(Environment(built.environment.variant, "cpu"), Settings())
     except HostError as error:
         raise HostError("the import cannot be compared", error.what, error.next_step) from error
     with bench_programs.started(engine, built) as container:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.prefix.mark import Mark
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
 
@@ -41,14 +41,14 @@ class Made:
 def ensure(settings: Settings, variant: Variant) -> Made:
     """The environment that ``settings`` ask for, made if need be. Raises what making it raises."""
     kind = choose_kind(settings, variant)
-    return make(kind, choose_flavor(settings, kind, variant), settings, variant)
+    return make(kind, choose_environment(settings, kind, variant), settings)
 
 
-def make(kind: str, flavor: str, settings: Settings, variant: Variant) -> Made:
-    """An environment of one kind and flavor."""
-    ensure_one: Callable[[Variant, str, Settings], Path]
+def make(kind: str, environment: Environment, settings: Settings) -> Made:
+    """Have an environment in a folder, made if need be. Raises what making it raises."""
     ensure_one = conda_env.ensure_conda if kind == "conda" else venv_env.ensure_venv
-    folder = ensure_one(variant, flavor, settings)
+    folder = ensure_one(environment, settings)
+    flavor = environment.flavor
     return Made(kind, flavor, folder, prefix_cuda.label(folder) if flavor == "gpu" else "none")
 
 
@@ -92,23 +92,22 @@ def choose_kind(settings: Settings, variant: Variant) -> str:
     return "conda"
 
 
-def choose_flavor(settings: Settings, kind: str, variant: Variant) -> str:
-    """The flavor that was asked for, else that of the folder (PREFIX), else the one for this machine.
+def choose_environment(settings: Settings, kind: str, variant: Variant) -> Environment:
+    """The flavor that was asked for, else that of the folder (PREFIX), else the one for this machine; with its CUDA.
 
-    cpu, and why, where no CUDA is to be had.
+    cpu, and why, where no CUDA is to be had. Raises UsageError and what loading the CUDA raises.
     """
     mark = find_mark(settings)
-    if mark is not None and not settings.flavor:
-        return mark.content.flavor
-    flavor = settings.flavor or gpu.default_flavor(gpu.host_gpus())
-    if flavor == "cpu" or settings.flavor or kind == "conda":
-        return flavor
-    lock = cuda_choice.load(settings, variant)
-    if host_cuda.find(variant, lock):
-        return flavor
+    named = settings.flavor or (mark.content.flavor if mark is not None else None)
+    flavor = named or gpu.default_flavor(gpu.host_gpus())
+    if kind == "conda":
+        return Environment(variant, flavor)
+    environment = cuda_choice.environment(settings, variant, flavor)
+    if named or environment.cuda is None or host_cuda.find(variant, environment.cuda):
+        return environment
     sources.check_folder(settings.sources_dir)
-    reason = reachable.unreachable_reason(lock, settings.sources_dir)
+    reason = reachable.unreachable_reason(environment.cuda, settings.sources_dir)
     if reason is None:
-        return flavor
+        return environment
     ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
-    return "cpu"
+    return Environment(variant, "cpu")

@@ -16,7 +16,7 @@ def run(settings: Settings) -> int:
     """Make the environment that `gpu-shell` with the same settings would use."""
     kind = settings.verb.partition("-")[0]
     variant = prefix_choice.find_variant(settings)
-    made = prefix_choice.make(kind, prefix_choice.choose_flavor(settings, kind, variant), settings, variant)
+    made = prefix_choice.make(kind, prefix_choice.choose_environment(settings, kind, variant), settings)
     folder = shlex.quote(str(made.folder))
     named = f" PREFIX={folder}" if settings.prefix else ""
     ui.say(

@@ -28,27 +28,28 @@ from gpuenv.prefix.folder import Prefix, place
 from gpuenv.prefix.making import Making, ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
-from gpuenv.variants.model import Variant
+from gpuenv.variants.environment import Environment
 
 
-def ensure_conda(variant: Variant, flavor: str, settings: Settings) -> Path:
+def ensure_conda(environment: Environment, settings: Settings) -> Path:
     """The complete environment of one flavor, made if missing; two at once make it once.
 
     Raises UsageError for a folder that is not ours, HostError without a program to make it with, SourceError where
     a channel does not give what it should, DataError where no set of packages fits, BuildError if pip fails.
     """
-    return ensure(*plan(variant, flavor, settings))
+    return ensure(*plan(environment, settings))
 
 
-def plan(variant: Variant, flavor: str, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
+def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
     """Where the environment is, or will be, and what makes it."""
+    variant, flavor = environment.variant, environment.flavor
     conda_spec.of(variant)
     refuse_cuda_choice(settings)
     lock = locks.load_lock(variant.lock_path(flavor))
     _, _, digest = locks.read_checked(conda_spec.path(variant, flavor))
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
-    prefix = place(Content("conda", variant.name, flavor, digest), settings.prefix)
-    return prefix, partial(_make, variant, flavor, lock, settings)
+    prefix = place(Content.of(environment, "conda", digest), settings.prefix)
+    return prefix, partial(_make, environment, lock, settings)
 
 
 def refuse_cuda_choice(settings: Settings) -> None:
@@ -62,34 +63,34 @@ def refuse_cuda_choice(settings: Settings) -> None:
         )
 
 
-def _make(variant: Variant, flavor: str, lock: locks.Lock, settings: Settings, making: Making) -> list[Path]:
-    prefix = making.prefix
+def _make(environment: Environment, lock: locks.Lock, settings: Settings, making: Making) -> list[Path]:
+    variant, flavor, prefix = environment.variant, environment.flavor, making.prefix
     if flavor == "gpu":
         prefix_cuda.check_compiler(variant)
     program = conda_programs.find(settings.conda)
     conda_programs.warn_unverified(os.environ, Path.home(), program.path)
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
     with scratch.folder("conda") as temporary:
-        request = conda_channels.request(variant, flavor, settings, temporary)
+        request = conda_channels.request(environment, settings, temporary)
         named = ", ".join(map(redact.text, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
-        _run_program(making, program, request, variables(variant, flavor), temporary)
-    pip.install(making, variant, flavor, lock, settings.sources_dir)
+        _run_program(making, program, request, variables(environment), temporary)
+    pip.install(making, environment, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
         return []
     return prefix_cuda.link(prefix.folder, prefix.folder / "lib", conda_spec.cuda_names(variant))
 
 
-def variables(variant: Variant, flavor: str) -> dict[str, str]:
+def variables(environment: Environment) -> dict[str, str]:
     """What the program reads: this process' variables, and what decides the solution and the network."""
     environ = dict(os.environ)
     bundle, _ = network.find_ca_bundle(pipconfig.load_pip_settings(), environ)
     environ.update(conda_channels.network_variables(environ, bundle))
     environ.update(CONDA_CHANNEL_PRIORITY="flexible", MAMBA_CHANNEL_PRIORITY="flexible")
-    if flavor == "gpu" and gpu.host_gpus().driver is None:
+    if environment.flavor == "gpu" and gpu.host_gpus().driver is None:
         # Packages may ask for a driver (`__cuda`), which the machine that the environment is made on need not have.
-        environ.setdefault("CONDA_OVERRIDE_CUDA", variant.cuda.version)
+        environ.setdefault("CONDA_OVERRIDE_CUDA", environment.variant.cuda.version)
     return environ
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from gpuenv.core import atomic
+from gpuenv.variants.environment import Environment, name_of
 
 COMPLETE = "gpuenv-complete"
 
@@ -27,10 +28,16 @@ class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     is_simulated: bool = False
 
+    @classmethod
+    def of(cls, environment: Environment, kind: str, digest: str) -> Content:
+        """Name what ``environment`` is made as."""
+        is_simulated = environment.cuda_label == "simulated"
+        return cls(kind, environment.variant.name, environment.flavor, digest, is_simulated)
+
     @property
     def name(self) -> str:
         """For people, and for files about it."""
-        return f"{self.variant}-{self.flavor}" + ("-simulated" if self.is_simulated else "")
+        return name_of(self.variant, self.flavor, "simulated" if self.is_simulated else "genuine")
 
     @property
     def title(self) -> str:

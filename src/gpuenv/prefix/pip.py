@@ -11,10 +11,10 @@ from gpuenv.core import ui
 from gpuenv.core.errors import BuildError
 from gpuenv.prefix.making import Making
 from gpuenv.variants import locks
-from gpuenv.variants.model import Variant
+from gpuenv.variants.environment import Environment
 
 
-def install(making: Making, variant: Variant, flavor: str, lock: locks.Lock, sources_dir: Path | None) -> None:
+def install(making: Making, environment: Environment, lock: locks.Lock, sources_dir: Path | None) -> None:
     """Install what ``lock`` pins for Linux; wheels of ``sources_dir`` are taken from there.
 
     Raises BuildError with the end of pip's output, or if what is there then is not what the lock says; HostError for a
@@ -23,7 +23,7 @@ def install(making: Making, variant: Variant, flavor: str, lock: locks.Lock, sou
     folder = making.prefix.folder
     requirements = folder / "requirements"
     requirements.mkdir()
-    for name, text in locks.split_for_build(lock, variant, flavor).items():
+    for name, text in locks.split_for_build(lock, environment.variant, environment.flavor).items():
         (requirements / name).write_text(text, encoding="utf-8")
     for title, argv in pip_steps(folder, requirements, local_files(lock, sources_dir)):
         ui.say(title)

@@ -20,6 +20,7 @@ from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import terminal
 from gpuenv.shell import words as shell_words
 from gpuenv.shell.tails import Tail, errors_kept
+from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
 
 
@@ -37,12 +38,12 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
             "leave it out; the server says where it listens",
         )
     made = prefix_choice.ensure(settings, variant)
-    host = gpu.host_gpus()
+    host, name = gpu.host_gpus(), name_of(variant.name, made.flavor)
     ui.say(
-        f"{variant.name}-{made.flavor}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
+        f"{name}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
         f"Python {variant.python}; device: {device(settings.gpus, made.flavor, host)} ({made.title}, not a container)"
     )
-    values = environment(os.environ, made.kind, made.folder, f"{variant.name}-{made.flavor}", settings.gpus)
+    values = environment(os.environ, made.kind, made.folder, name, settings.gpus)
     inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
     argv = activate.argv(made.kind, made.folder, inner)
     with ExitStack() as stack:

@@ -37,6 +37,6 @@ class Environment:
         return f"gpuenv:{self.name}"
 
 
-def name_of(variant: str, flavor: str, cuda_label: str) -> str:
+def name_of(variant: str, flavor: str, cuda_label: str = "none") -> str:
     """Name an environment of which only the parts are known, as those on other machines."""
     return f"{variant}-{flavor}" + ("-simulated" if cuda_label == "simulated" else "")

@@ -18,6 +18,7 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.net import redact
 from gpuenv.prefix import conda_env
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 
 REQUEST = CondaRequest(("conda-forge", "defaults"), ("python=3.6.15", "defaults::cudatoolkit=9.0"))
 
@@ -164,7 +165,7 @@ def test_it_solves_on_a_machine_without_a_gpu(
     monkeypatch.delenv("CONDA_OVERRIDE_CUDA", raising=False)
     if own:
         monkeypatch.setenv("CONDA_OVERRIDE_CUDA", own)
-    values = conda_env.variables(variants.find_variant("cuda9.0"), flavor)
+    values = conda_env.variables(Environment(variants.find_variant("cuda9.0"), flavor))
     assert values.get("CONDA_OVERRIDE_CUDA") == expected
     assert values["CONDA_CHANNEL_PRIORITY"] == "flexible"
 
@@ -173,7 +174,9 @@ def test_it_solves_on_a_machine_without_a_gpu(
 
 
 def request(tmp_path: Path, **values: Any) -> CondaRequest:
-    return conda_channels.request(variants.find_variant("cuda9.0"), "gpu", Settings(**values), tmp_path / "scratch")
+    return conda_channels.request(
+        Environment(variants.find_variant("cuda9.0"), "gpu"), Settings(**values), tmp_path / "scratch"
+    )
 
 
 def test_the_channels_of_the_variant(tmp_path: Path) -> None:

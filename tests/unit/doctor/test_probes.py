@@ -40,6 +40,7 @@ from gpuenv.net.questions import Answer, Question
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.compat import Card
+from gpuenv.variants.environment import Environment
 
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 
@@ -82,7 +83,7 @@ def test_an_environment_that_was_made_is_found_where_gpu_shell_looks(monkeypatch
     monkeypatch.setattr(pythons, "find_python", lambda *_: None)
     wish = make_wish()
     assert doctor_probe_host.local_pythons(wish).made == frozenset()
-    there = venv_env.plan(wish.default, "cpu", Settings())[0]
+    there = venv_env.plan(Environment(wish.default, "cpu"), Settings())[0]
     monkeypatch.setattr(prefixes, "is_complete", lambda prefix: prefix == there)
     assert doctor_probe_host.local_pythons(wish).made == {(wish.default.name, "cpu", "venv")}
 

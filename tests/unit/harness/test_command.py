@@ -28,7 +28,6 @@ from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.environment import Environment
-from gpuenv.variants.model import Variant
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
@@ -195,9 +194,10 @@ def prefixes_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]
     """Environments that are made at once: what was asked for, as (kind, variant, flavor)."""
     asked: list[tuple[str, str, str]] = []
 
-    def make(kind: str, flavor: str, _args: object, variant: Variant) -> prefix_choice.Made:
-        asked.append((kind, variant.name, flavor))
-        return prefix_choice.Made(kind, flavor, Path("/v") / variant.name, "none" if flavor == "cpu" else "simulated")
+    def make(kind: str, environment: Environment, _settings: object) -> prefix_choice.Made:
+        name, flavor = environment.variant.name, environment.flavor
+        asked.append((kind, name, flavor))
+        return prefix_choice.Made(kind, flavor, Path("/v") / name, "none" if flavor == "cpu" else "simulated")
 
     monkeypatch.setattr(prefix_choice, "make", make)
     monkeypatch.setattr("gpuenv.host.pythons.find_python", lambda *_: object())

@@ -20,6 +20,7 @@ from gpuenv.prefix import activate, conda_env
 from gpuenv.prefix import command as prefix_command
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import Variant
 
 
@@ -55,8 +56,8 @@ def arguments(**values: Any) -> Settings:
 
 
 def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromamba: Path) -> None:
-    folder = conda_env.ensure_conda(variant, "cpu", arguments())
-    assert conda_env.ensure_conda(variant, "cpu", arguments()) == folder
+    folder = conda_env.ensure_conda(Environment(variant, "cpu"), arguments())
+    assert conda_env.ensure_conda(Environment(variant, "cpu"), arguments()) == folder
     assert folder.parent == paths.cache_dir() / "condas"
     (asked,) = (micromamba / "asked").read_text().splitlines()
     assert asked.endswith("--override-channels --channel conda-forge python=3.6.15 pip setuptools wheel")
@@ -78,7 +79,7 @@ def test_verification_and_the_missing_driver_are_told_to_the_program(
     monkeypatch.setenv("PIP_CERT", str(bundle))
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.campus:3128")
     with pytest.raises(BuildError, match="holds no TensorFlow"):
-        conda_env.ensure_conda(variant, "gpu", arguments())
+        conda_env.ensure_conda(Environment(variant, "gpu"), arguments())
     asked = (micromamba / "asked").read_text()
     assert asked.startswith(f"{bundle}|{bundle}|10.0|http://proxy.campus:3128|create")
     assert "cudatoolkit=10.0.130 cudnn=7.6.5.32" in asked
@@ -91,7 +92,7 @@ def test_its_failure_is_explained_and_leaves_nothing(variant: Variant, micromamb
         "    └─ cudatoolkit 10.0.130**  does not exist (perhaps a typo).\n"
     )
     with pytest.raises(DataError, match="no channel has cudatoolkit"):
-        conda_env.ensure_conda(variant, "cpu", arguments(prefix=micromamba / "환경 1"))
+        conda_env.ensure_conda(Environment(variant, "cpu"), arguments(prefix=micromamba / "환경 1"))
     assert not (micromamba / "환경 1").exists()
 
 
@@ -100,24 +101,24 @@ def test_another_cuda_than_its_channels_have_is_refused(
     variant: Variant, micromamba: Path, choice: dict[str, str]
 ) -> None:
     with pytest.raises(UsageError, match="not for a conda environment"):
-        conda_env.ensure_conda(variant, "gpu", arguments(**choice))
+        conda_env.ensure_conda(Environment(variant, "gpu"), arguments(**choice))
     assert not (micromamba / "asked").exists()
 
 
 def test_without_driver_and_compiler_nothing_is_fetched(micromamba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpuenv.prefix.cuda._find_compiler", lambda: None)
     with pytest.raises(HostError, match="no C compiler"):
-        conda_env.ensure_conda(variants.find_variant("cuda9.0"), "gpu", arguments())
+        conda_env.ensure_conda(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments())
     assert not (micromamba / "asked").exists()
     # TensorFlow 1.15 asks for a driver when it computes, not when it is loaded.
     with pytest.raises(BuildError, match="holds no TensorFlow"):
-        conda_env.ensure_conda(variants.find_variant("cuda10.0"), "gpu", arguments())
+        conda_env.ensure_conda(Environment(variants.find_variant("cuda10.0"), "gpu"), arguments())
 
 
 def test_a_full_disk(variant: Variant, micromamba: Path) -> None:
     (micromamba / "says").write_text("critical libmamba write: No space left on device\n")
     with pytest.raises(HostError, match="is full"):
-        conda_env.ensure_conda(variant, "cpu", arguments(prefix=micromamba / "env"))
+        conda_env.ensure_conda(Environment(variant, "cpu"), arguments(prefix=micromamba / "env"))
 
 
 def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micromamba: Path) -> None:
@@ -125,7 +126,7 @@ def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micro
     (base / "conda-meta").mkdir(parents=True)
     (base / "conda-meta/history").write_text("==> 2019 <==\n")
     with pytest.raises(UsageError, match="not ours"):
-        conda_env.ensure_conda(variant, "cpu", arguments(prefix=base))
+        conda_env.ensure_conda(Environment(variant, "cpu"), arguments(prefix=base))
     assert sorted(path.name for path in base.rglob("*")) == ["conda-meta", "history"]
     assert not (micromamba / "asked").exists()
 

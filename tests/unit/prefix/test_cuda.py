@@ -195,11 +195,11 @@ def test_without_a_way_to_cuda_the_cpu_flavor_is_taken_and_said(
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
     monkeypatch.setattr(host_cuda, "find", lambda *_: {})
     monkeypatch.setattr(reachable, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
-    assert prefix_choice.choose_flavor(Settings(), "venv", variant) == "cpu"
+    assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "cpu"
     assert "no source of cudnn can be reached; using the cpu flavor" in capsys.readouterr().err
-    assert prefix_choice.choose_flavor(Settings(flavor="gpu"), "venv", variant) == "gpu"
+    assert prefix_choice.choose_environment(Settings(flavor="gpu"), "venv", variant).flavor == "gpu"
     monkeypatch.setattr(reachable, "unreachable_reason", lambda *_: None)
-    assert prefix_choice.choose_flavor(Settings(), "venv", variant) == "gpu"
+    assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "gpu"
 
 
 def test_without_a_python_conda_brings_one_and_that_is_said(
@@ -225,10 +225,10 @@ def test_a_folder_that_holds_one_says_which(variant: Variant, tmp_path: Path, mo
     folder = marked(tmp_path / "e", "conda", "gpu")
     settings = Settings(prefix=folder)
     assert prefix_choice.choose_kind(settings, variant) == "conda"
-    assert prefix_choice.choose_flavor(settings, "conda", variant) == "gpu"
+    assert prefix_choice.choose_environment(settings, "conda", variant).flavor == "gpu"
     assert prefix_choice.find_variant(settings).name == "cuda9.0"
     assert prefix_choice.choose_kind(Settings(prefix=folder, engine="venv"), variant) == "venv"
-    assert prefix_choice.choose_flavor(Settings(prefix=folder, flavor="cpu"), "conda", variant) == "cpu"
+    assert prefix_choice.choose_environment(Settings(prefix=folder, flavor="cpu"), "conda", variant).flavor == "cpu"
     assert prefix_choice.find_variant(Settings(prefix=folder, variant="cuda10.0")).name == "cuda10.0"
 
 

@@ -60,7 +60,7 @@ def in_prefix(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr(prefix_pip, "check_installed", lambda *_: None)
     prefix = prefixes.place(prefix_mark.Content("venv", variant.name, flavor, "digest"), folder)
     folder.mkdir(parents=True)
-    prefix_pip.install(Making(prefix), variant, flavor, locks.load_lock(variant.lock_path(flavor)), None)
+    prefix_pip.install(Making(prefix), Environment(variant, flavor), locks.load_lock(variant.lock_path(flavor)), None)
     return parse("".join(given))
 
 

@@ -138,14 +138,16 @@ def local_pythons(wish: Wish) -> Pythons:
 
 
 def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
+    from gpuenv.cuda import choice as cuda_choice
     from gpuenv.prefix import conda_env
     from gpuenv.prefix import folder as prefixes
     from gpuenv.prefix import virtual_env as venv_env
 
+    settings = Settings()
     plans = {"venv": venv_env.plan, "conda": conda_env.plan}
     for kind, plan in plans.items():
         for flavor in FLAVORS if kind == "venv" or variant.conda is not None else ():
-            prefix = plan(variant, flavor, Settings())[0]
+            prefix = plan(cuda_choice.environment(settings, variant, flavor), settings)[0]
             if prefixes.is_complete(prefix):
                 yield variant.name, flavor, kind
 

@@ -18,6 +18,7 @@ from gpuenv.harness.targets.model import Target, label_of
 from gpuenv.harness.targets.remote import open_host
 from gpuenv.host import gpu
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
 
 #: Hosts that are asked at the same time whether they are there.
@@ -134,7 +135,7 @@ def _why_not(output: Output) -> str:
 
 
 def _blank(address: Address, variant: Variant, flavor: str) -> Target:
-    identity = f"{variant.name}-{flavor}-on-{label_of(address.uri)}"
+    identity = f"{name_of(variant.name, flavor)}-on-{label_of(address.uri)}"
     cuda = "genuine" if flavor == "gpu" else "none"
     return Target(identity, "host", variant.name, flavor, cuda, prefix=address.prefix, host=address.uri)
 

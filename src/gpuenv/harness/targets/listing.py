@@ -80,10 +80,11 @@ def list_prefixes(settings: Settings) -> tuple[Target, ...]:
 
 def _make_prefix(settings: Settings, variant: Variant) -> Target:
     kind = settings.target if settings.target in TITLES else prefix_choice.choose_kind(settings, variant)
-    flavor = prefix_choice.choose_flavor(settings, kind, variant)
+    environment = prefix_choice.choose_environment(settings, kind, variant)
+    flavor = environment.flavor
     blank = Target(prefix_identity(variant.name, flavor, kind, "none"), kind, variant.name, flavor)
     try:
-        made = prefix_choice.make(kind, flavor, settings, variant)
+        made = prefix_choice.make(kind, environment, settings)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
         return lacking(blank, f"{error.what}: {error.why}", is_required=True)
