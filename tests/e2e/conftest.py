@@ -55,8 +55,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def engine(folders: dict[str, str]) -> Iterator[Engine]:
     """A real engine, of any kind but a virtual environment."""
     if os.environ.get("DOCKER_HOST"):
-        found = find_engine("docker")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GPUENV_INSTALL_ENGINE", "0")
+            # Of either kind: Podman's service has Docker's API (see `tests/podman.sh`).
+            found = find_engine("auto")
         assert found is not None
+        assert found.url == os.environ["DOCKER_HOST"]
         yield found
         return
     with pytest.MonkeyPatch.context() as patch:

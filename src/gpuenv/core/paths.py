@@ -29,7 +29,7 @@ def project_root() -> Path:
 
 def is_checkout() -> bool:
     """Whether the command runs from a checkout of the project, not from an installed package."""
-    return (_PACKAGE.parents[1] / "docker" / "Dockerfile").exists()
+    return (_PACKAGE.parents[1] / "envs").is_dir()
 
 
 def reports_dir() -> Path:

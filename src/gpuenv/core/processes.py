@@ -5,10 +5,13 @@ from __future__ import annotations
 import calendar
 import os
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _PROC = Path("/proc")
+_PR_SET_PDEATHSIG = 1
 
 
 def _ask_ps(*options: str) -> list[list[str]]:
@@ -90,3 +93,20 @@ def find_naming(path: Path) -> list[int]:
     """The processes that have something below ``path`` among their arguments."""
     beginning = f"{path}/"
     return [pid for pid in _numbers() if any(part.startswith(beginning) for part in command_line(pid))]
+
+
+def ending_with_parent(number: int) -> Callable[[], None] | None:
+    """What a child does before its program to receive the signal ``number`` when this process dies (Linux only)."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return end_with_parent

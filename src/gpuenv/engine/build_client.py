@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpuenv.core import paths
 from gpuenv.core.errors import EngineError
+
+if TYPE_CHECKING:
+    from gpuenv.engine.model import Engine
 
 #: Where clients are besides PATH: distributions, hand-made installations, Docker Desktop.
 USUAL_CLIENTS = (
@@ -124,3 +129,26 @@ def podman_prefix(url: str, runtime_dir: str | None, *, is_root: bool) -> list[s
     """``podman build`` for the service at ``url``: directly where the store is this user's own."""
     own = "unix:///run/podman/podman.sock" if is_root else f"unix://{runtime_dir}/podman/podman.sock"
     return ["podman", "build"] if url == own else ["podman", "--url", url, "build"]
+
+
+def start_commands(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:
+    """``[[program, ..., "start"], ...]``, the best first, that start a container in the foreground, and an environment.
+
+    Raises EngineError if there is none.
+    """
+    if engine.kind == "podman" and shutil.which("podman"):
+        prefix = podman_prefix(engine.url, os.environ.get("XDG_RUNTIME_DIR"), is_root=os.getuid() == 0)
+        # Signals are passed on by us, once.
+        return [[*prefix[:-1], "start", "--sig-proxy=false"]], dict(os.environ)
+    environment = docker_environment(os.environ, engine.url, engine.tls_dir)
+    if engine.api_version:
+        # Not set, the client asks first.
+        environment["DOCKER_API_VERSION"] = engine.api_version
+    found = client_paths(environment.get("PATH", os.defpath))
+    if not found:
+        raise EngineError(
+            f"{engine.url} answers, but there is no program to start a container with",
+            f"`{'podman' if engine.kind == 'podman' else 'docker'}` is not on PATH",
+            "install Docker's client (package docker-cli, docker-ce-cli or docker.io) or Podman",
+        )
+    return [[path, "start"] for path in found], environment

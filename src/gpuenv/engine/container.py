@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import processes, ui
 from gpuenv.core.errors import EngineError
-from gpuenv.engine import reaper
+from gpuenv.engine import podman, reaper
 from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.refusals import MissingInitError, explain_refusal, is_missing_init
 
@@ -71,8 +71,8 @@ class Spec:
     stdin: bool = False
     read_only: bool = False
     tmpfs: Mapping[str, str] = field(default_factory=dict)
-    auto_remove: bool = False
-    keep_log: bool = True
+    #: The engine's ``LogConfig``; empty for its own choice.
+    log: Mapping[str, Any] = field(default_factory=dict)
 
 
 def new_name(purpose: str) -> str:
@@ -132,7 +132,6 @@ def create_body(spec: Spec, *, has_init: bool, has_selinux: bool) -> dict[str, A
     # Relabeling somebody's home folder for SELinux would be worse than leaving this one container unlabeled.
     security = ["no-new-privileges", *(["label=disable"] if has_selinux else [])]
     host: dict[str, Any] = {
-        "AutoRemove": spec.auto_remove,
         "Init": has_init,
         "CapDrop": ["ALL"],
         "CapAdd": list(ROOT_CAPABILITIES) if is_root else [],
@@ -143,7 +142,7 @@ def create_body(spec: Spec, *, has_init: bool, has_selinux: bool) -> dict[str, A
         "DeviceRequests": [dict(request) for request in spec.device_requests],
         "ReadonlyRootfs": spec.read_only,
         "Tmpfs": {**(TMP if spec.read_only else {}), **spec.tmpfs},
-        "LogConfig": {} if spec.keep_log else {"Type": "none"},
+        "LogConfig": dict(spec.log),
     }
     body: dict[str, Any] = {
         "Image": spec.image,
@@ -173,34 +172,38 @@ def create(api: Api, spec: Spec, *, has_init: bool = True) -> str:
     """Make the container and return its id. Raises EngineError."""
     try:
         body = create_body(spec, has_init=has_init, has_selinux=_SELINUX.exists())
-        return str(api.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
+        if api.engine.kind != "podman":
+            return str(api.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
+        for mount in body["HostConfig"]["Mounts"]:
+            if mount["Type"] == "volume":
+                api.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
+        return str(api.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
     except RefusedError as error:
         raise explain_refusal(spec.image, spec.port, error.message) from error
 
 
-def start(api: Api, spec: Spec, prepare: Callable[[str], T]) -> tuple[str, T]:
-    """Make and start the container; its id, and what ``prepare`` made of the id just before the start.
+def start(api: Api, spec: Spec, launch: Callable[[str], T]) -> T:
+    """Make the container and have ``launch`` start it, which is given its id; returns what that returns.
 
-    An engine without an init program gets one more chance without. Raises EngineError.
+    Where ``launch`` is refused (RefusedError) because the engine has no init program, it gets one more chance without.
+    Raises EngineError.
     """
     try:
-        return _start(api, spec, prepare, has_init=True)
+        return _start(api, spec, launch, has_init=True)
     except MissingInitError:
         api.remove(spec.name)
         ui.warn("this engine has no init program (docker-init): signals may not reach every program in the container")
-        return _start(api, spec, prepare, has_init=False)
+        return _start(api, spec, launch, has_init=False)
 
 
-def _start(api: Api, spec: Spec, prepare: Callable[[str], T], *, has_init: bool) -> tuple[str, T]:
+def _start(api: Api, spec: Spec, launch: Callable[[str], T], *, has_init: bool) -> T:
     container_id = create(api, spec, has_init=has_init)
-    prepared = prepare(container_id)
     try:
-        api.call("POST", f"/containers/{container_id}/start")
+        return launch(container_id)
     except RefusedError as error:
         if has_init and is_missing_init(error.message):
             raise MissingInitError(error.message) from error
         raise explain_refusal(spec.image, spec.port, error.message) from error
-    return container_id, prepared
 
 
 @contextmanager
@@ -238,8 +241,8 @@ def running(  # noqa: PLR0913 - a keyword for each thing that a test may want to
     api = Api(engine)
     with reaper.watching(engine, spec.name) as watch:
         try:
-            container_id, _ = start(api, spec, lambda _: None)
-            yield engine.client().containers.get(container_id)
+            start(api, spec, lambda container_id: api.call("POST", f"/containers/{container_id}/start"))
+            yield engine.client().containers.get(spec.name)
         finally:
             # If this fails, the watcher tries on.
             with suppress(EngineError, RefusedError):

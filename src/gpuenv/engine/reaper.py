@@ -35,8 +35,15 @@ class Watch:
 
     def done(self) -> None:
         """The container is gone: nothing is left to do but a look for those of others that were left behind."""
+        self._say(b"done")
+
+    def remove(self) -> None:
+        """The container is to be removed; the terminal is in order."""
+        self._say(b"remove")
+
+    def _say(self, word: bytes) -> None:
         with suppress(BrokenPipeError):
-            os.write(self._pipe, b"done")
+            os.write(self._pipe, word)
 
     def close(self) -> None:
         """Let go of the watcher; without :meth:`done` before, it removes the container now."""

@@ -25,15 +25,15 @@ def main(order_text: str) -> None:
     """Wait for the parent's end (end of file on standard input), then clean up."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
-    is_done = sys.stdin.buffer.read() == b"done"
+    said = sys.stdin.buffer.read()
 
     import json
 
     order = json.loads(order_text)
-    if not is_done and order["terminal"] is not None:
+    if not said and order["terminal"] is not None:
         _restore(order["terminal"], order["settings"])
     api = _api(order)
-    if not is_done:
+    if said != b"done":
         remove_patiently(api, order["name"], time.monotonic() + _PATIENCE_S)
     sweep(api, order["host"])
 

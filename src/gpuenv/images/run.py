@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from gpuenv.core import signals, ui
+from gpuenv.core import processes, signals, ui
 from gpuenv.images.log import KEPT_LINES, StepReader, strip_prefix
 
 #: Time for the client to tell the engine to stop before it is killed.
 CANCEL_TIMEOUT_S = 10
-_PR_SET_PDEATHSIG = 1
 
 
 def run_client(argv: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> tuple[int, list[str]]:
@@ -54,7 +53,7 @@ def _started(argv: Sequence[str], environment: Mapping[str, str], folder: Path) 
             errors="replace",
             bufsize=1,
             start_new_session=True,
-            preexec_fn=_make_end_with_parent(),  # noqa: PLW1509 (no thread of ours runs yet, and it makes one system call)
+            preexec_fn=processes.ending_with_parent(signal.SIGTERM),  # noqa: PLW1509 (no thread of ours runs yet, and it makes one system call)
         ) as client,
     ):
         try:
@@ -63,23 +62,6 @@ def _started(argv: Sequence[str], environment: Mapping[str, str], folder: Path) 
         except BaseException:
             _cancel(client)
             raise
-
-
-def _make_end_with_parent() -> Callable[[], None] | None:
-    """What a child does to receive SIGTERM when its parent dies (Linux only)."""
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def end_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return end_with_parent
 
 
 def _cancel(client: subprocess.Popen[str]) -> None:

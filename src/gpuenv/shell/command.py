@@ -119,7 +119,7 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     device = shell_words.device(request.host, request.flavor, request.devices)
     ui.say(shell_words.environment_line(built.labels, device))
     has_terminal = wants_terminal(request.command, [terminal.is_terminal(number) for number in range(3)])
-    spec = make_spec(engine, environment.tag, built.labels, request, has_terminal=has_terminal)
+    spec = make_spec(engine, built.tag, built.labels, request, has_terminal=has_terminal)
     for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
         ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
     uid, gid = (int(number) for number in spec.user.split(":"))
@@ -167,7 +167,14 @@ def make_spec(
         port=request.port,
         tty=has_terminal,
         stdin=terminal.input_descriptor() is not None,
-        # Podman tells the exit code of a container that removes itself too late, or not at all.
-        auto_remove=engine.kind != "podman",
-        keep_log=False,
+        log=log_config(engine.kind, is_kept=request.command is not None),
     )
+
+
+def log_config(kind: str, *, is_kept: bool) -> dict[str, Any]:
+    """What the engine keeps of the output: the last megabyte or two, to explain a command that fails."""
+    if not is_kept:
+        return {"Type": "none"}
+    if kind == "podman":
+        return {"Type": "k8s-file"}
+    return {"Type": "local", "Config": {"max-size": "1m", "max-file": "2", "compress": "false"}}

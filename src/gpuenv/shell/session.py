@@ -1,119 +1,153 @@
-"""One container with our streams attached to it, from its making to its exit code."""
+"""One container with the user's streams attached to it by the engine's own client, from its making to its exit code."""
 
 from __future__ import annotations
 
+import select
+import signal
+import subprocess
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import Any
 
+from gpuenv.core import processes
 from gpuenv.core.errors import EngineError
 from gpuenv.core.signals import PassOn, passed_on
+from gpuenv.engine import build_client, reaper
 from gpuenv.engine import container as containers
-from gpuenv.engine import reaper
-from gpuenv.engine.api import Api, PendingExit, RefusedError
+from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.container import Spec
 from gpuenv.engine.model import Engine
 from gpuenv.shell import terminal
-from gpuenv.shell.attach import BrokenFrameError, Pump, write_all
 from gpuenv.shell.tails import Tail
 
-#: A signal is on its way to somebody who waits; a dead engine is noticed by the pump, not here.
+#: A signal is on its way to somebody who waits; a dead engine is noticed by the client, not here.
 _KILL_TIMEOUT_S = 10.0
+#: The client has been started, but not yet the container.
+_START_PATIENCE_S = 10.0
+_PAUSE_S = 0.05
+_LOG_LINES = 1000
+#: What a client holds back, in case they are the keys that detach it. They cannot be switched off; nobody types these.
+_DETACH_KEYS = "--detach-keys=ctrl-^,ctrl-_,ctrl-^,ctrl-_"
+#: Podman and Docker, before the first start.
+_NOT_STARTED = ("created", "configured", "initialized")
 
 
 def run_attached(engine: Engine, spec: Spec, names: bytes | None = None, tail: Tail | None = None) -> int:
-    """Run ``spec`` with our streams and return its exit code; the container is gone or going afterwards.
+    """Run ``spec`` with our streams and return its exit code; the container is going afterwards.
 
-    ``names`` is a tar of files that are put into the container before it starts; the end of what it writes is kept
-    in ``tail``. Raises EngineError, and
-    BrokenPipeError when nobody reads our output.
+    ``names`` is a tar of files that are put into the container before it starts; after a failure, the end of what it
+    wrote goes into ``tail``. Raises EngineError, and BrokenPipeError when nobody reads our output.
     """
-    api = Api(engine)
     with reaper.watching(engine, spec.name, 0 if spec.tty else None) as watch:
         try:
-            code = _Session(api, spec, names, tail or Tail()).run()
-        except BaseException:
-            # Whatever this cannot remove (a making that is still under way, an engine that is gone) the watcher will.
-            with suppress(EngineError, RefusedError):
-                if api.remove(spec.name):
-                    watch.done()
-            raise
-        watch.done()
-        return code
+            return _Session(engine, spec, names, tail).run()
+        finally:
+            # By the watcher: nobody waits for that.
+            watch.remove()
 
 
 @dataclass
 class _Session:
-    api: Api
+    engine: Engine
     spec: Spec
     names: bytes | None
-    tail: Tail
+    tail: Tail | None
 
     def run(self) -> int:
-        receiver = PassOn(self._kill, is_terminal=self.spec.tty)
-        with ExitStack() as links, passed_on(receiver):
+        self.api = Api(self.engine)
+        self.receiver = PassOn(self._kill, is_terminal=self.spec.tty)
+        with passed_on(self.receiver):
+            code = containers.start(self.api, self.spec, self._launch)
+        if code != 0 and self.tail is not None and self.spec.log.get("Type") != "none":
+            with suppress(RefusedError, EngineError):
+                written = self.api.log(self.spec.name, _LOG_LINES)
+                self.tail.add(written if self.spec.tty else without_headers(written))
+        return code
 
-            def prepare(container_id: str) -> tuple[Pump, PendingExit | None]:
-                return self._link(container_id, links)
-
-            container_id, (pump, pending) = containers.start(self.api, self.spec, prepare)
-            receiver.started()
-            self._pump(container_id, pump)
-            return self._exit_code(container_id, pending)
-
-    def _link(self, container_id: str, links: ExitStack) -> tuple[Pump, PendingExit | None]:
+    def _launch(self, container_id: str) -> int:
         if self.names is not None:
             self.api.call("PUT", f"/containers/{container_id}/archive", self.names, {"path": "/"})
-        stream = self.api.attach(container_id, stdin=self.spec.stdin)
-        links.callback(stream.close)
-        pending = None
-        if self.spec.auto_remove:
-            pending = self.api.begin_wait(container_id)
-            links.callback(pending.close)
-        pump = Pump(
-            stream,
-            is_terminal=self.spec.tty,
-            stdin=0 if self.spec.stdin else None,
-            exit_stream=pending.stream if pending else None,
-            write=self.tail.passing(write_all),
+        commands, environment = build_client.start_commands(self.engine)
+        flags = ["--attach", _DETACH_KEYS, *(["--interactive"] if self.spec.stdin else [])]
+        for command in commands:
+            code = self._run_client([*command, *flags, self.spec.name], environment)
+            if code == 0 and self.engine.kind != "podman":
+                return 0
+            state = self._state()
+            if state["Status"] not in _NOT_STARTED:
+                return self._exit_code(code, state)
+            if state.get("Error"):
+                raise RefusedError(500, state["Error"])
+        raise EngineError(
+            f"{commands[0][0]} does not start the container", "its own words are above", "update it, or the engine"
         )
-        return pump, pending
 
-    def _pump(self, container_id: str, pump: Pump) -> None:
-        def resize(rows: int, columns: int) -> None:
-            # A container that has just ended has no size.
-            with suppress(RefusedError, EngineError):
-                self.api.call("POST", f"/containers/{container_id}/resize", query={"h": rows, "w": columns})
-
+    def _run_client(self, argv: list[str], environment: dict[str, str]) -> int:
         with ExitStack() as stack:
             if self.spec.tty:
-                stack.enter_context(terminal.raw(0))
-                stack.enter_context(terminal.sized(0, resize))
-            try:
-                pump.run()
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise self.api.gone(error) from error
-            except BrokenFrameError as error:
-                raise EngineError(
-                    f"{self.api.engine.url} sends output that is not understood",
-                    f"a frame of kind {error}",
-                    "update the engine",
-                ) from error
+                stack.enter_context(terminal.kept(0))
+            client = subprocess.Popen(
+                argv,
+                env=environment,
+                stdin=None if self.spec.stdin else subprocess.DEVNULL,
+                # A session of its own: signals for the group reach us alone, who pass them on once.
+                start_new_session=True,
+                preexec_fn=processes.ending_with_parent(signal.SIGKILL),  # noqa: PLW1509 - we have no threads
+            )
+            # An error here ends us, and that the client; the container is the watcher's.
+            stack.enter_context(terminal.told_of(client))
+            self.receiver.started()
+            return client.wait()
 
-    def _exit_code(self, container_id: str, pending: PendingExit | None) -> int:
-        if pending is None:
-            code = int(self.api.call("POST", f"/containers/{container_id}/wait")["StatusCode"])
-            self.api.remove(container_id)
-            return code
-        known = pending.code()
-        if known is None:
-            raise self.api.gone("" if not self.api.is_alive() else "it answers again, but lost the container")
-        return known
+    def _exit_code(self, code: int, state: dict[str, Any]) -> int:
+        """The engine's word; what the client said (``code``) may be its own failure."""
+        if not state["Running"]:
+            return int(state["ExitCode"])
+        if code == -signal.SIGPIPE or any(is_unread(descriptor) for descriptor in (1, 2)):
+            raise BrokenPipeError
+        raise self.api.gone("it answers again, but the client lost the container")
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = self.api.call("GET", f"/containers/{self.spec.name}/json")["State"]
+        except RefusedError as error:
+            raise self.api.gone("it answers again, but lost the container") from error
+        except EngineError as error:
+            raise self.api.gone("") from error
+        return state
 
     def _kill(self, name: str) -> None:
-        # Refused: it has just ended. No answer: the pump sees that, too, and says so.
-        with suppress(RefusedError, EngineError):
-            self.api.call(
-                "POST", f"/containers/{self.spec.name}/kill", query={"signal": name}, timeout_s=_KILL_TIMEOUT_S
-            )
+        """Pass a signal on, if need be once the container has been started."""
+        deadline = time.monotonic() + _START_PATIENCE_S
+        # No answer: the client sees that, too.
+        with suppress(EngineError):
+            while not self._was_killed(name) and time.monotonic() < deadline:
+                if self._state()["Status"] not in (*_NOT_STARTED, "running"):
+                    return
+                time.sleep(_PAUSE_S)
+
+    def _was_killed(self, name: str) -> bool:
+        query = {"signal": name}
+        try:
+            self.api.call("POST", f"/containers/{self.spec.name}/kill", query=query, timeout_s=_KILL_TIMEOUT_S)
+        except RefusedError:
+            return False
+        return True
+
+
+def is_unread(descriptor: int) -> bool:
+    """Whether ``descriptor`` is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+def without_headers(log: bytes) -> bytes:
+    """The text of a log in frames: each has 8 bytes before it, the last four of which are its length."""
+    parts, at = [], 0
+    while at < len(log):
+        size = int.from_bytes(log[at + 4 : at + 8], "big")
+        parts.append(log[at + 8 : at + 8 + size])
+        at += 8 + size
+    return b"".join(parts)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import sys
 import termios
 import threading
@@ -14,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gpuenv.shell import terminal
-from gpuenv.shell.attach import Write, write_all
 
 #: As much as the catalog looks at (explain.TAIL_BYTES) is plenty: a traceback of TensorFlow has some 10 kB.
 KEPT_BYTES = 64_000
@@ -34,15 +34,6 @@ class Tail:
         self._kept += data
         if len(self._kept) > 2 * KEPT_BYTES:
             del self._kept[:-KEPT_BYTES]
-
-    def passing(self, write: Write) -> Write:
-        """``write``, and what it is given is kept, too."""
-
-        def both(descriptor: int, data: memoryview) -> None:
-            write(descriptor, data)
-            self.add(data)
-
-        return both
 
     @property
     def text(self) -> str:
@@ -89,4 +80,12 @@ def _pass_on(source: int, tail: Tail) -> None:
             tail.add(data)
             # Whoever reads our errors may have gone; the program is not told.
             with contextlib.suppress(OSError):
-                write_all(2, memoryview(data))
+                _write_all(memoryview(data))
+
+
+def _write_all(data: memoryview) -> None:
+    """Write to our errors, also where somebody else made them non-blocking."""
+    while data:
+        select.select([], [2], [])
+        with contextlib.suppress(BlockingIOError):
+            data = data[os.write(2, data) :]

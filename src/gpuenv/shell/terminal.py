@@ -1,48 +1,49 @@
-"""Our terminal while a container's program has it: raw, of the right size, and given back as it was."""
+"""The user's terminal while another program has it, and what is a terminal at all."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import termios
-import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-Resize = Callable[[int, int], None]
-
 
 @contextmanager
-def raw(descriptor: int) -> Iterator[None]:
-    """Every key goes to the container, Ctrl-C too; the settings come back whatever happens."""
+def kept(descriptor: int) -> Iterator[None]:
+    """The settings come back whatever a program does to them, and however it ends."""
     before = termios.tcgetattr(descriptor)
-    # TCSADRAIN, not the default: what was typed ahead stays.
-    tty.setraw(descriptor, termios.TCSADRAIN)
     try:
         yield
     finally:
+        # TCSADRAIN: what was typed ahead stays.
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @contextmanager
-def sized(descriptor: int, resize: Resize) -> Iterator[None]:
-    """Call ``resize(rows, columns)`` now and whenever the size of the terminal changes."""
+def told_of(client: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A program that is not in the foreground is told what the kernel tells us of the terminal: a new size, Ctrl-Z."""
 
-    def tell(_number: int = 0, _frame: FrameType | None = None) -> None:
-        try:
-            columns, rows = os.get_terminal_size(descriptor)
-        except OSError:
-            return
-        if rows and columns:
-            resize(rows, columns)
+    def resize(number: int, _frame: FrameType | None) -> None:
+        client.send_signal(number)
 
-    before = signal.signal(signal.SIGWINCH, tell)
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # It must not read on what is now typed for another program.
+        client.send_signal(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        client.send_signal(signal.SIGCONT)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGWINCH, signal.SIGTSTP)}
+    signal.signal(signal.SIGWINCH, resize)
+    if before[signal.SIGTSTP] is not signal.SIG_IGN:
+        signal.signal(signal.SIGTSTP, stop)
     try:
-        tell()
         yield
     finally:
-        signal.signal(signal.SIGWINCH, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_terminal(descriptor: int) -> bool:

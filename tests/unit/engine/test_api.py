@@ -11,7 +11,6 @@ import pytest
 
 from fakes.engine import FakeEngine, serving
 from gpuenv.core.errors import EngineError
-from gpuenv.engine import api as engine_api
 from gpuenv.engine.api import Api, RefusedError
 
 
@@ -45,28 +44,6 @@ def test_a_removal_that_fails_is_told(fake: FakeEngine) -> None:
     fake.answers["DELETE"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "device busy"})
     with pytest.raises(RefusedError, match="device busy"):
         Api(fake.engine).remove("x")
-
-
-def test_the_exit_code_of_a_wait(fake: FakeEngine) -> None:
-    fake.answers["POST /containers/x/wait?condition=next-exit"] = lambda *_: (HTTPStatus.OK, {"StatusCode": 3})
-    pending = Api(fake.engine).begin_wait("x")
-    assert pending.code() == 3
-    pending.close()
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"StatusCode": "3"}', b"null"])
-def test_no_exit_code_where_there_is_none(content: bytes) -> None:
-    assert engine_api.parse_exit(content) is None
-
-
-def test_waiting_for_nothing_is_refused(fake: FakeEngine) -> None:
-    with pytest.raises(RefusedError, match="no such thing"):
-        Api(fake.engine).begin_wait("x")
-
-
-def test_attaching_to_nothing_is_refused(fake: FakeEngine) -> None:
-    with pytest.raises(RefusedError):
-        Api(fake.engine).attach("x", stdin=True)
 
 
 def test_whether_it_is_there(fake: FakeEngine) -> None:

@@ -92,7 +92,7 @@ def make_spec(tmp_path: Path, kind: str = "docker", *, has_terminal: bool = Fals
 def test_the_container_of_a_command(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, cmd="exit 3", port="8888")
     assert spec.command == ("bash", "-c", "exit 3")
-    assert (spec.tty, spec.working_dir, spec.port, spec.auto_remove) == (False, "/work", 8888, True)
+    assert (spec.tty, spec.working_dir, spec.port, spec.log["Type"]) == (False, "/work", 8888, "local")
     assert spec.mounts[0].source == str(tmp_path)
     assert "PS1" not in spec.environment
 
@@ -104,8 +104,10 @@ def test_the_container_of_a_prompt(tmp_path: Path) -> None:
     assert spec.tty
 
 
-def test_podman_removes_nothing_itself(tmp_path: Path) -> None:
-    assert not make_spec(tmp_path, "podman").auto_remove
+def test_what_is_kept_of_the_output(tmp_path: Path) -> None:
+    """Podman has no log driver called local; and a prompt is not explained."""
+    assert make_spec(tmp_path, "podman", cmd="x").log["Type"] == "k8s-file"
+    assert make_spec(tmp_path).log == {"Type": "none"}
 
 
 def test_closed_input_is_not_attached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

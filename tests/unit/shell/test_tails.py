@@ -36,16 +36,6 @@ def test_only_the_end_is_kept() -> None:
     assert len(tail.text) == tails.KEPT_BYTES
 
 
-def test_what_passes_is_kept_and_passed() -> None:
-    passed: list[tuple[int, bytes]] = []
-    tail = Tail()
-    write = tail.passing(lambda descriptor, data: passed.append((descriptor, bytes(data))))
-    write(1, memoryview(b"out "))
-    write(2, memoryview("오류".encode()))
-    assert passed == [(1, b"out "), (2, "오류".encode())]
-    assert tail.text == "out 오류"
-
-
 def test_errors_go_on_to_ours() -> None:
     done = run("echo said; echo ImportError >&2; [ -t 2 ] || echo no terminal >&2")
     assert done.stderr == "ImportError\nno terminal\n"

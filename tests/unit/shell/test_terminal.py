@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import struct
+import subprocess
+import sys
 import termios
-from collections.abc import Iterator
+import time
+import tty
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,16 +25,12 @@ def screen() -> Iterator[int]:
     os.close(follower)
 
 
-def set_size(descriptor: int, rows: int, columns: int) -> None:
-    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
-def test_it_is_raw_and_comes_back_after_an_error(screen: int) -> None:
+def test_it_comes_back_after_an_error(screen: int) -> None:
     before = termios.tcgetattr(screen)
 
     def fail() -> None:
-        with terminal.raw(screen):
-            assert not termios.tcgetattr(screen)[3] & (termios.ECHO | termios.ICANON | termios.ISIG)
+        with terminal.kept(screen):
+            tty.setraw(screen)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -40,22 +38,38 @@ def test_it_is_raw_and_comes_back_after_an_error(screen: int) -> None:
     assert termios.tcgetattr(screen) == before
 
 
-def test_the_size_is_told_now_and_when_it_changes(screen: int) -> None:
-    sizes: list[tuple[int, int]] = []
-    before = signal.getsignal(signal.SIGWINCH)
-    set_size(screen, 24, 80)
-    with terminal.sized(screen, lambda rows, columns: sizes.append((rows, columns))):
-        set_size(screen, 50, 132)
-        signal.raise_signal(signal.SIGWINCH)
-    assert sizes == [(24, 80), (50, 132)]
-    assert signal.getsignal(signal.SIGWINCH) is before
+def test_a_program_is_told_of_a_new_size_and_stopped_with_us(tmp_path: Path) -> None:
+    code = """
+import os, signal, subprocess, sys
+from gpuenv.shell import terminal
+client = subprocess.Popen(["bash", "-c", "trap 'echo size' WINCH; echo ready; while :; do sleep 0.05; done"],
+                          start_new_session=True)
+with terminal.told_of(client):
+    print(client.pid, flush=True)
+    client.wait()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = {process.stdout.readline(), process.stdout.readline()}
+        client = next(int(line) for line in lines if line != "ready\n")
+        process.send_signal(signal.SIGWINCH)
+        assert process.stdout.readline() == "size\n"
+        process.send_signal(signal.SIGTSTP)
+        wait_until(lambda: state_of(process.pid) == state_of(client) == "T")
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: state_of(client) != "T")
+        os.kill(client, signal.SIGKILL)
 
 
-def test_a_terminal_without_a_size_tells_none(screen: int) -> None:
-    sizes: list[int] = []
-    with terminal.sized(screen, lambda *size: sizes.extend(size)):
-        pass
-    assert sizes == []
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_what_is_a_terminal(screen: int) -> None:

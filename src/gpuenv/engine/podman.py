@@ -1,0 +1,74 @@
+"""A container as Podman's own API wants it; its Docker API drops requests for GPUs and takes no comma in a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpuenv.engine.container import Mount, Spec
+
+CREATE_PATH = "/libpod/containers/create"
+#: Of a log that is limited at all; Podman keeps one file.
+LOG_BYTES = 1 << 20
+
+
+def cdi_devices(requests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Docker's requests for GPUs as names of the Container Device Interface, such as ``nvidia.com/gpu=0``."""
+    return [f"nvidia.com/gpu={number}" for request in requests for number in request["DeviceIDs"] or ["all"]]
+
+
+def create_body(spec: Spec, host: Mapping[str, Any]) -> dict[str, Any]:
+    """The request that makes ``spec``; ``host`` is the ``HostConfig`` of the request to Docker (see `container`)."""
+    body: dict[str, Any] = {
+        "name": spec.name,
+        "image": spec.image,
+        "command": list(spec.command),
+        "entrypoint": [],
+        "user": spec.user,
+        "groups": host["GroupAdd"],
+        "env": dict(spec.environment),
+        "labels": dict(spec.labels),
+        "terminal": spec.tty,
+        "stdin": spec.stdin,
+        "init": host["Init"],
+        "cap_drop": host["CapDrop"],
+        "cap_add": host["CapAdd"],
+        "no_new_privileges": True,
+        "selinux_opts": ["disable"] if "label=disable" in host["SecurityOpt"] else [],
+        "mounts": [_bind(mount) for mount in spec.mounts if not mount.is_volume]
+        + [_tmpfs(target, options) for target, options in host["Tmpfs"].items()],
+        "volumes": [{"Name": mount.source, "Dest": mount.target} for mount in spec.mounts if mount.is_volume],
+        "devices": [{"path": name} for name in cdi_devices(spec.device_requests)],
+        "read_only_filesystem": spec.read_only,
+        "portmappings": list(_ports(host)),
+    }
+    # Not named it is a bridge, or, for a rootless Podman, what stands in for one.
+    if spec.network == "host":
+        body["netns"] = {"nsmode": "host"}
+    if spec.working_dir:
+        body["work_dir"] = spec.working_dir
+    if spec.log:
+        body["log_configuration"] = {"driver": spec.log["Type"], "size": LOG_BYTES}
+    return body
+
+
+def _bind(mount: Mount) -> dict[str, Any]:
+    options = ["rbind", "ro" if mount.read_only else "rw"]
+    return {"type": "bind", "source": mount.source, "destination": mount.target, "options": options}
+
+
+def _tmpfs(target: str, options: str) -> dict[str, Any]:
+    return {"type": "tmpfs", "source": "tmpfs", "destination": target, "options": options.split(",")}
+
+
+def _ports(host: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for inside, places in host.get("PortBindings", {}).items():
+        number, _, protocol = inside.partition("/")
+        for place in places:
+            yield {
+                "host_ip": place["HostIp"],
+                "host_port": int(place["HostPort"]),
+                "container_port": int(number),
+                "protocol": protocol,
+            }

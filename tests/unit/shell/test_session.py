@@ -1,0 +1,34 @@
+"""What of a container's end is the engine's word, and what is left in our streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from gpuenv.shell import session
+
+
+def test_a_log_without_its_frames() -> None:
+    frames = b"".join(
+        bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
+        for stream, text in ((1, b"out\n"), (2, "오류\n".encode()), (1, b""), (1, b"x" * 300))
+    )
+    assert session.without_headers(frames) == "out\n오류\n".encode() + b"x" * 300
+    assert session.without_headers(frames[:-1]).endswith(b"x" * 299)
+    assert session.without_headers(b"") == b""
+
+
+def test_a_pipe_that_nobody_reads() -> None:
+    source, sink = os.pipe()
+    assert not session.is_unread(sink)
+    os.close(source)
+    assert session.is_unread(sink)
+    os.close(sink)
+    assert not session.is_unread(sink)
+
+
+def test_neither_a_file_nor_a_closed_stream_is_such_a_pipe() -> None:
+    code = "from gpuenv.shell import session; import sys; sys.exit(session.is_unread(1) or session.is_unread(2))"
+    done = subprocess.run(["bash", "-c", 'exec "$@" > /dev/null 2>&-', "-", sys.executable, "-c", code], check=False)
+    assert done.returncode == 0
