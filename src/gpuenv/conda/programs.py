@@ -8,12 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.conda import spec as conda_spec
 from gpuenv.conda.channels import CondaRequest
+from gpuenv.conda.condarc import read_condarcs
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError
 
@@ -22,9 +23,6 @@ NAMES = ("micromamba", "mamba", "conda", "rattler")
 #: conda 4.8 is the first with virtual packages (`__cuda`, `__glibc`); mamba and micromamba had them from the start.
 LOWEST = {"conda": (4, 8)}
 _VERSION = re.compile(r"(\d+)\.(\d+)[\d.]*")
-_OFF = r"^\s*ssl_verify\s*:\s*[\"']?(?:<false>|(?:false|no|off)\b)"
-_NO_VERIFY = re.compile(_OFF, re.MULTILINE | re.IGNORECASE)
-_NO_VERIFY_FINAL = re.compile(_OFF + r"[^\n]*#!final", re.MULTILINE | re.IGNORECASE)
 #: Those that are written in conda, and read its settings as it does.
 _READS_FINAL = ("conda", "mamba")
 _MAMBA_WITHOUT_CONDA = (2, 0)
@@ -93,16 +91,10 @@ def _look(name: str, environ: Mapping[str, str]) -> tuple[Program | None, str]:
     return Program(name, path, version), ""
 
 
-def find_final(environ: Mapping[str, str], home: Path, program: str) -> Path | None:
+def find_final(environ: Mapping[str, str], home: Path, program: str) -> str | None:
     """The condarc that switches verification off for good: conda lets nothing that is read later change it."""
-    return next((path for path in condarc_files(environ, home, program) if _NO_VERIFY_FINAL.search(_read(path))), None)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return ""
+    found = read_condarcs(environ, home, program)
+    return next((each.path for each in found if each.is_unverified and each.is_final), None)
 
 
 def ask_version(path: str) -> tuple[int, int] | None:
@@ -117,32 +109,7 @@ def ask_version(path: str) -> tuple[int, int] | None:
 
 def warn_unverified(environ: Mapping[str, str], home: Path, program: str = "") -> None:
     """Say that a setting which switches verification off is not used; ``program`` is the path of what would read it."""
-    for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY"):
-        if environ.get(name, "").strip("<>").lower() in ("false", "no", "off", "0"):
-            ui.warn(f"{name}={environ[name]} is not used: certificates are verified (name your CA bundle: PIP_CERT=)")
-    for path in condarc_files(environ, home, program):
-        if _NO_VERIFY.search(_read(path)):
-            ui.warn(
-                f"ssl_verify: false in {path} is not used: certificates are verified (name your CA bundle: PIP_CERT=)"
-            )
-
-
-def condarc_files(environ: Mapping[str, str], home: Path, program: str = "") -> Iterable[Path]:
-    """Where conda and its kin read settings from, in conda's own order; not all of them exist.
-
-    The installation's own is found by the ``program`` (``<root>/bin/conda``, ``<root>/condabin/conda``).
-    """
-    roots = [Path("/etc/conda"), Path("/var/lib/conda")]
-    roots += [Path(program).resolve().parents[1]] if program else []
-    roots += [Path(environ["CONDA_ROOT"])] if environ.get("CONDA_ROOT") else []
-    roots += [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "conda", home / ".conda"]
-    named = [environ.get(name) for name in ("CONDA_PREFIX", "MAMBA_ROOT_PREFIX")]
-    late = [Path(folder) for folder in named if folder]
-    own = [home / ".condarc", home / ".mambarc"]
-    given = [Path(environ[name]) for name in ("CONDARC", "MAMBARC") if environ.get(name)]
-    return dict.fromkeys([*_in_roots(roots), *own, *_in_roots(late), *given])
-
-
-def _in_roots(roots: Iterable[Path]) -> Iterable[Path]:
-    for root in roots:
-        yield from (root / ".condarc", root / "condarc", *sorted(root.glob("condarc.d/*.y*ml")))
+    for each in read_condarcs(environ, home, program):
+        if each.is_unverified:
+            where = f"ssl_verify: false in {each.path}" if each.is_file else f"{each.path}={each.ssl_verify}"
+            ui.warn(f"{where} is not used: certificates are verified (name your CA bundle: PIP_CERT=)")

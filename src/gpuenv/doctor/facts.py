@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gpuenv.conda.condarc import Condarc
 from gpuenv.doctor.remedies import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
@@ -203,24 +204,11 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class CondaConfig:
-    """One condarc: the settings that matter, None or empty where it says nothing."""
-
-    path: str
-    ssl_verify: str | None = None
-    channels: tuple[str, ...] = ()
-    #: Why it cannot be used; None if it can.
-    problem: str | None = None
-    #: Else ``path`` is a variable that stands for one.
-    is_file: bool = True
-
-
-@dataclass(frozen=True)
 class Conda:
     """Conda, and the Python environment that is active now, whoever made it (name of package -> version)."""
 
     program: str | None = None
-    configs: tuple[CondaConfig, ...] = ()
+    configs: tuple[Condarc, ...] = ()
     active: str | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
     #: Why no program can make a conda environment here; None if one can.

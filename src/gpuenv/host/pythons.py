@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpuenv.core import atomic, paths
+from gpuenv.core import paths
 
 #: What an environment cannot do without; hand-built interpreters often lack one of them.
 NEEDED_MODULES = ("ssl", "ctypes", "venv", "ensurepip", "zlib", "bz2", "lzma", "sqlite3")
@@ -78,6 +78,8 @@ def find_pythons(minor: str) -> list[LocalPython]:
         usable.setdefault(prefix.resolve(), LocalPython(prefix / "bin" / f"python{minor}", answer.version, prefix))
     kept = {**{path: answer for path, answer in known.items() if os.path.exists(path)}, **answers}  # noqa: PTH110
     if kept != known:
+        from gpuenv.core import atomic  # the doctor also runs on Windows, which has no fcntl
+
         # Kept answers save time and nothing else: a full disk is told by whoever needs room on it.
         with contextlib.suppress(OSError):
             atomic.write_text(store, msgspec.json.encode(kept).decode())

@@ -114,7 +114,16 @@ def test_what_no_variable_overrides_is_not_used(tmp_path: Path, place: str, monk
 
 
 @pytest.mark.parametrize(
-    "line", ["ssl_verify: false", "ssl_verify: False", "  ssl_verify: 'no'", "ssl_verify: <false>"]
+    "line",
+    [
+        "ssl_verify: false",
+        "ssl_verify: False",
+        "ssl_verify: 'no'",
+        "ssl_verify: <false>",
+        "'ssl_verify': off",
+        "ssl_verify: 0 # so",
+        "default: &off false\nssl_verify: *off",
+    ],
 )
 def test_a_condarc_that_switches_verification_off_is_told_and_not_used(
     tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]

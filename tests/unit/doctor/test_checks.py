@@ -24,6 +24,7 @@ from fakes.doctor import (
     make_facts,
     make_pythons,
 )
+from gpuenv.conda.condarc import Condarc
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import remedies
 from gpuenv.doctor.checks import variants as doctor_checks_variants
@@ -31,7 +32,6 @@ from gpuenv.doctor.facts import (
     Clients,
     Clock,
     Conda,
-    CondaConfig,
     Engines,
     Environment,
     Facts,
@@ -76,7 +76,7 @@ def variables(**values: str) -> Environment:
 
 
 def condarc(**changes: Any) -> Conda:
-    return Conda("/opt/conda/bin/conda", (CondaConfig("/home/u/.condarc", **changes),))
+    return Conda("/opt/conda/bin/conda", (Condarc("/home/u/.condarc", **changes),))
 
 
 def answer(kind: str, **changes: Any) -> Network:
@@ -375,7 +375,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "in CONDA_SSL_VERIFY",
         "export CONDA_SSL_VERIFY=/etc/pki",
-        [Conda(configs=(CondaConfig("CONDA_SSL_VERIFY", "<false>", is_file=False),)), machine(system="fedora")],
+        [Conda(configs=(Condarc("CONDA_SSL_VERIFY", "<false>", is_file=False),)), machine(system="fedora")],
     ),
     ("conda-settings", "ok", "none", "", []),
     ("conda-settings", "ok", "1 read", "", [condarc()]),

@@ -20,9 +20,10 @@ import pytest
 
 from fakes.doctor import make_wish
 from fakes.engine import serving
+from gpuenv.conda.condarc import Condarc, parse_condarc
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import remedies
-from gpuenv.doctor.facts import CondaConfig, Memory, PciCard, Running, Shadow
+from gpuenv.doctor.facts import Memory, PciCard, Running, Shadow
 from gpuenv.doctor.probes import conda as doctor_probe_conda
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
@@ -248,10 +249,10 @@ proxy_servers:
 
 
 def test_conda_settings_are_read(tmp_path: Path) -> None:
-    found = doctor_probe_conda.parse_condarc(CONDARC, "x")
+    found = parse_condarc(CONDARC, "x")
     assert (found.ssl_verify, found.channels) == ("no", ("menpo", "conda-forge"))
-    assert doctor_probe_conda.parse_condarc("channels: [a, 'b']\n", "x").channels == ("a", "b")
-    assert doctor_probe_conda.parse_condarc("ssl_verify:\nchannels:\n", "x") == CondaConfig("x")
+    assert parse_condarc("channels: [a, 'b']\n", "x").channels == ("a", "b")
+    assert parse_condarc("ssl_verify:\nchannels:\n", "x") == Condarc("x")
     (tmp_path / ".condarc").write_text(CONDARC)
     exe = script(tmp_path / "bin/conda", "")
     environ = {"PATH": str(exe.parent), "CONDA_SSL_VERIFY": "false"}
@@ -503,10 +504,11 @@ def test_a_client_is_asked_without_its_engine(tmp_path: Path, monkeypatch: pytes
     ("content", "problem"),
     [
         (b"ssl_verify: false\n", None),
-        (b"# all\n---\nchannels: [\n  a,\n]\n\n- x\n", None),
+        (b"# all\n---\nchannels: [\n  a,\n]\n", None),
+        (b"channels: [\n  a,\n]\n\n- x\n", "its line 5 is not YAML"),
         (b"\xef\xbb\xbfssl_verify: false\n", None),
         (b"channels:\n\t- a\n", "its line 2 is not YAML"),
-        (b"ssl_verify false\n", "its line 1 is not YAML"),
+        (b"ssl_verify false\n", "it holds no settings (expected lines such as `channels: [conda-forge]`)"),
         (b"\xff\xfe\n", "it is not UTF-8 text"),
     ],
 )

@@ -7,7 +7,6 @@ from gpuenv.doctor.findings import Verdict, Verdicts, ok, warning
 from gpuenv.doctor.remedies import remedy
 
 #: What YAML and conda read as "no".
-_FALSE = ("false", "no", "off", "0", "<false>")
 #: Channels by which an environment of ours can be made; others decide about versions in ways that nobody pinned.
 KNOWN_CHANNELS = ("defaults", "conda-forge", "nodefaults", "main")
 
@@ -66,7 +65,7 @@ def conda_ssl(conda: Conda) -> Verdicts:
             remedy("verify-by-condarc" if config.is_file else "verify-by-variable", name=config.path),
         )
         for config in conda.configs
-        if (config.ssl_verify or "").lower() in _FALSE and config.ssl_verify
+        if config.is_unverified
     ] or ok("verification is not switched off")
 
 

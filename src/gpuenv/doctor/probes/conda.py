@@ -9,16 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gpuenv.conda import programs as conda_programs
+from gpuenv.conda.condarc import read_condarcs
 from gpuenv.core.errors import HostError
-from gpuenv.doctor.facts import Conda, CondaConfig
+from gpuenv.doctor.facts import Conda
 
 #: The folder of an installation, where PATH has no conda (it was not activated).
 _USUAL = ("miniconda3", "anaconda3", "miniforge3", "mambaforge", "micromamba")
 _PROGRAMS = ("conda", "mamba", "micromamba")
-_KEY = re.compile(r"[\"']?(?P<key>ssl_verify|channels)[\"']?\s*:\s*(?P<value>.*)")
-#: What begins a line of a condarc that conda can read: a key, a list's item, a document, or nothing.
-_LINE = re.compile(r"\S.*:(\s.*)?|-(\s.*)?|---|\.\.\.|[%{}\[\]].*|\s.*|")
-_ITEM = re.compile(r"\s*-\s+(?P<value>.+)")
 #: ``tensorflow_gpu-1.12.0.dist-info`` of pip, ``tensorflow-1.12.0-mkl_py36.json`` of conda.
 _PIP_NAME = re.compile(r"(tensorflow(?:[_-]gpu)?)-(\d[\w.]*)\.(?:dist|egg)-info", re.IGNORECASE)
 _CONDA_NAME = re.compile(r"(tensorflow(?:-gpu)?)-(\d[\w.]*)-[^-]+\.json")
@@ -28,12 +25,12 @@ def conda(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> 
     """The program, its settings, and the packages named tensorflow in the environment that is active."""
     home = home or Path(environ.get("HOME") or Path.home())
     prefix = environ.get("VIRTUAL_ENV") or environ.get("CONDA_PREFIX")
-    configs = [config for path in config_files(environ, home) if (config := _read(path))]
-    named = (name for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY") if environ.get(name))
-    configs += [CondaConfig(name, environ[name], is_file=False) for name in named]
+    program = environ.get("CONDA_EXE") or ""
+    # A program that is named without its folder says nothing about its installation.
+    program = program if os.path.isabs(program) else ""  # noqa: PTH117
     return Conda(
         program=find_program(environ, home),
-        configs=tuple(configs),
+        configs=tuple(read_condarcs(environ, home, program)),
         active=prefix,
         packages=dict(find_tensorflow(Path(prefix))) if prefix else {},
         obstacle=find_obstacle(environ),
@@ -55,46 +52,6 @@ def find_program(environ: Mapping[str, str], home: Path) -> str | None:
     on_path = next((found for name in _PROGRAMS if (found := shutil.which(name, path=environ.get("PATH")))), None)
     usual = (folder / name / "bin" / "conda" for folder in (home, Path("/opt")) for name in _USUAL)
     return on_path or named or next((str(path) for path in usual if os.access(path, os.X_OK)), None)
-
-
-def config_files(environ: Mapping[str, str], home: Path) -> list[Path]:
-    """Where conda and its kin read their settings, each once; not all of them exist."""
-    program = environ.get("CONDA_EXE") or ""
-    return list(conda_programs.condarc_files(environ, home, program if os.path.isabs(program) else ""))  # noqa: PTH117
-
-
-def _read(path: Path) -> CondaConfig | None:
-    try:
-        return parse_condarc(path.read_text(encoding="utf-8-sig"), str(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except UnicodeDecodeError:
-        return CondaConfig(str(path), problem="it is not UTF-8 text")
-    except OSError as error:
-        return CondaConfig(str(path), problem=f"it cannot be read ({error.strerror})")
-
-
-def parse_condarc(text: str, path: str) -> CondaConfig:
-    """The two settings that matter; the rest of the YAML is passed over."""
-    ssl_verify, channels, is_list, problem = None, [], False, None
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = re.sub(r"(^|\s)#.*", "", raw).rstrip()
-        if problem is None and ("\0" in line or raw.startswith("\t") or not _LINE.fullmatch(line)):
-            problem = f"its line {number} is not YAML"
-        key, item = _KEY.fullmatch(line), _ITEM.fullmatch(line)
-        if key and key["key"] == "ssl_verify":
-            ssl_verify = _plain(key["value"])
-        elif key:
-            channels += [_plain(one) for one in key["value"].strip("[] ").split(",") if one.strip()]
-        elif item and is_list:
-            channels.append(_plain(item["value"]))
-        # A list goes on as long as nothing else begins.
-        is_list = bool(key and key["key"] == "channels") or (is_list and (item is not None or not line))
-    return CondaConfig(path, ssl_verify or None, tuple(channels), problem)
-
-
-def _plain(value: str) -> str:
-    return value.strip().strip("\"'")
 
 
 def find_tensorflow(prefix: Path) -> Iterator[tuple[str, str]]:
