@@ -93,8 +93,8 @@ VERBS = (
         (_LOCKED, *_take("check", "upgrade")),
         needs_checkout=True,
     ),
-    Verb("docs", "gpuenv.dev.docs", "write the generated parts of the documentation", needs_checkout=True),
-    Verb("bench", "gpuenv.dev.bench", "measure speed and size against the engine alone", _BUILD, needs_checkout=True),
+    Verb("docs", "gpuenv_dev.docs", "write the generated parts of the documentation", needs_checkout=True),
+    Verb("bench", "gpuenv_dev.bench", "measure speed and size against the engine alone", _BUILD, needs_checkout=True),
     Verb(
         "clean",
         "gpuenv.clean",

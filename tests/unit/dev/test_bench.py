@@ -8,12 +8,12 @@ import pytest
 
 from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
-from gpuenv.dev import bench
-from gpuenv.dev import builds as bench_builds
-from gpuenv.dev import harness as bench_harness
 from gpuenv.engine.model import Engine
 from gpuenv.lock import command as lock
 from gpuenv.variants import model as variants
+from gpuenv_dev import bench
+from gpuenv_dev import builds as bench_builds
+from gpuenv_dev import harness as bench_harness
 
 
 def test_a_limit_that_is_missed_shows() -> None:

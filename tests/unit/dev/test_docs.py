@@ -10,8 +10,8 @@ from gpuenv.core import paths
 from gpuenv.core.errors import DataError
 from gpuenv.core.settings import OPTIONS
 from gpuenv.core.verbs import VERBS
-from gpuenv.dev import docs
 from gpuenv.variants import model as variants
+from gpuenv_dev import docs
 
 README = paths.project_root() / "README.md"
 MAKEFILE = paths.project_root() / "Makefile"

@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import CheckError, EngineError, HostError
 from gpuenv.core.settings import Settings
-from gpuenv.dev import builds as bench_builds
-from gpuenv.dev import harness as bench_harness
-from gpuenv.dev import programs as bench_programs
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
@@ -27,6 +24,9 @@ from gpuenv.images import plan as images
 from gpuenv.images.image import Built
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.environment import Environment
+from gpuenv_dev import builds as bench_builds
+from gpuenv_dev import harness as bench_harness
+from gpuenv_dev import programs as bench_programs
 
 #: Runs of each of the two sides of a comparison, taken in turns so that both meet the same load.
 ROUNDS = 9
