@@ -192,6 +192,7 @@ def probe_host(monkeypatch: pytest.MonkeyPatch, scenario: Scenario, root: Path, 
     """The facts of a simulated host whose ``root`` is there, by the real probes as far as NVIDIA is concerned."""
     monkeypatch.setattr(systems, "detect", lambda: "debian")
     monkeypatch.setenv("GPUENV_NVIDIA_PROC", str(root / "proc/driver/nvidia"))
+    monkeypatch.setenv("GPUENV_SIMULATED_ROOT", str(root))
     folders = [str(root / "path"), *([str(hooks)] if scenario.has_hook else []), "/usr/bin", "/bin"]
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     # The site's setting, as an administrator puts it into everybody's environment.

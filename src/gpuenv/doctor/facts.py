@@ -152,7 +152,6 @@ class Holder:
     pid: int
     name: str
     uuid: str
-    used_mib: int | None
 
 
 @dataclass(frozen=True)

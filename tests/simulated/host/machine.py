@@ -37,6 +37,8 @@ class SimulatedHost:
             **os.environ,
             "DOCKER_HOST": self.url,
             "GPUENV_NVIDIA_PROC": str(self.proc),
+            # For its NVML; containers have these files at their usual places.
+            "GPUENV_SIMULATED_ROOT": str(self.root),
             "PATH": f"{self.nvidia_smi.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
 

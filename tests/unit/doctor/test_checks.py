@@ -111,7 +111,7 @@ T4 = (Card(0, "Tesla T4", "7.5"),)
 MIXED_CARDS = (Card(0, "Tesla V100", "7.0"), Card(1, "RTX 3080", "8.6"))
 AMPERE = (Card(0, "RTX 3080", "8.6"),)
 FULL = (Memory(0, 16160, 15000),)
-HOLDER = (Holder(4711, "python", "GPU-1", 14990),)
+HOLDER = (Holder(4711, "python", "GPU-1"),)
 SIMULATED = HostGpus("450.51.06", ("Tesla V100 (simulated)",), ("GPU-1",))
 
 #: Check, severity, a part of the message, a part of the remedy, and what is changed of the good machine.

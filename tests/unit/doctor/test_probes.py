@@ -6,6 +6,7 @@ import grp
 import http.server
 import os
 import pwd
+import shutil
 import socket
 import threading
 import time
@@ -23,12 +24,13 @@ from fakes.engine import serving
 from gpuenv.conda.condarc import Condarc, parse_condarc
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import remedies
-from gpuenv.doctor.facts import Memory, PciCard, Running, Shadow
+from gpuenv.doctor.facts import Gpus, Holder, Memory, PciCard, Running, Shadow
 from gpuenv.doctor.probes import conda as doctor_probe_conda
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.doctor.probes import network as doctor_probe_network
+from gpuenv.doctor.probes import nvml as doctor_probe_nvml
 from gpuenv.engine import build_client, find, private
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.engine.endpoints import Endpoint
@@ -42,6 +44,7 @@ from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.compat import Card
 from gpuenv.variants.environment import Environment
+from simulated.host import build, scenario
 
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 
@@ -169,33 +172,87 @@ def test_nobody_needs_nvidia_smi_on_the_host(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(gpu, "WSL_SMI", tmp_path / "none")
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("470.57.02", ("Tesla T4",), ("GPU-1",)))
     found = doctor_probe_gpu.gpus()
-    assert (found.problem, found.memory_problem) == (None, "nvidia-smi is not installed")
+    assert (found.problem, found.memory_problem) == (None, "NVML cannot be loaded")
     assert found.cards == (Card(0, "Tesla T4", "7.5"),)
 
 
-def test_cards_memory_and_processes_by_nvidia_smi(tmp_path: Path) -> None:
-    rows = {
-        "uuid,compute_cap": "GPU-1, 8.0",
-        "index,memory.total,memory.used": "0, 40960, 100",
-        "pid,process_name": "12, /usr/bin/python, GPU-1, 90\\n[N/A], ?, GPU-1, 1\\n13, x, GPU-1, [N/A]",
-    }
-    cases = "".join(f"*{question}*) printf '{answer}\\n' ;; " for question, answer in rows.items())
-    smi = str(script(tmp_path / "nvidia-smi", f'case "$1" in {cases} esac'))
-    assert doctor_probe_gpu.ask_capabilities(smi) == {"GPU-1": "8.0"}
-    memory, holders, problem = doctor_probe_gpu.ask_memory(smi)
-    assert memory == (Memory(0, 40960, 100),)
-    assert [(one.pid, one.used_mib) for one in holders] == [(12, 90), (13, None)]
-    assert problem is None
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine to compile a library")
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build.compile_programs(tmp_path_factory.mktemp("programs"))
+
+
+def simulate(name: str, programs: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make this machine the simulated host ``name``, without an nvidia-smi on PATH."""
+    build.make_root(programs, scenario.find_scenario(name), root)
+    monkeypatch.setenv("GPUENV_NVIDIA_PROC", str(root / "proc/driver/nvidia"))
+    monkeypatch.setenv("GPUENV_SIMULATED_ROOT", str(root))
+    monkeypatch.setenv("PATH", "/nonexistent")
+    return root
+
+
+@needs_gcc
+def test_cards_and_their_memory_by_nvml(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulate("two-t4", programs, tmp_path / "root", monkeypatch)
+    found = doctor_probe_gpu.gpus()
+    assert [card.capability for card in found.cards] == ["7.5", "7.5"]
+    assert [(one.number, one.used_mib) for one in found.memory] == [(0, 0), (1, 0)]
+    assert (found.problem, found.memory_problem, found.is_mismatched) == (None, None, False)
+
+
+@needs_gcc
+def test_libraries_of_another_version_are_told_by_nvml(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate("mismatch", programs, tmp_path / "root", monkeypatch)
+    found = doctor_probe_gpu.gpus()
+    assert found.is_mismatched
+    assert (found.problem or "").startswith("NVML fails: ")
+
+
+@needs_gcc
 @pytest.mark.parametrize(
-    ("text", "reason"),
-    [("echo Unknown field; exit 2", "Unknown field"), ("echo 'a, b, c'", "unexpected"), ("exit 9", "exit code 9")],
+    ("does", "problem"),
+    [("for (;;) pause();", "the NVIDIA driver did not answer within 2 s"), ("abort();", "NVML crashed (exit code -6)")],
 )
-def test_an_nvidia_smi_that_says_something_else_is_told(tmp_path: Path, text: str, reason: str) -> None:
-    smi = str(script(tmp_path / "nvidia-smi", text))
-    assert reason in (doctor_probe_gpu.ask_memory(smi)[2] or "")
-    assert doctor_probe_gpu.ask_capabilities(smi) == {}
+def test_a_driver_that_hangs_or_crashes_takes_nobody_along(
+    does: str, problem: str, programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = simulate("v100", programs, tmp_path / "root", monkeypatch)
+    (tmp_path / "nvml.c").write_text(
+        f"#include <stdlib.h>\n#include <unistd.h>\nint nvmlInitWithFlags(unsigned flags) {{ (void)flags; {does} }}\n"
+    )
+    library = f"{build.LIBRARIES}/libnvidia-ml.so.1"
+    monkeypatch.undo()
+    build.compile_program(("-shared", "-fPIC", "-Wno-return-type", "nvml.c"), root / library, tmp_path)
+    monkeypatch.setenv("GPUENV_NVIDIA_PROC", str(root / "proc/driver/nvidia"))
+    monkeypatch.setattr(doctor_probe_nvml, "TIMEOUT_S", 2)
+    began = time.monotonic()
+    found = doctor_probe_gpu.gpus()
+    assert time.monotonic() - began < 15
+    assert found.problem == problem
+    assert [card.capability for card in found.cards] == ["7.0"]
+
+
+def test_what_holds_memory_is_told() -> None:
+    host = HostGpus("550.54", ("A100", "T4"), ("GPU-1", "GPU-2"))
+    cards = [
+        {"uuid": "GPU-2", "capability": "7.5", "memory_problem": "Not Supported", "holders": []},
+        {
+            "uuid": "GPU-1",
+            "capability": "8.0",
+            "total_mib": 40960,
+            "used_mib": 100,
+            "holders": [{"pid": 1, "name": "x"}],
+        },
+        {"uuid": "GPU-hidden", "capability": "9.0", "total_mib": 1, "used_mib": 1, "holders": []},
+    ]
+    found = doctor_probe_gpu.read_answer(Gpus(host), {"cards": cards})
+    assert [card.capability for card in found.cards] == ["8.0", "7.5"]
+    assert (found.memory, found.memory_problem) == ((Memory(0, 40960, 100),), "Not Supported")
+    assert found.holders == (Holder(1, "x", "GPU-1"),)
 
 
 def test_without_nvidia_smi_the_name_tells_the_capability() -> None:

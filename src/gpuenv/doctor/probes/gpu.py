@@ -5,16 +5,16 @@ Where a test simulates a driver, ``/dev`` and the libraries are looked for below
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gpuenv.doctor.facts import Gpus, Holder, Memory, PciCard
+from gpuenv.doctor.probes import nvml
 from gpuenv.host import card_names, gpu, systems
 from gpuenv.host.gpu import HostGpus
 from gpuenv.variants.compat import Card
@@ -25,15 +25,10 @@ _NVIDIA = "0x10de"
 _DISPLAY = "0x03"
 _LIBRARY_FOLDERS = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "usr/lib/wsl/lib")
 _LIBRARY = re.compile(r"libnvidia-ml\.so\.(\d{3,}(?:\.\d+)+)$")
-_CAPABILITY = re.compile(r"\d+\.\d")
-
-
-class SmiError(Exception):
-    """nvidia-smi does not answer a question; the text says why. Never leaves this module."""
 
 
 def gpus() -> Gpus:
-    """Everything about GPUs. Quick without a driver; with one it takes as long as nvidia-smi takes."""
+    """Everything about GPUs. Quick without a driver; with one it takes as long as the driver takes."""
     host = gpu.host_gpus()
     system = systems.detect()
     found = Gpus(host, system, bus=tuple(pci_cards()))
@@ -48,18 +43,47 @@ def gpus() -> Gpus:
         libraries=tuple(library_versions(root)),
         has_modprobe=shutil.which("nvidia-modprobe") is not None,
     )
-    smi = shutil.which("nvidia-smi") or (str(gpu.WSL_SMI) if gpu.WSL_SMI.exists() else None)
-    if smi is None:
-        # Nothing needs it on the host: the kernel's driver has told what decides.
-        return replace(found, cards=tuple(name_cards(host, {})), memory_problem="nvidia-smi is not installed")
     # A driver that does not answer once, which may take long, is not asked again.
-    problem = host.problem or gpu.run_smi(smi, host.driver).problem
-    if problem is not None:
-        is_mismatched = "mismatch" in problem.lower()
-        return replace(found, problem=problem, is_mismatched=is_mismatched, cards=tuple(name_cards(host, {})))
-    memory, holders, memory_problem = ask_memory(smi)
-    cards = tuple(name_cards(host, ask_capabilities(smi)))
-    return replace(found, cards=cards, memory=memory, holders=holders, memory_problem=memory_problem)
+    answer = {"problem": host.problem} if host.problem else nvml.ask_apart(nvml_environment(root))
+    return ask_smi(found) if answer is None else read_answer(found, answer)
+
+
+def read_answer(found: Gpus, answer: dict[str, Any]) -> Gpus:
+    """What is known, with the answer of NVML."""
+    uuids = found.host.uuids
+    by_uuid = {one["uuid"]: one for one in answer.get("cards", ()) if one["uuid"] in uuids}
+    capabilities = {uuid: one["capability"] for uuid, one in by_uuid.items()}
+    return replace(
+        found,
+        cards=tuple(name_cards(found.host, capabilities)),
+        problem=answer.get("problem"),
+        is_mismatched=answer.get("is_mismatched", "mismatch" in (answer.get("problem") or "").lower()),
+        memory=tuple(
+            Memory(uuids.index(uuid), one["total_mib"], one["used_mib"])
+            for uuid, one in by_uuid.items()
+            if "memory_problem" not in one
+        ),
+        memory_problem=next((one["memory_problem"] for one in by_uuid.values() if "memory_problem" in one), None),
+        holders=tuple(
+            Holder(held["pid"], held["name"], uuid) for uuid, one in by_uuid.items() for held in one["holders"]
+        ),
+    )
+
+
+def ask_smi(found: Gpus) -> Gpus:
+    """What is known, where NVML cannot be loaded: whether nvidia-smi, which brings its own, is answered."""
+    smi = shutil.which("nvidia-smi") or (str(gpu.WSL_SMI) if gpu.WSL_SMI.exists() else None)
+    found = replace(found, cards=tuple(name_cards(found.host, {})), memory_problem="NVML cannot be loaded")
+    problem = gpu.run_smi(smi, found.host.driver).problem if smi else None
+    return replace(found, problem=problem, is_mismatched="mismatch" in (problem or "").lower())
+
+
+def nvml_environment(root: Path) -> dict[str, str]:
+    """The variables with which a process loads the NVML of the driver whose files are below ``root``."""
+    own = [folder] if (folder := os.environ.get("LD_LIBRARY_PATH")) else []
+    # WSL2's folder is not in every loader's list.
+    path = [*own, str(gpu.WSL_SMI.parent)] if root == Path("/") else [str(root / one) for one in _LIBRARY_FOLDERS]
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(path)}
 
 
 def simulated_root() -> Path:
@@ -81,60 +105,10 @@ def look_at_nodes(dev: Path, card_count: int) -> tuple[tuple[str, ...], tuple[st
     return tuple(missing), tuple(name for name in there if not os.access(dev / name, os.R_OK | os.W_OK))
 
 
-def ask_capabilities(smi: str) -> dict[str, str]:
-    """Compute capability by UUID; empty where nvidia-smi does not know the question (before driver 510)."""
-    try:
-        rows = _query(smi, "--query-gpu=uuid,compute_cap")
-    except SmiError:
-        return {}
-    return {row[0]: row[1] for row in rows if len(row) == 2 and _CAPABILITY.fullmatch(row[1])}
-
-
 def name_cards(host: HostGpus, capabilities: dict[str, str]) -> Iterator[Card]:
     """Each card with its compute capability: from the driver, else by its name."""
     for number, (name, uuid) in enumerate(zip(host.names, host.uuids)):
         yield Card(number, name, capabilities.get(uuid) or card_names.find_capability(name))
-
-
-def ask_memory(smi: str) -> tuple[tuple[Memory, ...], tuple[Holder, ...], str | None]:
-    """Memory of each card and the processes that hold it, or why that could not be found out."""
-    try:
-        memory = parse_memory(_query(smi, "--query-gpu=index,memory.total,memory.used"))
-        return memory, parse_holders(_query(smi, "--query-compute-apps=pid,process_name,gpu_uuid,used_memory")), None
-    except SmiError as error:
-        return (), (), str(error)
-
-
-def parse_memory(rows: Sequence[Sequence[str]]) -> tuple[Memory, ...]:
-    """Rows of index, total, used in MiB. Raises SmiError for anything else."""
-    try:
-        return tuple(Memory(int(number), int(total), int(used)) for number, total, used in rows)
-    except ValueError as error:
-        raise SmiError(f"nvidia-smi says something unexpected: {error}") from error
-
-
-def parse_holders(rows: Sequence[Sequence[str]]) -> tuple[Holder, ...]:
-    """Rows of pid, name, UUID, memory; in containers and under WSL2 the last one is not told."""
-    whole = [row for row in rows if len(row) == 4 and row[0].isdigit()]
-    return tuple(Holder(int(pid), name, uuid, int(used) if used.isdigit() else None) for pid, name, uuid, used in whole)
-
-
-def _query(smi: str, query: str) -> list[list[str]]:
-    try:
-        done = subprocess.run(
-            [smi, query, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=gpu.SMI_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SmiError(f"nvidia-smi cannot be asked: {error}") from error
-    if done.returncode != 0:
-        raise SmiError((done.stdout.strip() or done.stderr.strip() or f"exit code {done.returncode}").splitlines()[0])
-    rows = csv.reader(done.stdout.splitlines(), skipinitialspace=True)
-    return [[field.strip() for field in row] for row in rows if row]
 
 
 def library_versions(root: Path) -> list[str]:
