@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gpuenv.conda.condarc import Condarc
 from gpuenv.doctor.remedies import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
-from gpuenv.host.pythons import LocalPython
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 from gpuenv.variants.model import Variant
+
+if TYPE_CHECKING:
+    # Not on Windows, which gets a report, too.
+    from gpuenv.host.pythons import LocalPython
 
 
 @dataclass(frozen=True)
