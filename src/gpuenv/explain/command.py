@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from gpuenv.core.settings import Settings
 from gpuenv.explain import answer as explain_text
-from gpuenv.explain.answer import Context
+from gpuenv.explain.answer import Context, Signs
 from gpuenv.explain.catalog import load_catalog
 from gpuenv.explain.entry import Entry
-from gpuenv.explain.excerpt import Line
+from gpuenv.explain.lines import Line
 from gpuenv.explain.match import Match, Matcher, Ordered, order
-from gpuenv.explain.signs import Signs
 from gpuenv.explain.suspects import Suspects
 from gpuenv.explain.text import clean, open_pieces
 from gpuenv.host import systems

@@ -1,19 +1,26 @@
 """Which entries of the catalog a log matches, and which of them is the root cause. Pure.
 
-A log may be huge and hold nothing of interest, so the words of each piece are looked up first: only rules whose words
-all occur are looked at, then only lines that hold their fragments.
+A rule is some fragments, and maybe an expression, within a window of lines. A log may be huge, and hold nothing of
+interest or almost everything, so each piece of it (128 kB) is looked at in four steps, each for what the last one left:
+
+1. The words of the piece as a set: a rule stays if it holds all words of the rule's fragments. Without this step 100 MB
+   of what a training prints take 13 s instead of 5 s.
+2. The fragments themselves, looked for as bytes.
+3. The windows around each line with the rule's first fragment. Those that reach into one another are tried as one text
+   first: without that, 100 MB of nothing but fragments take 142 s instead of 34 s.
+4. :func:`match_rule` decides for each window that is left.
+
+To begin with the rarest fragment, or only in windows that hold every one, was measured to gain nothing.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpuenv.explain.entry import MOST_LINES, STAGES, Entry, Rule
-from gpuenv.explain.excerpt import Line
-from gpuenv.explain.unit import TO_WORDS, Unit
+from gpuenv.explain.lines import TO_WORDS, Line, Unit
 
 #: From this stage on failures do not come from a GPU that is missing.
 _WITHOUT_GPU = STAGES.index("packages")
@@ -35,11 +42,14 @@ class Match:
 
 @dataclass(frozen=True)
 class Ordered:
-    """Matches, the root cause first: what is independent of it, what may follow from it, what certainly does."""
+    """Matches, the root cause first."""
 
     root: Match
+    #: Independent of the root cause.
     others: tuple[Match, ...]
+    #: Of a later stage: may follow from it.
     later: tuple[Match, ...]
+    #: Follow from it, as the catalog says.
     consequences: tuple[Match, ...]
 
     @property
@@ -78,17 +88,13 @@ class _Probe:
         return self.rule.regex is None or self.rule.regex.search("\n".join(lines)) is not None
 
     def _windows(self, unit: Unit) -> Iterator[int]:
-        """Where the windows begin in which every fragment stands."""
-        within = self.rule.within
-        places = [unit.holding(fragment) for fragment in self.fragments]
-        last = max(0, len(unit.lines) - within)
-        rarest = min(places, key=len)
+        """Where the windows begin in which the first fragment stands."""
+        last = max(0, len(unit.lines) - self.rule.within)
         begin = 0
-        for place in rarest:
-            for start in range(max(begin, place - within + 1), min(place, last) + 1):
-                if all(_has_between(others, start, start + within) for others in places):
-                    yield start
-            begin = max(begin, min(place, last) + 1)
+        for place in unit.holding(self.fragments[0]):
+            end = min(place, last) + 1
+            yield from range(max(begin, place - self.rule.within + 1), end)
+            begin = max(begin, end)
 
 
 def _runs(starts: Iterable[int], within: int) -> Iterator[list[int]]:
@@ -101,11 +107,6 @@ def _runs(starts: Iterable[int], within: int) -> Iterator[list[int]]:
         run.append(start)
     if run:
         yield run
-
-
-def _has_between(numbers: Sequence[int], first: int, end: int) -> bool:
-    index = bisect_left(numbers, first)
-    return index < len(numbers) and numbers[index] < end
 
 
 def match_rule(rule: Rule, lines: Sequence[str]) -> tuple[dict[str, str], list[tuple[int, int]]] | None:

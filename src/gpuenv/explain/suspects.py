@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gpuenv.explain.excerpt import Line
-from gpuenv.explain.unit import Unit
+from gpuenv.explain.lines import Line, Unit
 
 MOST_SUSPECTS = 5
 

@@ -17,7 +17,6 @@ from gpuenv import cli
 from gpuenv.engine import refusals
 from gpuenv.explain import answer as explain_text
 from gpuenv.explain import command as explain
-from gpuenv.explain import signs as log_signs
 from gpuenv.explain import windows
 from gpuenv.explain.catalog import load_catalog
 from gpuenv.images import log as build_log
@@ -197,7 +196,7 @@ def test_bad_input_is_three_lines_and_not_the_code_for_unknown(
     ],
 )
 def test_what_a_log_shows_of_its_origin(text: bytes, system: str | None, target: str | None) -> None:
-    signs = log_signs.Signs()
+    signs = explain_text.Signs()
     signs.feed(text)
     assert (signs.system, signs.target) == (system, target)
 

@@ -17,7 +17,7 @@ from gpuenv.explain import command as explain
 from gpuenv.explain.answer import Context, Step
 from gpuenv.explain.catalog import default_folder, load_catalog
 from gpuenv.explain.entry import LANGUAGES, STAGES, SYSTEMS, Entry, Rule
-from gpuenv.explain.excerpt import Line
+from gpuenv.explain.lines import Line
 from gpuenv.explain.match import Match, Ordered, match_rule
 from gpuenv.explain.text import clean
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gpuenv.explain.entry import Derived, Entry, Rule, Words
-from gpuenv.explain.excerpt import SHOWN_CHARACTERS, Line
+from gpuenv.explain.lines import SHOWN_CHARACTERS, Line
 from gpuenv.explain.match import Match, Matcher, Ordered, order
 from gpuenv.explain.suspects import MOST_SUSPECTS, Suspects
 
