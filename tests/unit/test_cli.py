@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpuenv import cli
-from gpuenv.core.errors import BuildError, HostError
+from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.core.verbs import COMMANDS
 from gpuenv.host.processor import check_host
 
@@ -85,6 +85,17 @@ def test_what_make_was_told_is_checked_against_its_verbs(
     monkeypatch.setenv("GPUENV_MAKE_GIVEN", given)
     assert cli.main(["lock"]) == (2 if said else 0)
     assert (said or "") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verb", "name"), [("gpu-shell", "port"), ("test-env", "jobs")])
+def test_a_number_is_one(verb: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert getattr(cli.read_settings([verb]), name) is None
+    assert getattr(cli.read_settings([verb, f"--{name}", "8"]), name) == 8
+    monkeypatch.setenv(f"GPUENV_{name.upper()}", "")
+    assert getattr(cli.read_settings([verb]), name) is None
+    for text in ("0", "-1", "two", "1.5", "", "65536", "²"):
+        with pytest.raises(UsageError, match=f"{name.upper()}={text} is not usable"):
+            cli.read_settings([verb, f"--{name}={text}"])
 
 
 def test_a_value_outside_the_choices_is_refused_wherever_it_comes_from(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuenv.core.errors import suggest_known
+from gpuenv.core.errors import UsageError, suggest_known
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Option:
     #: Said in the README after the help, with Markdown.
     more: str = ""
     read: Callable[[str], object] = str
+    #: The numbers that it may be; empty for a text.
+    numbers: Sequence[int] = ()
     is_flag: bool = False
     #: Also taken as the first argument, which the usage line calls by this name.
     argument: str | None = None
@@ -47,7 +49,13 @@ class Option:
         return f"--{self.name.replace('_', '-')}"
 
     def value(self, text: str) -> object:
-        """The value that ``text`` stands for. Raises UsageError for none of the choices."""
+        """The value that ``text`` stands for. Raises UsageError for any that it may not be."""
+        if self.numbers and not (text.isascii() and text.isdigit() and int(text) in self.numbers):
+            raise UsageError(
+                f"{self.make_name}={text} is not usable",
+                f"expected a number from {self.numbers[0]} to {self.numbers[-1]}",
+                f"try {self.make_name}={self.numbers[1]}",
+            )
         if self.choices and text not in self.choices:
             raise suggest_known(self.name.replace("_", "-"), text, list(self.choices))
         return self.read(text)
@@ -102,7 +110,11 @@ class Settings:
         "the folder to work in (it becomes /work); the current one if not given",
         more="what is created there belongs to you",
     )
-    port: str | None = _text("publish this port of the environment on 127.0.0.1 (for a notebook server)")
+    port: int | None = _text(
+        "publish this port of the environment on 127.0.0.1 (for a notebook server)",
+        read=int,
+        numbers=range(1, 65536),
+    )
     cmd: str | None = _text(
         "run this with bash instead of a prompt",
         more="`gpuenv gpu-shell` returns its exit code; under `make` any failure is 2, so the last line on standard "
@@ -110,7 +122,9 @@ class Settings:
     )
     target: str | None = _text("image, venv or conda: test these alone", ("image", "venv", "conda"))
     hosts: str | None = _text("environments on other machines, such as ssh://lab1 (any connection of testinfra)")
-    jobs: str | None = _text("how many targets (test-env) or tests (test-unit) at a time")
+    jobs: int | None = _text(
+        "how many targets (test-env) or tests (test-unit) at a time", read=int, numbers=range(1, 1000)
+    )
     require_gpu: bool | None = _text(
         "1: a missing GPU is a failure; 0: it is counted as not tested",
         ("0", "1"),

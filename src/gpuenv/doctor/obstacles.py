@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from gpuenv.conda import spec as conda_spec
 from gpuenv.doctor.facts import Conda, Facts, Network
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import PREFIX_GB
 from gpuenv.variants.model import Variant
 
 
-def of_prefix(facts: Facts, variant: Variant, flavor: str, kind: str) -> Iterator[str]:
+def of_prefix(facts: Facts, environment: Environment, kind: str) -> Iterator[str]:
     """Why an environment of this machine (venv, conda) cannot be made, beside settings that cannot be used."""
+    variant, flavor = environment.variant, environment.flavor
     local, storage, network = facts.pythons, facts.storage, facts.network
     if local is None:
         yield "which Pythons there are could not be found out"
@@ -19,7 +21,7 @@ def of_prefix(facts: Facts, variant: Variant, flavor: str, kind: str) -> Iterato
         yield f"there is no complete CPython {variant.python_minor} on this machine"
     if kind == "conda":
         yield from _conda(facts.conda, variant)
-        yield from _channels(network, variant, flavor)
+        yield from _channels(network, environment)
     has_folder = network is not None and any(answer.kind == "index-folder" for answer in network.answers)
     yield from unreachable(network, "index-folder" if has_folder else "index")
     if storage is not None and storage.cache.free_bytes < PREFIX_GB[flavor] * 10**9:
@@ -37,8 +39,9 @@ def _conda(conda: Conda | None, variant: Variant) -> Iterator[str]:
         yield f"{variant.name} has no conda environment"
 
 
-def _channels(network: Network | None, variant: Variant, flavor: str) -> Iterator[str]:
+def _channels(network: Network | None, environment: Environment) -> Iterator[str]:
     """Each channel of the environment has to answer: every one has something that the others lack."""
+    variant, flavor = environment.variant, environment.flavor
     channels = conda_spec.channels(variant, flavor) if variant.conda is not None else ()
     for answer in network.answers if network else ():
         if answer.kind == "channel" and answer.name in channels and answer.problem is not None:
@@ -57,9 +60,10 @@ def of_engine(facts: Facts) -> Iterator[str]:
         yield from unreachable(facts.network, "apt")
 
 
-def of_image(facts: Facts, variant: Variant, flavor: str) -> Iterator[str]:
+def of_image(facts: Facts, environment: Environment) -> Iterator[str]:
     """Why the image cannot be built, beside what keeps every image from being built."""
-    yield from _room(facts, variant, flavor)
+    yield from _room(facts, environment)
+    variant, flavor = environment.variant, environment.flavor
     running = facts.engines.running if facts.engines else None
     has_base = running is not None and ((variant.name, flavor) in running.bases or running.has_detour)
     if not has_base:
@@ -69,14 +73,14 @@ def of_image(facts: Facts, variant: Variant, flavor: str) -> Iterator[str]:
         yield from _archives(facts.network, variant)
 
 
-def _room(facts: Facts, variant: Variant, flavor: str) -> Iterator[str]:
+def _room(facts: Facts, environment: Environment) -> Iterator[str]:
     running = facts.engines.running if facts.engines else None
     place = (running.root, running.free_bytes) if running else ("", None)
     if running is None and facts.storage is not None:
         place = (facts.storage.private.path, facts.storage.private.free_bytes)
-    needed_gb = variant.disk.needed_gb(flavor)
+    needed_gb = environment.variant.disk.needed_gb(environment.flavor)
     if place[1] is not None and place[1] < needed_gb * 10**9:
-        yield f"{place[0]} has {place[1] / 1e9:.1f} GB free, {variant.name}-{flavor} needs {needed_gb}"
+        yield f"{place[0]} has {place[1] / 1e9:.1f} GB free, {environment.name} needs {needed_gb}"
 
 
 def _base(facts: Facts, variant: Variant) -> Iterator[str]:

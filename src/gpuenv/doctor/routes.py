@@ -23,6 +23,7 @@ from gpuenv.doctor.findings import (
     Finding,
 )
 from gpuenv.host import gpu
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS, TITLES
 from gpuenv.variants.model import Variant
 
@@ -33,8 +34,7 @@ PRIVATE = "private"
 class Route:
     """A way to an environment; it can be taken if ``obstacles`` is empty. ``gpus`` are the cards it can use."""
 
-    variant: Variant
-    flavor: str
+    environment: Environment
     engine: str
     obstacles: tuple[str, ...]
     doubts: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ def list_routes(facts: Facts, findings: Sequence[Finding]) -> list[Route]:
     # A virtual environment before conda, as `gpu-shell` chooses.
     kinds = [engine, *TITLES] if engine else [*TITLES]
     return [
-        _route(facts, findings, one, flavor, kind)
+        _route(facts, findings, Environment(one, flavor), kind)
         for kind in kinds
         for flavor in FLAVORS
         for one in (wish.default, *others)
@@ -65,7 +65,7 @@ def list_routes(facts: Facts, findings: Sequence[Finding]) -> list[Route]:
 
 def wanted(routes: Sequence[Route], wish: Wish) -> list[Route]:
     """The ways to what was asked for; all of them if nothing was."""
-    return [route for route in routes if wish.asked is None or route.variant == wish.asked]
+    return [route for route in routes if wish.asked is None or route.environment.variant == wish.asked]
 
 
 def find_best(routes: Sequence[Route], wish: Wish) -> Route | None:
@@ -83,7 +83,8 @@ def engine_of(facts: Facts) -> str | None:
     return PRIVATE if engines.private_obstacle is None else None
 
 
-def _route(facts: Facts, findings: Sequence[Finding], variant: Variant, flavor: str, engine: str) -> Route:
+def _route(facts: Facts, findings: Sequence[Finding], environment: Environment, engine: str) -> Route:
+    variant, flavor = environment.variant, environment.flavor
     gpus, reasons = _serving(facts, variant) if flavor == "gpu" else ((), ())
 
     def blocked(*uses: str) -> list[str]:
@@ -95,13 +96,13 @@ def _route(facts: Facts, findings: Sequence[Finding], variant: Variant, flavor: 
     if engine in TITLES:
         in_the_way += blocked(PREFIX)
         if facts.pythons is None or (variant.name, flavor, engine) not in facts.pythons.made:
-            in_the_way += [*blocked(INSTALL), *obstacles.of_prefix(facts, variant, flavor, engine)]
+            in_the_way += [*blocked(INSTALL), *obstacles.of_prefix(facts, environment, engine)]
     else:
         in_the_way += [*obstacles.of_engine(facts), *blocked(CONTAINER)]
         running = facts.engines.running if facts.engines else None
         if running is None or (variant.name, flavor) not in running.images:
-            in_the_way += [*blocked(BUILD, INSTALL), *obstacles.of_image(facts, variant, flavor)]
-    return Route(variant, flavor, engine, tuple(dict.fromkeys(in_the_way)), tuple(_doubts(facts, engine)), gpus)
+            in_the_way += [*blocked(BUILD, INSTALL), *obstacles.of_image(facts, environment)]
+    return Route(environment, engine, tuple(dict.fromkeys(in_the_way)), tuple(_doubts(facts, engine)), gpus)
 
 
 def _serving(facts: Facts, variant: Variant) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -124,13 +125,13 @@ def render_command(route: Route, facts: Facts) -> str:
     """What to type: only what `gpu-shell` would not choose by itself."""
     gpus = facts.gpus
     parts = ["make gpu-shell"]
-    if not route.variant.is_default:
-        parts.append(f"VARIANT={route.variant.name}")
+    if not route.environment.variant.is_default:
+        parts.append(f"VARIANT={route.environment.variant.name}")
     if route.engine in TITLES:
         # Said although nothing else would be taken now: another engine may be there tomorrow.
         parts.append(f"ENGINE={route.engine}")
-    if gpus is None or route.flavor != gpu.default_flavor(gpus.host):
-        parts.append(f"FLAVOR={route.flavor}")
-    if gpus is not None and route.flavor == "gpu" and 0 < len(route.gpus) < len(gpus.cards):
+    if gpus is None or route.environment.flavor != gpu.default_flavor(gpus.host):
+        parts.append(f"FLAVOR={route.environment.flavor}")
+    if gpus is not None and route.environment.flavor == "gpu" and 0 < len(route.gpus) < len(gpus.cards):
         parts.append(f"GPUS={','.join(map(str, route.gpus))}")
     return " ".join(parts)

@@ -106,11 +106,11 @@ def _best(facts: Facts, routes: Sequence[Route]) -> Route | None:
 
 def describe(best: Route, facts: Facts, routes: Sequence[Route]) -> str:
     """What the recommended way is, and why none of the better ones."""
-    text = f"{best.variant.name}-{best.flavor} {how(best)}"
+    text = f"{best.environment.name} {how(best)}"
     has_driver = facts.gpus is not None and facts.gpus.host.driver is not None
-    same = [route for route in routes[: routes.index(best)] if route.variant == best.variant]
+    same = [route for route in routes[: routes.index(best)] if route.environment.variant == best.environment.variant]
     # Nobody without a GPU wants to hear that one would be better.
-    better = [route for route in same if has_driver or route.flavor == best.flavor]
+    better = [route for route in same if has_driver or route.environment.flavor == best.environment.flavor]
     return f"{text}; better would be {name(better[0])}, but {better[0].obstacles[0]}" if better else text
 
 
@@ -125,7 +125,7 @@ def how(route: Route) -> str:
 
 def name(route: Route) -> str:
     """A way in a few words."""
-    return f"{route.variant.name}-{route.flavor} ({route.engine})"
+    return f"{route.environment.name} ({route.engine})"
 
 
 def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
@@ -136,7 +136,9 @@ def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Rout
             {key: getattr(one, key) for key in ("check", "severity", "message", "remedy")} for one in findings
         ],
         "variants": [
-            _variant_json(one.name, servings.get(one.name), [route for route in routes if route.variant == one])
+            _variant_json(
+                one.name, servings.get(one.name), [route for route in routes if route.environment.variant == one]
+            )
             for one in facts.wish.variants
         ],
         "recommendation": _recommendation_json(facts, routes),
@@ -156,7 +158,7 @@ def _variant_json(name: str, serving: Serving | None, routes: Sequence[Route]) -
 
 
 def _way_json(route: Route) -> dict[str, Any]:
-    shown = {"flavor": route.flavor, "engine": route.engine, "possible": route.is_open}
+    shown = {"flavor": route.environment.flavor, "engine": route.engine, "possible": route.is_open}
     return {**shown, "obstacles": list(route.obstacles), "doubts": list(route.doubts)}
 
 
@@ -167,8 +169,8 @@ def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any
         return {"possible": False, **dict.fromkeys(("variant", "flavor", "engine", "command", "why")), "doubts": []}
     return {
         "possible": True,
-        "variant": best.variant.name,
-        "flavor": best.flavor,
+        "variant": best.environment.variant.name,
+        "flavor": best.environment.flavor,
         "engine": best.engine,
         "command": doctor_routes.render_command(best, facts),
         "why": describe(best, facts, routes),

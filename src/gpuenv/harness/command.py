@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from gpuenv.core import paths, signals, ui
-from gpuenv.core.errors import CheckError, UsageError
+from gpuenv.core.errors import CheckError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
@@ -39,24 +39,14 @@ CHECK_LIMIT_S = COMMAND_LIMIT_S + 60
 
 def run(settings: Settings) -> int:
     """Test everything that ``settings`` ask for; 0 only if nothing failed and something was tested."""
-    jobs = parse_jobs(settings.jobs)
     host = gpu.host_gpus()
     refuse_gpu_without_driver(settings, host)
     if needs_engine(settings) or not settings.hosts:
         check_host()
     run_unit_tests(settings.jobs)
     engine = find_engine(settings.engine) if needs_engine(settings) else None
-    found = execute(plan(settings, engine, host, jobs), engine, report_files.clear(paths.reports_dir()))
+    found = execute(plan(settings, engine, host, settings.jobs), engine, report_files.clear(paths.reports_dir()))
     return verdict(found.exit_code, found.outcomes)
-
-
-def parse_jobs(text: str | None) -> int | None:
-    """Return how many targets are tested at a time; None if that is not said. Raises UsageError."""
-    if text is None:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"JOBS={text} is no number of jobs", "a whole number from 1 on is expected", "try JOBS=2")
-    return int(text)
 
 
 def needs_engine(settings: Settings) -> bool:
@@ -69,14 +59,14 @@ def needs_engine(settings: Settings) -> bool:
     return settings.target == "image" or (settings.target is None and not settings.hosts)
 
 
-def run_unit_tests(jobs: str | None) -> None:
+def run_unit_tests(jobs: int | None) -> None:
     """Run the command's own tests, which are in a checkout only, on ``jobs`` cores (None: all). Raises CheckError."""
     folder = paths.project_root() / "tests" / "unit"
     if not paths.is_checkout():
         return
     ui.say("unit tests")
     command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
-    command += ["-n", jobs or "auto", "--maxprocesses", "8", "--dist", "worksteal"]
+    command += ["-n", str(jobs or "auto"), "--maxprocesses", "8", "--dist", "worksteal"]
     if signals.run(command, cwd=paths.project_root()).returncode != 0:
         raise CheckError(
             "the unit tests fail, so no environment was tested",

@@ -76,7 +76,7 @@ def parse_request(settings: Settings, host: HostGpus) -> Request:
         command=settings.cmd,
         host=host,
         devices=devices if flavor == "gpu" else [],
-        port=parse_port(settings.port),
+        port=settings.port,
     )
 
 
@@ -87,15 +87,6 @@ def _find_variant(settings: Settings) -> Variant:
 
     prefix_choice.refuse_container(settings)
     return prefix_choice.find_variant(settings)
-
-
-def parse_port(value: str | None) -> int | None:
-    """The number of a TCP port that a user may open. Raises UsageError."""
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):
-        raise UsageError(f"PORT={value} is not usable", "expected a number from 1 to 65535", "PORT=8888")
-    return int(value)
 
 
 def _explain(output: str) -> None:

@@ -39,17 +39,6 @@ FAILED = dataclasses.replace(PASSED, outcome="failed")
 SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
 
 
-@pytest.mark.parametrize(("text", "jobs"), [(None, None), ("1", 1), ("8", 8)])
-def test_jobs(text: str | None, jobs: int | None) -> None:
-    assert harness.parse_jobs(text) == jobs
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", ""])
-def test_jobs_that_are_no_number(text: str) -> None:
-    with pytest.raises(UsageError, match="JOBS="):
-        harness.parse_jobs(text)
-
-
 @pytest.mark.parametrize(
     ("code", "outcomes", "expected"),
     [

@@ -67,7 +67,7 @@ def test_the_end_by_a_signal_is_told_as_a_shell_tells_it(variant: Variant, made:
 
 def test_a_port_needs_an_engine(variant: Variant, made: Made, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a container engine"):
-        prefix_shell.run(Settings(port="8888"), variant, tmp_path, "true")
+        prefix_shell.run(Settings(port=8888), variant, tmp_path, "true")
 
 
 def test_it_says_that_it_is_no_container(
