@@ -360,7 +360,7 @@ def test_the_last_line_is_the_verdict_whatever_fails(
         raise OSError("disk full")
 
     monkeypatch.setattr("gpuenv.harness.report.page.save_page", fail)
-    monkeypatch.setattr("gpuenv.harness.report.json_file.save_report", fail)
+    monkeypatch.setattr("gpuenv.harness.report.files.save_data", fail)
     failed = dataclasses.replace(FAILED, check="training/xor", what="no", why="a", next_step="b")
     plan = dataclasses.replace(PLAN, left_out="flavor cpu (x)")
     harness.report(Report(plan, (PASSED, failed), {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")

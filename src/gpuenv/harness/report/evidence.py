@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
-from gpuenv.harness.judges import training as judges
+import msgspec
+
+from gpuenv.harness.judges.training import CURVE_TOLERANCE
 
 T = TypeVar("T")
 
@@ -48,6 +50,11 @@ class Net:
     weights: tuple[Any, ...]
     device: str
 
+    def __post_init__(self) -> None:
+        if not self.losses or len(self.output) != 4:
+            raise ValueError("no losses, or not four outputs")
+        self.value(0.0, 0.0)  # weights of another shape are found here and not by a picture
+
     def value(self, x: float, y: float) -> float:
         """The net's output, 0 to 1, for one point."""
         first, biases, second, (bias,) = self.weights
@@ -84,18 +91,19 @@ def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
     """Read the findings of one target, as :func:`gpuenv.harness.targets.handover.load_findings` gives them."""
     training = findings.get("training") or {}
     gaps: dict[str, str] = {}
-    nets = {name: _part(training, name, _parse_net, gaps) for name in (REFERENCE, *PACKAGES)}
+    nets = {name: _part(training, name, Net, gaps) for name in (REFERENCE, *PACKAGES)}
+    seeds = _part(training, "seeds", dict[int, float], gaps) or {}
     return Evidence(
         versions=_versions(findings.get("facts") or {}, findings.get("frameworks") or {}),
         devices=_devices(findings.get("driver_inside") or {}),
-        perceptrons=_part(training, "perceptron", _parse_perceptrons, gaps) or {},
+        perceptrons=_part(training, "perceptron", dict[str, Perceptron], gaps) or {},
         nets={name: net for name, net in nets.items() if net is not None},
-        seeds=_part(training, "seeds", _parse_seeds, gaps) or {},
+        seeds={str(seed): worst for seed, worst in sorted(seeds.items())},
         gaps=gaps,
     )
 
 
-def _part(training: Mapping[str, Any], name: str, parse: Callable[[Any], T], gaps: dict[str, str]) -> T | None:
+def _part(training: Mapping[str, Any], name: str, kind: type[T], gaps: dict[str, str]) -> T | None:
     part = training.get(name)
     if part is None:
         return None
@@ -103,41 +111,10 @@ def _part(training: Mapping[str, Any], name: str, parse: Callable[[Any], T], gap
         gaps[name] = f"the program {name} failed: {part['error'].strip().splitlines()[-1]}"
         return None
     try:
-        return parse(part["result"])
-    except (ArithmeticError, KeyError, IndexError, TypeError, ValueError) as error:
+        return msgspec.convert(part["result"], kind, strict=False, str_keys=True)
+    except (msgspec.ValidationError, ArithmeticError, IndexError, TypeError, ValueError) as error:
         gaps[name] = f"the result of the program {name} cannot be read: {type(error).__name__}: {error}"
         return None
-
-
-def _parse_perceptrons(result: Mapping[str, Any]) -> dict[str, Perceptron]:
-    return {
-        gate: Perceptron(
-            (float(one["weights"][0]), float(one["weights"][1])),
-            float(one["bias"]),
-            tuple(map(int, one["table"])),
-            int(one["epochs"]),
-            int(one["best"]),
-        )
-        for gate, one in result.items()
-    }
-
-
-def _parse_net(result: Mapping[str, Any]) -> Net:
-    net = Net(
-        tuple(map(float, result["losses"])),
-        tuple(map(float, result["output"])),
-        tuple(map(int, result["table"])),
-        tuple(result["weights"]),
-        str(result["device"]),
-    )
-    if not net.losses or len(net.output) != 4:
-        raise ValueError("no losses, or not four outputs")
-    net.value(0.0, 0.0)  # weights of another shape are found here and not by a picture
-    return net
-
-
-def _parse_seeds(result: Mapping[str, Any]) -> dict[str, float]:
-    return {str(seed): float(result[seed]) for seed in sorted(result, key=int)}
 
 
 def _versions(facts: Mapping[str, Any], frameworks: Mapping[str, Any]) -> dict[str, str]:
@@ -176,7 +153,7 @@ class Curve:
         """The first step at which the distance is more than the check allows; None if it never is."""
         pairs = list(zip(self.net.losses, self.reference.losses))
         # Not `distance > ...`: a loss that is no number leaves too.
-        far = (step for step, (one, other) in enumerate(pairs) if not abs(one - other) <= judges.CURVE_TOLERANCE)
+        far = (step for step, (one, other) in enumerate(pairs) if not abs(one - other) <= CURVE_TOLERANCE)
         different_length = len(self.net.losses) != len(self.reference.losses)
         return next(far, len(pairs) if different_length else None)
 

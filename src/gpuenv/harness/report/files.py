@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from gpuenv.core import ui
-from gpuenv.harness.report import json_file as report_json
-from gpuenv.harness.report import model as report
-from gpuenv.harness.report import page as report_html
-from gpuenv.harness.report.evidence import parse_evidence
-from gpuenv.harness.report.model import FINISHED, Report
+from gpuenv.harness.report import page
+from gpuenv.harness.report.evidence import parse_evidence, summarize
+from gpuenv.harness.report.model import FINISHED, Report, parse_results
 from gpuenv.harness.targets import handover
 from gpuenv.harness.targets.model import Plan
 
@@ -32,7 +32,7 @@ def clear(folder: Path) -> Path:
 
 def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> Report:
     """All that is known of a run that has ended, however it ended."""
-    outcomes = report.parse_results(results.read_text("utf-8")) if results.exists() else ()
+    outcomes = parse_results(results.read_text("utf-8")) if results.exists() else ()
     try:
         findings = handover.load_findings(results)
         expected = handover.load_expected(results) or {}
@@ -45,7 +45,7 @@ def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> R
 
 def save(found: Report, folder: Path) -> None:
     """Write report.json and report.html. What keeps one from being written is said and hides no verdict."""
-    for path, write in ((folder / DATA, report_json.save_report), (folder / PAGE, report_html.save_page)):
+    for path, write in ((folder / DATA, save_data), (folder / PAGE, page.save_page)):
         if _try(write, found, path) and path.name == PAGE:
             ui.say(f"the whole report: {path}")
 
@@ -60,6 +60,36 @@ def _try(write: Callable[[Report, Path], None], found: Report, path: Path) -> bo
         ui.warn(f"{path.name} was not written: {type(error).__name__}: {error}")
         return False
     return True
+
+
+def save_data(report: Report, path: Path) -> None:
+    """Write report.json: the run, its targets with what they showed (no loss curves), every outcome, the counts."""
+    counts = report.counts
+    content: dict[str, Any] = {
+        "status": report.status,
+        "began": report.began,
+        "ended": report.ended,
+        "targets": [
+            {**asdict(target), "host": target.address, "title": target.title, "evidence": summarize(report.of(target))}
+            for target in report.plan.targets
+        ],
+        "host_driver": report.plan.host_driver,
+        "counts": {"passed": counts.passed, "failed": counts.failed, "not_tested": counts.not_tested},
+        "never_ran": report.never_ran,
+        "not_tested": dict(counts.reasons),
+        "left_out": report.plan.left_out,
+        "checks": [asdict(outcome) for outcome in report.outcomes],
+    }
+    path.write_text(json.dumps(_only_numbers(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _only_numbers(value: Any) -> Any:
+    """JSON has no word for infinity or "not a number", which a net that diverges arrives at: null stands for both."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _only_numbers(one) for key, one in value.items()}
+    return [_only_numbers(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def say_ending(found: Report, log: Path) -> None:

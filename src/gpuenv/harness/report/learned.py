@@ -12,7 +12,7 @@ from typing import Callable, TypeVar
 
 from markupsafe import Markup
 
-from gpuenv.harness.judges import training as judges
+from gpuenv.harness.judges.training import XOR_ERROR_MAX, XOR_TABLE
 from gpuenv.harness.report import pictures
 from gpuenv.harness.report.evidence import PACKAGES, REFERENCE, Curve, Evidence, Net, Perceptron
 from gpuenv.harness.report.svg import why_none
@@ -151,8 +151,8 @@ def judge_perceptron(perceptron: Perceptron, gate: str) -> tuple[str, bool]:
 
 def judge_net(net: Net) -> tuple[str, bool]:
     """What came of it, and whether that is bad."""
-    worst = max(abs(value - want) for value, want in zip(net.output, judges.XOR_TABLE))
-    is_good = worst <= judges.XOR_ERROR_MAX
+    worst = max(abs(value - want) for value, want in zip(net.output, XOR_TABLE))
+    is_good = worst <= XOR_ERROR_MAX
     word = "Learned" if is_good else "Not learned"
     return f"{word}: worst output {worst:.3f} off its target after {len(net.losses)} steps.", not is_good
 
@@ -183,7 +183,7 @@ def _starts(target: Target, known: Evidence, key: str) -> Starts | str:
     values = list(known.seeds.values())
     if not values:
         return say_why(target, known, "seeds")
-    learned = sum(value <= judges.XOR_ERROR_MAX for value in values)
+    learned = sum(value <= XOR_ERROR_MAX for value in values)
     worst = math.nan if any(map(math.isnan, values)) else max(values)
     line = f"{learned} of {len(values)} starts learn XOR; worst output {worst:.3f} off its target"
     return Starts(line, learned < len(values), pictures.draw_starts(values, key) if key else None)

@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gpuenv.harness.judges import training as judges
+from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
 from gpuenv.harness.report.evidence import PACKAGES
 from gpuenv.harness.report.learned import learn
 from gpuenv.harness.report.model import (
@@ -85,7 +85,8 @@ def render_page(report: Report) -> str:
         not_tested=[(reason, number, _where(report, reason)) for reason, number in report.counts.reasons],
         learned=learn([(target, report.of(target)) for target in report.plan.targets]),
         packages=PACKAGES,
-        judges=judges,
+        tolerance=CURVE_TOLERANCE,
+        limit=XOR_ERROR_MAX,
         strip_end=STRIP_END,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from markupsafe import Markup
 
-from gpuenv.harness.judges import training as judges
+from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX, XOR_TABLE
 from gpuenv.harness.report.evidence import PACKAGES, Curve, Net, Perceptron
 from gpuenv.harness.report.svg import Drawing, matplotlib_settings, printable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Function = Callable[[float, float], float]
 Axis = tuple[float, ...]
 INPUTS = ((0, 0), (0, 1), (1, 0), (1, 1))
-WANTED = {"AND": (0, 0, 0, 1), "XOR": judges.XOR_TABLE}
+WANTED = {"AND": (0, 0, 0, 1), "XOR": XOR_TABLE}
 #: The part of the plane that is drawn: the unit square with a margin.
 LOW, HIGH = -0.4, 1.4
 #: 41 points each way: outlines are smooth to the eye at the size in which they are shown.
@@ -116,11 +116,11 @@ def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) ->
 
 def draw_losses(curves: Sequence[Curve]) -> Markup:
     """All curves over the reference, which is wide and pale; one that leaves it is a full line with a name."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
     near = [curve for curve in curves if curve.leaves_at is None]
     far = [curve for curve in curves if curve.leaves_at is not None]
     with matplotlib_settings():
+        from matplotlib.ticker import LogLocator, NullLocator
+
         drawing = Drawing((640, 340), (52, 42, 14, 12))
         axes = drawing.axes
         axes.set_yscale("log")
@@ -138,7 +138,7 @@ def draw_losses(curves: Sequence[Curve]) -> Markup:
         axes.spines[:].set_visible(False)
         drawing.label("training step", "loss (log scale)")
         _name(axes, far)
-        text = f"{len(near)} of {len(curves)} curves coincide with the numpy reference to {judges.CURVE_TOLERANCE:g}."
+        text = f"{len(near)} of {len(curves)} curves coincide with the numpy reference to {CURVE_TOLERANCE:g}."
         return drawing.svg("losses", "losses", "Loss curves of the two-layer net on XOR", text)
 
 
@@ -168,12 +168,12 @@ def draw_starts(worst: Sequence[float], key: str) -> Markup:
         axes.set(xlim=(0, STRIP_END), ylim=(-11, 11))
         axes.axis("off")
         axes.plot((0, STRIP_END), (0, 0), gid="css grid", clip_on=False)
-        axes.plot((judges.XOR_ERROR_MAX,) * 2, (-9, 9), gid="css limit")
-        good = [value for value in worst if value <= judges.XOR_ERROR_MAX]
+        axes.plot((XOR_ERROR_MAX,) * 2, (-9, 9), gid="css limit")
+        good = [value for value in worst if value <= XOR_ERROR_MAX]
         bad = [min(value, STRIP_END) if math.isfinite(value) else STRIP_END for value in worst if value not in good]
         for css, values in (("start", good), ("start bad", bad)):
             if values:
                 axes.scatter(values, [0] * len(values), s=64, gid=f"css {css}", clip_on=False)
         figures = ", ".join(f"{value:.3f}" for value in worst)
-        text = f"From 0 to {STRIP_END:g}: {figures}; the limit is {judges.XOR_ERROR_MAX:g}."
+        text = f"From 0 to {STRIP_END:g}: {figures}; the limit is {XOR_ERROR_MAX:g}."
         return drawing.svg("starts", key, "Distance of the worst output from its target, for each start", text)

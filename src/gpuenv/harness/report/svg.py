@@ -39,7 +39,8 @@ def why_none() -> str:
     # Its cache of fonts belongs to this project, too; and a user's own settings are not read.
     os.environ.setdefault("MPLCONFIGDIR", str(paths.cache_dir() / "matplotlib"))
     try:
-        importlib.import_module("matplotlib.figure")
+        with matplotlib_settings():
+            importlib.import_module("matplotlib.figure")
     except ImportError as error:
         return f"matplotlib cannot be imported ({error}); make test-env installs it where there is a network"
     return ""
@@ -113,13 +114,14 @@ def _shorten(number: re.Match[str]) -> str:
 @contextmanager
 def matplotlib_settings() -> Iterator[None]:
     """matplotlib's own settings, whatever the user's are, and the same bytes for the same picture."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(), warnings.catch_warnings():
-        # About letters that its font does not have: the browser has its own fonts.
+    with warnings.catch_warnings():
+        # About letters that its font does not have (the browser has its own fonts), and of older releases about others.
         warnings.simplefilter("ignore")
-        mpl.rcdefaults()
-        mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "gpuenv", "font.size": 12})
-        mpl.rcParams.update({"lines.scale_dashes": False, "text.parse_math": False})
-        mpl.rcParams.update({"axes.autolimit_mode": "round_numbers", "axes.xmargin": 0, "axes.ymargin": 0})
-        yield
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "gpuenv", "font.size": 12})
+            mpl.rcParams.update({"lines.scale_dashes": False, "text.parse_math": False})
+            mpl.rcParams.update({"axes.autolimit_mode": "round_numbers", "axes.xmargin": 0, "axes.ymargin": 0})
+            yield

@@ -12,7 +12,7 @@ from rich.console import Console
 from fakes import report as fake
 from gpuenv.core.errors import CheckError
 from gpuenv.harness import command as harness
-from gpuenv.harness.report import json_file as report_json
+from gpuenv.harness.report import files
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report import table as report_table
 from gpuenv.harness.report.evidence import Evidence, Net
@@ -134,7 +134,7 @@ def test_checks_that_never_ran_are_counted() -> None:
 
 def test_report_file_holds_every_check(tmp_path: Path) -> None:
     found = Report(PLAN, (PASSED, FAILED, SKIPPED), {}, 0.0, 1.0, 1)
-    report_json.save_report(found, tmp_path / "report.json")
+    files.save_data(found, tmp_path / "report.json")
     data = json.loads((tmp_path / "report.json").read_text())
     assert data["status"] == "failed"
     assert data["counts"] == {"passed": 1, "failed": 1, "not_tested": 1}
@@ -145,7 +145,7 @@ def test_report_file_holds_every_check(tmp_path: Path) -> None:
 
 
 def test_report_file_holds_the_training_without_the_curves(tmp_path: Path) -> None:
-    report_json.save_report(fake.make_report(), tmp_path / "report.json")
+    files.save_data(fake.make_report(), tmp_path / "report.json")
     text = (tmp_path / "report.json").read_text()
     data = {target["identity"]: target["evidence"] for target in json.loads(text)["targets"]}
     xor = data["cuda10.0-cpu"]["xor"]
@@ -166,7 +166,7 @@ def test_report_file_is_json_even_for_a_net_that_diverged(tmp_path: Path) -> Non
         (0.7, math.nan), (math.inf, 0.0, 0.0, 0.0), (0, 0, 0, 0), ([[1.0], [1.0]], [1.0], [[1.0]], [math.nan]), "CPU"
     )
     found = Report(PLAN, (), {"a": Evidence(nets={"xor_keras": net})}, 0.0, 1.0, 1)
-    report_json.save_report(found, tmp_path / "report.json")
+    files.save_data(found, tmp_path / "report.json")
     text = (tmp_path / "report.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail)
     assert '"final_loss": null' in text

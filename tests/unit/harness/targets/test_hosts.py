@@ -11,7 +11,7 @@ import pytest
 from gpuenv.core.errors import CheckError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda.stubs import MARKER
-from gpuenv.harness.report import json_file as report_json
+from gpuenv.harness.report import files
 from gpuenv.harness.report.model import Report
 from gpuenv.harness.targets import hosts
 from gpuenv.harness.targets.addresses import Address
@@ -148,7 +148,7 @@ def test_no_password_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert target.host == "ssh://me:secret@lab1:22?ssh_config=/c"
     assert target.address == "ssh://me@lab1:22"
     assert "secret" not in target.identity + target.title
-    report_json.save_report(Report(Plan("r", (target,)), (), {}, 0.0, 1.0, 0), tmp_path / "report.json")
+    files.save_data(Report(Plan("r", (target,)), (), {}, 0.0, 1.0, 0), tmp_path / "report.json")
     saved = json.loads((tmp_path / "report.json").read_text())
     assert saved["targets"][0]["host"] == target.address
     assert "secret" not in json.dumps(saved)
