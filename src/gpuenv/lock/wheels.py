@@ -11,6 +11,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
 from gpuenv.core.errors import DataError
+from gpuenv.variants.model import numbers
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -65,7 +66,7 @@ def parse_pylock(text: str, python: str, platform: Platform) -> dict[str, Choice
 
 def wheel_tags(python: str, platform: Platform) -> Iterator[Tag]:
     """Every tag that CPython ``python`` accepts on ``platform``, best first."""
-    major, minor = (int(part) for part in python.split(".")[:2])
+    major, minor = numbers(python)[:2]
     interpreter = f"cp{major}{minor}"
     # Up to 3.7 the ABI carries an m (pymalloc).
     abi = f"{interpreter}m" if (major, minor) < (3, 8) else interpreter

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from gpuenv.core.errors import CheckError
 from gpuenv.variants.model import Variant
 
@@ -18,11 +20,6 @@ ALLOWED_LINES = (
 )
 
 
-def canonical(name: str) -> str:
-    """The name as indexes compare it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def judge_version(what: str, found: str | None, expected: str) -> None:
     """One version equals the variant's."""
     if found != expected:
@@ -31,9 +28,9 @@ def judge_version(what: str, found: str | None, expected: str) -> None:
 
 def judge_installed(found: Iterable[tuple[str, str]], locked: Mapping[str, str]) -> None:
     """The installed set is the lock's: nothing more, nothing less, no other version, nothing twice."""
-    pairs = [(canonical(name), version) for name, version in found]
+    pairs = [(canonicalize_name(name), version) for name, version in found]
     have = dict(pairs)
-    want = {canonical(name): version for name, version in locked.items()}
+    want = {canonicalize_name(name): version for name, version in locked.items()}
     wrong = [f"{name} is missing" for name in sorted(want.keys() - have.keys())]
     wrong += [f"{name} {have[name]} is not in the lock" for name in sorted(have.keys() - want.keys())]
     shared = sorted(have.keys() & want.keys())

@@ -8,6 +8,7 @@ from typing import Any
 
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges.identity import REBUILD
+from gpuenv.variants.model import numbers
 
 #: Where the stand-in is: the last folder that the loader looks into, after everything in its cache.
 STAND_IN = "/usr/lib/libcuda.so.1"
@@ -75,13 +76,13 @@ def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Iterable[str]
 
 def cuda_number(version: str) -> int:
     """What cudaRuntimeGetVersion tells for ``"10.0"``: 10000."""
-    major, minor = (int(part) for part in version.split(".")[:2])
+    major, minor = numbers(version)[:2]
     return major * 1000 + minor * 10
 
 
 def cudnn_number(version: str) -> int:
     """What cudnnGetVersion tells for ``"7.6.5"``: 7605 (version 7 and 8)."""
-    major, minor, patch = (int(part) for part in version.split(".")[:3])
+    major, minor, patch = numbers(version)[:3]
     return major * 1000 + minor * 100 + patch
 
 
@@ -148,9 +149,9 @@ def judge_loader_settings(library_path: str | None, preload: str | None) -> None
 
 def judge_gpu_code(found: Mapping[str, list[str]], capability: tuple[str, str]) -> None:
     """The wheel has code for the lowest promised compute capability, and something for the highest."""
-    low, high = (tuple(map(int, bound.split("."))) for bound in capability)
-    machine = [tuple(map(int, one.split("."))) for one in found["sass"]]
-    portable = [tuple(map(int, one.split("."))) for one in found["ptx"]]
+    low, high = map(numbers, capability)
+    machine = list(map(numbers, found["sass"]))
+    portable = list(map(numbers, found["ptx"]))
     # Machine code serves later cards of the same major version; PTX serves every later card.
     serves_low = any(one[0] == low[0] and one <= low for one in machine) or any(one <= low for one in portable)
     serves_high = any(one[0] == high[0] and one <= high for one in machine) or any(one <= high for one in portable)
