@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from gpuenv.core import locking, mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
@@ -116,7 +117,7 @@ def _start(place: Folders) -> Daemon:
     if not obstacle:
         subnet = _subnet(daemon)
         obstacle = private_network.allow_forwarding(bridge, subnet)
-        daemon = replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
+        daemon = msgspec.structs.replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
         write_record(place, daemon)
     if obstacle:
         ui.say(f"containers get no network of their own here and use this machine's ({obstacle})")

@@ -315,3 +315,18 @@ def test_two_at_once_install_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for thread in threads:
         thread.join()
     assert len(installed) == 1
+
+
+@pytest.mark.parametrize(("obstacle", "network"), [(None, "bridge"), ("no iptables", "host")])
+def test_the_network_of_a_started_daemon_is_recorded(
+    place: Folders, monkeypatch: pytest.MonkeyPatch, obstacle: str | None, network: str
+) -> None:
+    launched = Daemon(1, 2, place.url, "host")
+    monkeypatch.setattr(private_network, "remove", lambda *_: None)
+    monkeypatch.setattr(private_network, "make_bridge", lambda _: None)
+    monkeypatch.setattr(private_network, "allow_forwarding", lambda *_: obstacle)
+    monkeypatch.setattr(private, "_launch", lambda *_: launched)
+    monkeypatch.setattr(private, "_subnet", lambda _: "172.19.0.0/16")
+    started = private._start(place)
+    assert (started.network, started.subnet) == (network, "172.19.0.0/16")
+    assert private_daemon.read_record(place) == started
