@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,15 @@ from gpuenv.core import paths
 _numbers = itertools.count()
 
 
-def pytest_configure() -> None:
-    """A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that tests start get the default signals, and compile our modules once.
+
+    A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too.
+    Where bytecode is not written (PYTHONDONTWRITEBYTECODE), it is kept in the cache, apart from the sources.
+    """
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(paths.cache_dir() / "bytecode")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
