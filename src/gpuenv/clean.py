@@ -28,7 +28,20 @@ if TYPE_CHECKING:
 
 REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
-CACHED = ("conda", "condas", "context", "libraries", "pythons.json", "simulated", "sources", "tmp-*", "uv", "venvs")
+CACHED = (
+    "bytecode",
+    "conda",
+    "condas",
+    "context",
+    "libraries",
+    "matplotlib",
+    "pythons.json",
+    "simulated",
+    "sources",
+    "tmp-*",
+    "uv",
+    "venvs",
+)
 KEPT = (
     "base.lock",
     "buildx",

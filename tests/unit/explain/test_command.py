@@ -90,7 +90,8 @@ def test_the_same_amid_20_mb_of_noise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Told in two ways, read once: that takes seconds.
-    read, readings = explain.read, []
+    read = explain.read
+    readings: list[Reading] = []
 
     def read_once(pieces: Iterable[bytes], entries: Iterable[Entry]) -> Reading:
         readings.extend([] if readings else [read(pieces, entries)])
