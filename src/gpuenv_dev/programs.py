@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gpuenv.core.errors import CheckError
-from gpuenv.engine.inspection import inspect
+from gpuenv.engine.api import inspect
 from gpuenv.engine.model import Engine
 from gpuenv.images.image import Built
 

@@ -82,7 +82,7 @@ class Api:
             return False
         return True
 
-    def gone(self, reason: object) -> EngineError:
+    def connection_lost(self, reason: object) -> EngineError:
         """The error for an engine that stopped answering."""
         return EngineError(
             f"the container engine at {self.engine.url} stopped answering",
@@ -98,7 +98,7 @@ class Api:
         try:
             return connection_to(self._endpoint, timeout_s)
         except UnreachableError as error:
-            raise self.gone(error) from error
+            raise self.connection_lost(error) from error
 
     def _url(self, path: str, query: Mapping[str, object] | None) -> str:
         version = f"/v{self.engine.api_version}" if self.engine.api_version else ""
@@ -120,7 +120,7 @@ class Api:
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise self.gone(error) from error
+            raise self.connection_lost(error) from error
         finally:
             connection.close()
         if response.status >= http.HTTPStatus.BAD_REQUEST:
@@ -134,3 +134,19 @@ def _message(content: bytes) -> str:
         return str(json.loads(content)["message"])
     except (ValueError, TypeError, KeyError):
         return content.decode(errors="replace").strip()
+
+
+def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
+    """What the engine knows of an image; None if it has none of that name. Raises EngineError."""
+    try:
+        details: dict[str, Any] = Api(engine).call("GET", f"/images/{reference}/json")
+    except RefusedError as error:
+        if error.status == http.HTTPStatus.NOT_FOUND:
+            return None
+        raise EngineError(f"{reference} cannot be looked at", error.message, "look at the engine's log") from error
+    return details
+
+
+def labels_in(details: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of an inspected image."""
+    return (details.get("Config") or {}).get("Labels") or {}

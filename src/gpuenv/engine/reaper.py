@@ -1,7 +1,7 @@
-"""That no container survives the process that made it, `kill -9` included.
+"""Starts a watchdog process, which removes a container when its creator dies, even by SIGKILL.
 
-A small program of its own (`reaper_main.py`) waits at the other end of a pipe. When this process ends in order it is
-told so; when the pipe just closes, it removes the container and gives the terminal back its settings.
+It (`reaper_main.py`) waits at the other end of a pipe. When this process ends in order it is told so; when the pipe
+just closes, it removes the container and gives the terminal back its settings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an engine says when it will not run a container, in words that help."""
+"""Translates an engine's refusal to run a container into cause and next command."""
 
 from __future__ import annotations
 

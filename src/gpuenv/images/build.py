@@ -15,8 +15,7 @@ from gpuenv.base_image.base import Base, ensure_base
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import BuildError
 from gpuenv.core.settings import Settings
-from gpuenv.engine.api import Api, RefusedError
-from gpuenv.engine.inspection import inspect, labels_in
+from gpuenv.engine.api import Api, RefusedError, inspect, labels_in
 from gpuenv.engine.model import Engine
 from gpuenv.host import processor
 from gpuenv.images import context as build_context
@@ -71,7 +70,7 @@ def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path
         return (folder / "iid").read_text().strip(), dict(options.labels)
     api = Api(engine)
     if not api.is_alive():
-        raise api.gone(f"while {inputs.environment.tag} was built")
+        raise api.connection_lost(f"while {inputs.environment.tag} was built")
     cause = build_log.find_cause(last, host_network)
     raise BuildError(
         f"{inputs.environment.tag} could not be built", cause.why, f"{cause.next_step} (the whole log: {log})"

@@ -106,15 +106,15 @@ class _Session:
             return int(state["ExitCode"])
         if code == -signal.SIGPIPE or any(is_unread(descriptor) for descriptor in (1, 2)):
             raise BrokenPipeError
-        raise self.api.gone("it answers again, but the client lost the container")
+        raise self.api.connection_lost("it answers again, but the client lost the container")
 
     def _state(self) -> dict[str, Any]:
         try:
             state: dict[str, Any] = self.api.call("GET", f"/containers/{self.spec.name}/json")["State"]
         except RefusedError as error:
-            raise self.api.gone("it answers again, but lost the container") from error
+            raise self.api.connection_lost("it answers again, but lost the container") from error
         except EngineError as error:
-            raise self.api.gone("") from error
+            raise self.api.connection_lost("") from error
         return state
 
     def _kill(self, name: str) -> None:
