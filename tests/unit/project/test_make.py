@@ -67,16 +67,15 @@ def test_a_setting_reaches_the_command_word_for_word(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "nearest"),
+    ("given", "nearest", "goals"),
     [
-        ("VARAINT=cuda9.0", "VARIANT"),
-        ("variant=cuda9.0", "VARIANT"),
-        ("SOURCE_DIR=x y $$(touch pwned)", "SOURCES_DIR"),
-        ("PO'RT=1", "PORT"),
-        ('PO"RT;touch=1', "PORT"),
+        ("VARAINT=cuda9.0", "VARIANT", ["gpu-shell"]),
+        ("variant=cuda9.0", "VARIANT", []),
+        ("SOURCE_DIR=x y $$(touch pwned)", "SOURCES_DIR", ["lint"]),
+        ("PO'RT=1", "PORT", ["images", "test-env"]),
+        ('PO"RT;touch=1', "PORT", ["help"]),
     ],
 )
-@pytest.mark.parametrize("goals", [[], ["gpu-shell"], ["lint"], ["images", "test-env"]])
 def test_a_name_that_is_no_setting_is_an_error_before_anything_runs(
     checkout: Path, given: str, nearest: str, goals: list[str]
 ) -> None:
@@ -91,7 +90,6 @@ def test_a_name_that_is_no_setting_is_an_error_before_anything_runs(
 def test_help_needs_nothing_prepared(checkout: Path) -> None:
     done = make(checkout)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == make(checkout, "help").stdout
     for verb in VERBS:
         assert f"make {verb.name:12} {verb.help}\n" in done.stdout
     for option in OPTIONS.values():
