@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,33 +68,31 @@ def _find_any() -> Engine | None:
     if engine is not None:
         return engine
     why = f"no Docker daemon answers ({'; '.join(refusals)})"
-    engine = _first(_fallbacks(), refusals)
-    if engine is None:
-        engine = _new_private(why, refusals)
+    running = _first(_fallbacks(), refusals)
+    engine = running or _new_private(why, refusals)
     if engine is None:
         reasons = "; ".join(refusals)
         ui.say(
             f"no engine: {reasons}. Using an environment of this machine instead of a container. {describe_better()}"
         )
         return None
-    _announce(engine, why)
+    # The question before a new one is started has given the reason.
+    _announce(engine, why, is_told=running is None)
     return engine
 
 
-def _announce(engine: Engine, why: str) -> None:
+def _announce(engine: Engine, why: str, *, is_told: bool) -> None:
     """Say which engine takes the place of Docker: with the reason once in its life, then in a clause."""
-    path = urlsplit(engine.url).path
-    try:
+    life = f"{engine.url} {why}"
+    with suppress(OSError):
         # Each start of an engine makes its socket anew.
-        life = f"{engine.url} {Path(path).stat().st_ino} {Path(path).stat().st_ctime_ns} {why}"
-    except OSError:
-        life = f"{engine.url} {why}"
+        socket = Path(urlsplit(engine.url).path).stat()
+        life += f" {socket.st_ino} {socket.st_ctime_ns}"
     announced = paths.state_dir() / ANNOUNCED
-    if announced.is_file() and announced.read_text(encoding="utf-8") == life:
-        ui.say(f"using {engine.why}")
-        return
-    ui.say(f"{why}; using {engine.why}. {describe_better()}")
-    atomic.write_text(announced, life)
+    is_known = announced.is_file() and announced.read_text(encoding="utf-8") == life
+    ui.say(f"using {engine.why}" if is_told or is_known else f"{why}; using {engine.why}. {describe_better()}")
+    if not is_known:
+        atomic.write_text(announced, life)
 
 
 @dataclass(frozen=True)
