@@ -1,4 +1,4 @@
-"""The settings of conda and its kin: where they stand, and the two that matter, certificates and channels."""
+"""Reads the settings of conda and its kin that matter here: certificates and channels."""
 
 from __future__ import annotations
 

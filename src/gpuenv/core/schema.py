@@ -1,4 +1,4 @@
-"""Reading TOML strictly: unknown keys, missing keys and wrong values are errors that name the file,
+"""Reads TOML into msgspec's structs; unknown keys, missing keys and wrong values are errors that name the file,
 the key and what was expected there.
 """
 

@@ -1,4 +1,4 @@
-"""The answer of `make explain` in words, English or Korean: for this system, with the values of this log."""
+"""Writes the answer of `make explain` in English or Korean, for one system, with the values of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog of `make explain`, read strictly from `catalogue/<stage>.toml` (docs/catalogue.md has the format)."""
+"""Reads the catalog of `make explain` from `catalogue/<stage>.toml` (docs/catalogue.md has the format)."""
 
 from __future__ import annotations
 

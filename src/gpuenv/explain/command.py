@@ -1,4 +1,4 @@
-"""`make explain LOG=file`: the root cause of a failure from its log, the lines that prove it, and what to do.
+"""`make explain LOG=file` names the root cause of a failure, the lines of the log that prove it, and what to do.
 
 It looks up the catalog and never guesses: what is not there is called unknown.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gpuenv.core.settings import Settings
-from gpuenv.explain import answer as explain_text
+from gpuenv.explain import answer
 from gpuenv.explain.answer import Context, Signs
 from gpuenv.explain.catalog import load_catalog
 from gpuenv.explain.entry import Entry
@@ -49,9 +49,9 @@ def run(settings: Settings) -> int:
     if settings.json:
         print(json.dumps(render_json(reading, context), ensure_ascii=False, indent=2))
     elif reading.found:
-        print(explain_text.render_known(reading.found, context))
+        print(answer.render_known(reading.found, context))
     else:
-        print(explain_text.render_unknown(reading.suspects, context))
+        print(answer.render_unknown(reading.suspects, context))
     return KNOWN if reading.found else UNKNOWN
 
 
@@ -69,7 +69,7 @@ def read(pieces: Iterable[bytes], entries: Iterable[Entry]) -> Reading:
 
 def make_context(signs: Signs) -> Context:
     """For whom the answer is: a log from Windows is about Windows, wherever it is read."""
-    return Context(explain_text.choose_language(), signs.system or systems.detect(), signs.target)
+    return Context(answer.choose_language(), signs.system or systems.detect(), signs.target)
 
 
 def render_json(reading: Reading, context: Context) -> dict[str, object]:
@@ -84,8 +84,8 @@ def _describe(match: Match, context: Context) -> dict[str, object]:
         "id": match.entry.id,
         "row": match.entry.row,
         "stage": match.entry.stage,
-        "cause": explain_text.cause(match, context),
-        "remedy": [step.on_one_line for step in explain_text.steps(match, context)],
+        "cause": answer.cause(match, context),
+        "remedy": [step.on_one_line for step in answer.steps(match, context)],
         "evidence": [line.shown for line in match.evidence],
     }
 
@@ -107,9 +107,9 @@ def diagnose(text: str) -> Diagnosis | None:
         found = read([clean(text.encode("utf-8", "replace")[-TAIL_BYTES:] + b"\n")], load_catalog()).found
         if found is None:
             return None
-        context = Context(explain_text.choose_language(), systems.detect(), None)
-        step = next((one for one in explain_text.steps(found.root, context) if one.command), None)
-        return Diagnosis(explain_text.cause(found.root, context), step.on_one_line if step else "")
+        context = Context(answer.choose_language(), systems.detect(), None)
+        step = next((one for one in answer.steps(found.root, context) if one.command), None)
+        return Diagnosis(answer.cause(found.root, context), step.on_one_line if step else "")
     except Exception:  # noqa: BLE001 - see above
         return None
 

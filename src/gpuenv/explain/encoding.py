@@ -1,4 +1,4 @@
-"""The encodings of logs: UTF-8, UTF-16, and what a console of Windows writes in Japan, Korea, China and the West."""
+"""Finds the encoding of a log: UTF-8, UTF-16, or what Windows consoles write in Japan, Korea, China and the West."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an entry of the catalog is: how a failure is recognized, its cause and its remedies."""
+"""The fields of a catalog entry: the rules that recognize a failure, its cause and its remedies."""
 
 from __future__ import annotations
 

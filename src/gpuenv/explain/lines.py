@@ -1,4 +1,4 @@
-"""Lines of a log: one as it is shown to a person, and some that are looked at together."""
+"""Lines of a log: `Line` shows one to a person, `Unit` holds some that the matcher looks at together."""
 
 from __future__ import annotations
 

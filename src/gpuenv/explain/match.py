@@ -1,4 +1,4 @@
-"""Which entries of the catalog a log matches, and which of them is the root cause. Pure.
+"""Finds the catalog entries that a log matches, and which of them is the root cause.
 
 A rule is some fragments, and maybe an expression, within a window of lines. A log may be huge, and hold nothing of
 interest or almost everything, so each piece of it (128 kB) is looked at in four steps, each for what the last one left:

@@ -1,4 +1,4 @@
-"""The lines of a log that look most like an error, for when nobody knows the failure. Pure."""
+"""Keeps the lines of a log that look most like an error, for when nobody knows the failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a log of any origin as clean UTF-8 lines, piece by piece, so that its size does not matter.
+"""Reads a log of any origin as clean UTF-8 lines, piece by piece, so that its size does not matter.
 
 Gone are terminal codes, carriage returns, byte order marks and NUL bytes; of a progress bar the last state is left.
 """

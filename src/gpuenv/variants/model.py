@@ -1,4 +1,4 @@
-"""What a variant is, and how ``envs/<variant>/`` is read.
+"""Reads the variants, ``envs/<variant>/variant.toml``.
 
 A variant is data: everything particular to it stands in its folder, and nothing in the code names
 one. Adding a variant is adding a folder.

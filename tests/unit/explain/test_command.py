@@ -15,9 +15,8 @@ import pytest
 
 from gpuenv import cli
 from gpuenv.engine import refusals
-from gpuenv.explain import answer as explain_text
+from gpuenv.explain import answer, windows
 from gpuenv.explain import command as explain
-from gpuenv.explain import windows
 from gpuenv.explain.catalog import load_catalog
 from gpuenv.explain.command import Reading
 from gpuenv.explain.entry import Entry
@@ -155,12 +154,12 @@ def test_korean_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     ],
 )
 def test_the_language(environment: dict[str, str], language: str) -> None:
-    assert explain_text.choose_language(environment) == language
+    assert answer.choose_language(environment) == language
 
 
-@pytest.mark.parametrize("words", [explain_text.WORDS["en"], explain_text.WORDS["ko"]])
+@pytest.mark.parametrize("words", [answer.WORDS["en"], answer.WORDS["ko"]])
 def test_every_language_has_every_word(words: dict[str, str]) -> None:
-    assert words.keys() == explain_text.WORDS["en"].keys()
+    assert words.keys() == answer.WORDS["en"].keys()
     assert all(words.values())
 
 
@@ -209,7 +208,7 @@ def test_bad_input_is_three_lines_and_not_the_code_for_unknown(
     ],
 )
 def test_what_a_log_shows_of_its_origin(text: bytes, system: str | None, target: str | None) -> None:
-    signs = explain_text.Signs()
+    signs = answer.Signs()
     signs.feed(text)
     assert (signs.system, signs.target) == (system, target)
 

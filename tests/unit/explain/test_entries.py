@@ -12,7 +12,7 @@ import pytest
 
 from gpuenv.core import verbs
 from gpuenv.core.settings import OPTIONS
-from gpuenv.explain import answer as explain_text
+from gpuenv.explain import answer
 from gpuenv.explain import command as explain
 from gpuenv.explain.answer import Context, Step
 from gpuenv.explain.catalog import default_folder, load_catalog
@@ -74,7 +74,7 @@ def samples_are_answered_otherwise(entry: Entry) -> Iterator[str]:
             yield f"sample {number} is claimed at the same stage by {[other.entry.id for other in found.others]}"
         for language in LANGUAGES:
             for system in SYSTEMS:
-                if not explain_text.render_known(found, Context(language, system, None)):
+                if not answer.render_known(found, Context(language, system, None)):
                     yield f"sample {number}: no answer in {language} on {system}"
         for name in (name for name, value in found.root.values.items() if value == "?"):
             yield from (
@@ -130,7 +130,7 @@ def read(text: str, entries: tuple[Entry, ...]) -> Ordered | None:
 
 def steps_on(system: str, entry: Entry) -> list[Step]:
     values = dict.fromkeys({*entry.derive, *(name for rule in entry.rules for name in rule.groups)}, "x")
-    return explain_text.steps(Match(entry, values, (Line(1, ""),)), Context("en", system, None))
+    return answer.steps(Match(entry, values, (Line(1, ""),)), Context("en", system, None))
 
 
 def test_every_stage_has_a_file() -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from gpuenv.core.errors import UsageError
-from gpuenv.explain import text as log_text
+from gpuenv.explain import text
 from gpuenv.explain.text import LINE_BYTES, PIECE_BYTES, open_pieces, read_pieces
 
 TEXT = "first\n오류: ImportError\nlast\n"
@@ -126,7 +126,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
 
 
 def test_a_big_file_shows_how_far_the_reading_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_text, "SHOWN_BYTES", 1)
+    monkeypatch.setattr(text, "SHOWN_BYTES", 1)
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True, write=written.write, flush=lambda: None))
     (tmp_path / "log").write_text("one\n")
@@ -150,12 +150,12 @@ def test_a_big_file_shows_how_far_the_reading_is(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_what_web_pages_make_of_a_terminal(data: bytes, seen: bytes) -> None:
-    assert log_text.clean(data + b"\n") == seen + b"\n"
+    assert text.clean(data + b"\n") == seen + b"\n"
 
 
 def test_what_docker_puts_before_each_line_is_gone() -> None:
-    assert log_text.clean(b"#8 30.15 \n#8 30.15   - cudnn=7.6\n#8 DONE 1.0s\n") == b"\n  - cudnn=7.6\n#8 DONE 1.0s\n"
-    assert log_text.clean(b"web_1  |   File\napp-10 | x | y\na | b_1 | c\n") == b"  File\nx | y\na | b_1 | c\n"
+    assert text.clean(b"#8 30.15 \n#8 30.15   - cudnn=7.6\n#8 DONE 1.0s\n") == b"\n  - cudnn=7.6\n#8 DONE 1.0s\n"
+    assert text.clean(b"web_1  |   File\napp-10 | x | y\na | b_1 | c\n") == b"  File\nx | y\na | b_1 | c\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
