@@ -30,7 +30,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """What became of one image. ``size_bytes`` is 0 where there is none."""
 
     tag: str
@@ -80,10 +80,10 @@ def _plan_one(settings: Settings, engine: Engine, variant: Variant, flavor: str)
     return Planned(environment, reachable.unreachable_reason(environment.cuda, settings.sources_dir))
 
 
-def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[Row, bool]:
+def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[ImageRow, bool]:
     """Build one. An image that cannot be built is a failure only if its flavor was asked for."""
     if planned.reason_not is not None:
-        return Row(planned.environment.tag, "not built", planned.reason_not), settings.flavor is not None
+        return ImageRow(planned.environment.tag, "not built", planned.reason_not), settings.flavor is not None
     try:
         built = image.ensure_image(engine, planned.environment, settings)
     except EngineError:
@@ -91,13 +91,13 @@ def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[Row, boo
         raise
     except GpuenvError as error:
         ui.say(f"error: {error}")
-        return Row(planned.environment.tag, "failed", error.why.splitlines()[0]), True
+        return ImageRow(planned.environment.tag, "failed", error.why.splitlines()[0]), True
     details = inspect(engine, built.id) or {}
     state = "present" if built.seconds is None else "built"
-    return Row(built.tag, state, "", details.get("Size", 0), built.seconds), False
+    return ImageRow(built.tag, state, "", details.get("Size", 0), built.seconds), False
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[ImageRow]) -> None:
     """Print the table of what became of each image, on standard error."""
     from rich.table import Table
 

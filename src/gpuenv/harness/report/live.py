@@ -28,7 +28,7 @@ def is_wanted() -> bool:
     return sys.stderr.isatty() and not ui.console().is_dumb_terminal and not ui.debug_enabled()
 
 
-class Tail:
+class ResultsReader:
     """Reads a file of results that other processes append to."""
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +66,7 @@ def watch(process: subprocess.Popen[bytes], plan: Plan, results: Path) -> int:
     """
     from rich.live import Live
 
-    tail = Tail(results)
+    tail = ResultsReader(results)
     with Live(console=ui.console(), auto_refresh=False, transient=True) as display:
         while True:
             progress = Progress(handover.load_expected(results) or {}, time.time())

@@ -83,7 +83,7 @@ def line(outcome: Outcome) -> str:
 
 def test_tail_reads_what_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    tail = live.Tail(path)
+    tail = live.ResultsReader(path)
     assert tail.read() == ()
     text = (line(PASSED) + line(dataclasses.replace(FAILED, what="größer"))).encode()
     for size in range(1, len(text) + 1):
