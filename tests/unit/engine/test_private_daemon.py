@@ -1,0 +1,177 @@
+"""The daemon of a private engine: its folders, its record, its processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gpuenv.core import processes
+from gpuenv.engine import private_daemon, private_network
+from gpuenv.engine.private_daemon import Daemon, Folders
+
+PLACE = Folders(Path("/s/data"), Path("/run/gpuenv-0123456789ab"), Path("/s/log"), Path("/s/record"), Path("/s/lock"))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Folders:
+    (tmp_path / "run").mkdir()
+    return Folders(tmp_path / "data", tmp_path / "run", tmp_path / "log", tmp_path / "record", tmp_path / "lock")
+
+
+@contextmanager
+def given(argument: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with ``argument`` on its command line, which is not there yet in the first moment of a process."""
+    script = "import sys; print(flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", script, argument]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has nothing to do with any engine."""
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    yield child
+    child.kill()
+    child.communicate()
+
+
+def began(process: subprocess.Popen[bytes]) -> int:
+    found = processes.start_time(process.pid)
+    assert found is not None
+    return found
+
+
+def test_everything_of_the_daemon_is_its_own() -> None:
+    argv = private_daemon.dockerd_argv(PLACE, "gpuenv456789ab")
+    for option, value in (
+        ("--host", "unix:///run/gpuenv-0123456789ab/docker.sock"),
+        ("--data-root", "/s/data"),
+        ("--exec-root", "/run/gpuenv-0123456789ab/exec"),
+        ("--pidfile", "/run/gpuenv-0123456789ab/docker.pid"),
+        ("--config-file", "/run/gpuenv-0123456789ab/daemon.json"),
+    ):
+        assert argv[argv.index(option) + 1] == value
+    assert "--bridge=gpuenv456789ab" in argv
+
+
+@pytest.mark.parametrize("bridge", ["gpuenv456789ab", None])
+def test_the_daemon_never_writes_firewall_rules(bridge: str | None) -> None:
+    argv = private_daemon.dockerd_argv(PLACE, bridge)
+    assert {"--iptables=false", "--ip6tables=false"} <= set(argv)
+
+
+def test_without_a_bridge_the_daemon_gets_none() -> None:
+    assert "--bridge=none" in private_daemon.dockerd_argv(PLACE, None)
+
+
+def test_socket_and_bridge_stay_within_the_limits_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / ("long" * 30)))
+    found = private_daemon.folders()
+    assert len(found.url.removeprefix("unix://")) < 108
+    assert len(private_network.bridge_name(found.run)) <= 15
+
+
+def test_another_state_folder_is_another_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from gpuenv.core import paths
+
+    seen = set()
+    for name in ("a", "b"):
+        monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / name))
+        paths.state_dir.cache_clear()
+        seen.add(private_daemon.folders().url)
+    assert len(seen) == 2
+
+
+def test_a_record_is_read_back(place: Folders) -> None:
+    daemon = Daemon(7, 8, place.url, "bridge", "172.18.0.0/16", "1.41")
+    private_daemon.write_record(place, daemon)
+    assert private_daemon.read_record(place) == daemon
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"pid": 1, "began": 2, "url": "x", "new_field": 1}'])
+def test_a_record_that_says_nothing_is_none(place: Folders, content: str) -> None:
+    place.record.write_text(content)
+    assert private_daemon.read_record(place) is None
+
+
+def test_a_foreign_process_with_the_same_number_is_not_the_daemon(
+    place: Folders, process: subprocess.Popen[bytes]
+) -> None:
+    private_daemon.write_record(place, Daemon(process.pid, began(process), place.url))
+    assert private_daemon.find_daemon(place) is None
+
+
+def test_a_process_that_began_later_is_not_the_daemon(place: Folders) -> None:
+    with given(place.url) as same:
+        recorded = Daemon(same.pid, began(same), place.url)
+        assert private_daemon.is_running(recorded, place)
+        assert not private_daemon.is_running(Daemon(same.pid, began(same) - 1, place.url), place)
+
+
+def test_a_daemon_without_a_record_is_found_by_its_own_file(place: Folders) -> None:
+    with given(place.url) as same:
+        place.pid_file.write_text(f"{same.pid}\n")
+        found = private_daemon.find_daemon(place)
+        assert found is not None
+        assert found.pid == same.pid
+
+
+@pytest.mark.parametrize("content", ["NUMBER", "", "words"])
+def test_numbers_that_are_not_ours_are_forgotten(
+    place: Folders, process: subprocess.Popen[bytes], content: str
+) -> None:
+    containerd = place.run / "exec/containerd/containerd.pid"
+    containerd.parent.mkdir(parents=True)
+    for path in (place.pid_file, containerd):
+        path.write_text(content.replace("NUMBER", str(process.pid)))
+    private_daemon.forget_stale_numbers(place)
+    assert not place.pid_file.exists()
+    assert not containerd.exists()
+
+
+def test_the_number_of_a_containerd_of_ours_is_kept(place: Folders) -> None:
+    containerd = place.run / "exec/containerd/containerd.pid"
+    containerd.parent.mkdir(parents=True)
+    with given(f"{place.run}/exec/containerd/containerd.toml") as ours:
+        containerd.write_text(str(ours.pid))
+        private_daemon.forget_stale_numbers(place)
+        assert containerd.exists()
+
+
+def test_a_process_that_is_gone_is_no_daemon(place: Folders) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        pid = child.pid
+    assert processes.start_time(pid) is None
+    place.pid_file.write_text(str(pid))
+    assert private_daemon.find_daemon(place) is None
+
+
+def test_a_zombie_counts_as_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert processes.start_time(child.pid) is None
+
+
+def test_processes_are_found_by_what_they_are_given(tmp_path: Path) -> None:
+    with given(f"{tmp_path}/x.sock") as child:
+        # The kernel tells the parent of the exec a moment before it shows the new arguments.
+        deadline = time.monotonic() + 10
+        while not processes.command_line(child.pid) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert processes.find_naming(tmp_path) == [child.pid]
+        assert processes.find_naming(tmp_path / "x") == []

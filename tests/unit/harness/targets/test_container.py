@@ -1,0 +1,44 @@
+"""The container around an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuenv.engine.model import Engine
+from gpuenv.harness.targets import container as target_container
+from gpuenv.harness.targets.model import Plan, Target
+
+IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
+SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated", image="sha256:2")
+ENGINE = Engine("docker", "unix:///run/x.sock", "it answers", "1.41", Path("/tls"))
+
+
+def test_container_has_no_network_and_a_read_only_root(tmp_path: Path) -> None:
+    options = target_container.container_options(IMAGE, Plan("r1", (IMAGE,)), tmp_path, "1001:100")
+    assert options["network"] == "none"
+    assert options["read_only"] is True
+    assert options["user"] == "1001:100"
+    assert options["labels"] == {target_container.RUN_LABEL: "r1"}
+    reference, work = options["mounts"]
+    assert (reference.target, reference.read_only) == ("/gpuenv-reference", True)
+    assert (work.source, work.target, work.read_only) == (str(tmp_path), "/work", False)
+    assert "uid=1001,gid=100" in options["tmpfs"]["/home/user"]
+
+
+def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuenv.host.gpu.device_requests", lambda *_: [{"Count": -1}])
+
+    def requests(target: Target, driver: str | None) -> object:
+        plan = Plan("r1", (target,), host_driver=driver)
+        return target_container.container_options(target, plan, tmp_path, "1:1")["device_requests"]
+
+    assert requests(SIMULATED, "450.1") == [{"Count": -1}]
+    assert not requests(SIMULATED, None)
+    assert not requests(IMAGE, "450.1")
+
+
+def test_root_tests_as_the_images_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    assert target_container.container_user(ENGINE) == "1000:1000"
