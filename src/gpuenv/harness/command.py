@@ -45,7 +45,7 @@ def run(settings: Settings) -> int:
         check_host()
     run_unit_tests(settings.jobs)
     engine = find_engine(settings.engine) if needs_engine(settings) else None
-    found = execute(plan(settings, engine, host, settings.jobs), engine, report_files.clear(paths.reports_dir()))
+    found = execute(plan(settings, engine, host), engine, report_files.clear(paths.reports_dir()))
     return verdict(found.exit_code, found.outcomes)
 
 
@@ -75,10 +75,10 @@ def run_unit_tests(jobs: int | None) -> None:
         )
 
 
-def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus, jobs: int | None = None) -> Plan:
+def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
     """Make what is tested: images where there is an engine, else environments of this machine; or the hosts of HOSTS.
 
-    ``jobs`` targets are tested at a time; if not given, one on this machine and up to eight on others. Raises
+    JOBS targets are tested at a time; if not given, one on this machine and up to eight on others. Raises
     UsageError, and CheckError where REQUIRE_GPU=1 has no gpu target.
     """
     found = hosts.list_targets(settings) if settings.hosts else ()
@@ -88,7 +88,7 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus, jobs: in
         found += mark_simulated(listing.list_prefixes(settings), host)
     testable = [target for target in found if target.missing is None]
     remote = sum(target.kind == "host" for target in testable)
-    jobs = jobs or max(1, min(HOSTS_AT_ONCE, remote))
+    jobs = settings.jobs or max(1, min(HOSTS_AT_ONCE, remote))
     planned = Plan(
         run=secrets.token_hex(8),
         targets=found,
