@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -37,17 +36,6 @@ from gpuenv.harness.targets.model import Target
 
 TEMPLATES = files(__package__) / "templates"
 STYLE = TEMPLATES / "report.css"
-#: What each group is about, for who reads a report without having read the README.
-ABOUT = {
-    "target": "the environment is there and its Python starts",
-    "identity": "versions, labels and installed packages are those of the lock, file by file",
-    "imports": "every package imports; TensorFlow and Keras import without complaint",
-    "linkage": "libraries find each other, in the right versions, and no driver is baked in",
-    "gpu": "the driver answers, the card suits this variant, and TensorFlow computes on it correctly",
-    "training": "nets learn what they should, as plain numpy does, and cannot learn what they cannot",
-    "isolation": "not root, no network, read-only; nothing of the building machine is left inside",
-    "notebook": "a notebook with a plot runs from top to bottom",
-}
 
 
 def save_page(report: Report, path: Path) -> None:
@@ -74,11 +62,15 @@ def render_page(report: Report) -> str:
         line=render_last_line(report.counts),
         figures=render_counts(report.counts),
         reasons=render_reasons(report.counts),
-        unfinished=_unfinished(report),
-        facts=_facts(report),
+        is_cut_off=report.status == "not finished" or report.exit_code not in (None, *FINISHED),
+        ended=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended)),
+        took=render_duration(report.ended - report.began),
+        machine=f"{platform.node()}, {platform.system()} {platform.machine()}",
+        has_simulated_driver=any(
+            target.has_simulated_driver for target in report.plan.targets if target.kind != "host"
+        ),
         simulated=[target.title for target in report.plan.targets if target.simulated],
         groups=GROUPS,
-        about=ABOUT,
         rows=[Row(report, target) for target in report.plan.targets],
         failed=[outcome for outcome in report.outcomes if outcome.outcome == "failed"],
         titles={target.identity: target.title for target in report.plan.targets},
@@ -95,24 +87,6 @@ def _finalize(value: Any) -> Any:
     """Every value of the templates, without what no page may hold."""
     text = printable(str(value))
     return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - it was markup before
-
-
-def _unfinished(report: Report) -> str:
-    if report.never_ran:
-        return f"The run stopped before its end: {report.never_ran} checks never ran. They are not counted above."
-    if report.status == "not finished" or report.exit_code not in (None, *FINISHED):
-        return f"pytest did not run to its end (exit code {report.exit_code}): what is below is what it came to."
-    return ""
-
-
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
-    driver = report.plan.host_driver
-    simulated = any(target.has_simulated_driver for target in report.plan.targets if target.kind != "host")
-    ended = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended))
-    yield "Finished", f"{ended}, after {render_duration(report.ended - report.began)}"
-    yield "This machine", f"{platform.node()}, {platform.system()} {platform.machine()}"
-    yield "GPU driver", f"NVIDIA driver {driver}{' (simulated)' if simulated else ''}" if driver else "no NVIDIA driver"
-    yield "Beside this page", "report.json and junit.xml, for programs"
 
 
 def _where(report: Report, reason: str) -> str:
