@@ -145,8 +145,7 @@ def run_harness(engine: Engine | None, found: Sequence[Target], jobs: int = 1, s
 
 def make_plan(engine: Engine | None, found: Sequence[Target]) -> Plan:
     """A plan without GPUs: what is measured is the harness."""
-    fields = dataclasses.asdict(engine) if engine else None
-    return Plan(secrets.token_hex(8), tuple(found), fields, require_gpu=False)
+    return Plan(secrets.token_hex(8), tuple(found), engine, require_gpu=False)
 
 
 def image_targets(engine: Engine, settings: Settings) -> list[Target]:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from gpuenv.core.errors import EngineError
 
@@ -29,8 +29,8 @@ class Engine:
     kind: str
     url: str
     why: str
-    api_version: str | None = None
-    tls_dir: Path | None = None
+    api_version: Optional[str] = None
+    tls_dir: Optional[Path] = None
     network: str = "bridge"
 
     def client(self) -> DockerClient:

@@ -92,7 +92,7 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
     planned = Plan(
         run=secrets.token_hex(8),
         targets=found,
-        engine=dataclasses.asdict(engine) if engine is not None else None,
+        engine=engine,
         host_driver=host.driver,
         require_gpu=settings.require_gpu,
         left_out="" if settings.prefix else listing.describe_left_out(found, host),

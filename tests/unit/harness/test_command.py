@@ -94,7 +94,7 @@ def test_plan_says_what_is_required(expected: bool | None, monkeypatch: pytest.M
     plan = harness.plan(Settings(require_gpu=expected), ENGINE, DRIVER)
     assert (plan.require_gpu, plan.host_driver, plan.targets) == (expected, "450.1", (CPU, GPU))
     assert plan.engine is not None
-    assert plan.engine["url"] == ENGINE.url
+    assert plan.engine.url == ENGINE.url
     assert harness.plan(Settings(), None, NO_DRIVER).engine is None
 
 

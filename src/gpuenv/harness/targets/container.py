@@ -56,9 +56,7 @@ def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> 
 def load_engine(plan: Plan) -> Engine:
     """The engine that the plan names, in a process that did not look for it."""
     assert plan.engine is not None, "an image target needs an engine"  # noqa: S101 - the plan is our own file
-    fields = dict(plan.engine)
-    fields["tls_dir"] = Path(fields["tls_dir"]) if fields.get("tls_dir") else None
-    return Engine(**fields)
+    return plan.engine
 
 
 @contextmanager

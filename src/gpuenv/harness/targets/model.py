@@ -5,14 +5,15 @@ The plan of one run is a JSON file: the command writes it, pytest (in other proc
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Optional
 from urllib.parse import urlsplit
 
+import msgspec
+
+from gpuenv.engine.model import Engine
 from gpuenv.variants.kinds import TITLES
 
 
@@ -33,11 +34,11 @@ class Target:
     cuda: str = "none"
     image: str = ""
     prefix: str = ""
-    missing: str | None = None
+    missing: Optional[str] = None
     #: It was asked for by name, so that a missing one is a failure and not a "not tested".
     is_required: bool = False
     host: str = ""
-    driver: str | None = None
+    driver: Optional[str] = None
     #: The driver knows devices and computes nothing: programs that would compute on them must not see them.
     has_simulated_driver: bool = False
 
@@ -82,16 +83,16 @@ def label_of(address: str) -> str:
 class Plan:
     """What one run of the harness tests, and on what host.
 
-    ``engine`` holds the fields of :class:`gpuenv.engine.model.Engine`; ``host_driver`` is the version of the
-    host's NVIDIA driver; ``require_gpu`` is None where each target decides (see the GPU policy). ``left_out`` says
-    what nobody asked for. ``at_a_time`` targets are tested at a time, ``jobs`` of them on this machine's cores.
+    ``engine`` runs the images, if there are any; ``host_driver`` is the version of the host's NVIDIA driver;
+    ``require_gpu`` is None where each target decides (see the GPU policy). ``left_out`` says what nobody asked for.
+    ``at_a_time`` targets are tested at a time, ``jobs`` of them on this machine's cores.
     """
 
     run: str
     targets: tuple[Target, ...]
-    engine: dict[str, Any] | None = None
-    host_driver: str | None = None
-    require_gpu: bool | None = None
+    engine: Optional[Engine] = None
+    host_driver: Optional[str] = None
+    require_gpu: Optional[bool] = None
     left_out: str = ""
     at_a_time: int = 1
     jobs: int = 1
@@ -113,11 +114,9 @@ class Plan:
 
 def save_plan(plan: Plan, path: Path) -> None:
     """Write the plan as JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(plan), indent=2, default=str), encoding="utf-8")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(plan, enc_hook=str), indent=2))
 
 
 def load_plan(path: Path) -> Plan:
     """Read what :func:`save_plan` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    data["targets"] = tuple(Target(**target) for target in data["targets"])
-    return Plan(**data)
+    return msgspec.json.decode(path.read_bytes(), type=Plan, dec_hook=lambda kind, text: kind(text))

@@ -25,7 +25,7 @@ def test_what_is_simulated_is_called_so() -> None:
 
 def test_plan_survives_its_file(tmp_path: Path) -> None:
     gone = dataclasses.replace(IMAGE, missing="no source answers", is_required=True)
-    plan = Plan("r1", (SIMULATED, VENV, gone), dataclasses.asdict(ENGINE), "450.1", require_gpu=True)
+    plan = Plan("r1", (SIMULATED, VENV, gone), ENGINE, "450.1", require_gpu=True)
     save_plan(plan, tmp_path / "plan.json")
     found = load_plan(tmp_path / "plan.json")
     assert found.targets == plan.targets
@@ -36,7 +36,7 @@ def test_plan_survives_its_file(tmp_path: Path) -> None:
 
 def test_engine_without_certificates_survives_too(tmp_path: Path) -> None:
     engine = dataclasses.replace(ENGINE, tls_dir=None)
-    save_plan(Plan("r1", (), dataclasses.asdict(engine)), tmp_path / "plan.json")
+    save_plan(Plan("r1", (), engine), tmp_path / "plan.json")
     assert target_container.load_engine(load_plan(tmp_path / "plan.json")) == engine
 
 
