@@ -7,7 +7,9 @@ only ``BASE=registry`` or ``BASE=local`` makes it change over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from gpuenv.base_image import local as local_base
@@ -43,23 +45,37 @@ def ensure_base(engine: Engine, variant: Variant, choice: str | None, need_build
         return _local(engine, variant, need_builder=need_builder)
     if choice == "registry":
         return _registry_or_error(engine, variant, need_builder=need_builder)
-    wanted = [variant.base, variant.builder] if need_builder else [variant.base]
-    if all(registry.has_pinned(engine, image) for image in wanted):
-        return _registry_base(variant, need_builder=need_builder)
-    made = local_base.find_made(engine, variant, need_builder=need_builder)
-    if made:
-        return _from_local(made)
+    there = find_base(engine, variant, need_builder=need_builder)
+    if there is not None:
+        return there
     try:
-        _pull_missing(engine, wanted)
+        _pull_missing(engine, _wanted(variant, need_builder=need_builder))
     except RegistryUnreachableError as error:
         why = f"the registry cannot be reached ({error})"
         return _local(engine, variant, need_builder=need_builder, why=why)
     return _registry_base(variant, need_builder=need_builder)
 
 
+def find_base(engine: Engine, variant: Variant, *, need_builder: bool) -> Base | None:
+    """The base that the engine has already: the pinned one, or one that was made here."""
+    if all(registry.has_pinned(engine, image) for image in _wanted(variant, need_builder=need_builder)):
+        return _registry_base(variant, need_builder=need_builder)
+    made = local_base.find_made(engine, variant, need_builder=need_builder)
+    return _from_local(made) if made else None
+
+
+def has_own_way(engine: Engine, info: Mapping[str, Any]) -> bool:
+    """Whether the engine may reach a registry that this process does not: from elsewhere, by a mirror or a proxy."""
+    return urlsplit(engine.url).scheme != "unix" or registry.has_detour(info)
+
+
+def _wanted(variant: Variant, *, need_builder: bool) -> list[BaseImage]:
+    return [variant.base, variant.builder] if need_builder else [variant.base]
+
+
 def _registry_or_error(engine: Engine, variant: Variant, *, need_builder: bool) -> Base:
     try:
-        _pull_missing(engine, [variant.base, variant.builder] if need_builder else [variant.base])
+        _pull_missing(engine, _wanted(variant, need_builder=need_builder))
     except RegistryUnreachableError as error:
         raise SourceError(
             f"{variant.base.pinned} could not be pulled",
@@ -74,8 +90,7 @@ def _pull_missing(engine: Engine, wanted: list[BaseImage]) -> None:
     for image in wanted:
         if registry.has_pinned(engine, image):
             continue
-        # Only an engine on this machine without mirror or proxy reaches what this process reaches.
-        if urlsplit(engine.url).scheme == "unix" and not registry.has_detour(Api(engine).call("GET", "/info")):
+        if not has_own_way(engine, Api(engine).call("GET", "/info")):
             reason = registry.probe(registry.split_name(image.reference)[0])
             if reason:
                 raise RegistryUnreachableError(reason)

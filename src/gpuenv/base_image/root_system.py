@@ -64,18 +64,23 @@ def check_program() -> None:
     """Have mmdebstrap, installing it if that is allowed. Raises HostError or EngineError."""
     if shutil.which("mmdebstrap"):
         return
-    reason = None
-    if os.getuid() != 0:
-        reason = "it is not installed, and only root can install it"
-    elif not is_allowed():
-        reason = "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
-    elif not ui.confirm("install mmdebstrap with apt-get (a base image is made with it)"):
+    reason = program_obstacle()
+    if reason is None and not ui.confirm("install mmdebstrap with apt-get (a base image is made with it)"):
         reason = "it is not installed, and installing it was declined"
     if reason:
         raise HostError(
             "a base image cannot be made without mmdebstrap", reason, "run `sudo apt-get install mmdebstrap`"
         )
     install_packages(["mmdebstrap"], paths.state_dir() / "engine" / "apt.log")
+
+
+def program_obstacle() -> str | None:
+    """Why there is no mmdebstrap and none may be installed; None if there is one, or may be."""
+    if shutil.which("mmdebstrap"):
+        return None
+    if os.getuid() != 0:
+        return "it is not installed, and only root can install it"
+    return None if is_allowed() else "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
 
 
 def make(system: System, packages: Sequence[str]) -> Path:

@@ -64,7 +64,7 @@ VERBS = (
         "doctor",
         "gpuenv.doctor.command",
         "say what of this machine gets in the way, how to mend it, and what to type",
-        _take("variant", "json", "verbose"),
+        _take("variant", "sources_dir", "json", "verbose"),
     ),
     Verb(
         "conda-env",

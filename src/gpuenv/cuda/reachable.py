@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -19,11 +20,23 @@ def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
 
     Never raises for a network's sake, and takes DEADLINE_S at most. Hashes are not looked at.
     """
-    absent = [part for part in lock.components if not any(_is_here(source, sources_dir) for source in part.sources)]
-    answers = _ask([source for part in absent for source in part.sources])
+    absent = absent_components(lock, sources_dir)
+    sources = {source.url: source for part in absent for source in part.sources}
+    answers = gather({url: partial(_probe, source) for url, source in sources.items()}, DEADLINE_S)
+    return first_obstacle(absent, {url: None if answer is None else str(answer) for url, answer in answers.items()})
+
+
+def absent_components(lock: CudaLock, sources_dir: Path | None) -> list[Component]:
+    """The components of which no archive is on this machine."""
+    return [part for part in lock.components if not any(_is_here(source, sources_dir) for source in part.sources)]
+
+
+def first_obstacle(absent: Iterable[Component], problems: Mapping[str, str | None]) -> str | None:
+    """Why the first component of which no source answers cannot be had. ``problems`` by URL, None where it answers."""
     for part in absent:
-        if all(answers[source] is not None for source in part.sources):
-            return _render(part, answers)
+        if all(problems[source.url] is not None for source in part.sources):
+            reasons = ", ".join(f"{source.origin}: {problems[source.url]}" for source in part.sources)
+            return f"no source of {part.name} {part.version} can be reached ({reasons})"
     return None
 
 
@@ -33,16 +46,5 @@ def _is_here(source: Source, sources_dir: Path | None) -> bool:
     return any(place.is_file() for place in places)
 
 
-def _ask(sources: list[Source]) -> dict[Source, str | None]:
-    """What each source answers: None, or the reason why it does not serve."""
-    answers = gather({source: partial(_probe, source) for source in sources}, DEADLINE_S)
-    return {source: str(answer) if isinstance(answer, Exception) else answer for source, answer in answers.items()}
-
-
 def _probe(source: Source) -> str | None:
     return "it is missing" if local_path(source) else download.probe(source.url, DEADLINE_S)
-
-
-def _render(component: Component, answers: dict[Source, str | None]) -> str:
-    reasons = ", ".join(f"{source.origin}: {answers[source]}" for source in component.sources)
-    return f"no source of {component.name} {component.version} can be reached ({reasons})"

@@ -115,7 +115,8 @@ def _refuse(why: str) -> object:
 
 def run(settings: Settings) -> int:
     """Examine this machine; 0: it works, 2: something cannot. Raises UsageError for an unknown variant."""
-    wish = Wish(tuple(model.load_all()), model.find_variant(settings.variant) if settings.variant else None)
+    asked = model.find_variant(settings.variant) if settings.variant else None
+    wish = Wish(tuple(model.load_all()), asked, settings.sources_dir)
     with contextlib.suppress(GpuenvError):
         # Once, before probes ask for them at the same time: they may have something to say to the user.
         paths.cache_dir(), paths.state_dir()

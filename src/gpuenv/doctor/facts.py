@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.conda.condarc import Condarc
@@ -25,6 +26,7 @@ class Wish:
 
     variants: tuple[Variant, ...]
     asked: Variant | None = None
+    sources_dir: Path | None = None
 
     @property
     def default(self) -> Variant:
@@ -100,7 +102,7 @@ class Running:
     #: The program that builds for it, or why there is none.
     builder: str | None = None
     builder_problem: str | None = None
-    #: It reaches registries on a way of its own (mirror, proxy).
+    #: It may reach registries that this machine does not (see :func:`gpuenv.base_image.base.has_own_way`).
     has_detour: bool = False
     #: (variant, flavor) of the images that are there and current; variants whose base it has.
     images: frozenset[tuple[str, str]] = frozenset()

@@ -5,6 +5,7 @@ A way is a variant, a flavor and an engine, as `gpu-shell` would take them; the 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -134,4 +135,6 @@ def render_command(route: Route, facts: Facts) -> str:
         parts.append(f"FLAVOR={route.environment.flavor}")
     if gpus is not None and route.environment.flavor == "gpu" and 0 < len(route.gpus) < len(gpus.cards):
         parts.append(f"GPUS={','.join(map(str, route.gpus))}")
+    if facts.wish.sources_dir is not None:
+        parts.append(f"SOURCES_DIR={shlex.quote(str(facts.wish.sources_dir))}")
     return " ".join(parts)

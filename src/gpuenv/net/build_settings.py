@@ -21,6 +21,8 @@ from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 CA_INSIDE = "/run/secrets/ca"
 #: BuildKit refuses a larger secret.
 SECRET_LIMIT_BYTES = 500 * 1024
+#: This machine itself; inside a container, that one.
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy")
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
@@ -84,6 +86,16 @@ def certificates_only(text: str) -> str:
     """The certificates of a PEM text, each once, in their order."""
     parts = [part.split(_END)[0] for part in text.split(_BEGIN)[1:] if _END in part]
     return "".join(f"{_BEGIN}{part}{_END}\n" for part in dict.fromkeys(parts))
+
+
+def proxy_host(address: str) -> str | None:
+    """The host in a proxy's address, with or without a scheme; None if that is no address with a port to use."""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        is_usable = parts.port != 0
+    except ValueError:
+        return None
+    return parts.hostname if is_usable else None
 
 
 def proxy_names(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -51,8 +51,12 @@ def probe(url: str, timeout_s: float) -> str | None:
         response = _session().head(url, timeout=timeout_s, allow_redirects=True, verify=certificates.verify_setting())
     except requests.RequestException as error:
         return describe(error)
-    # Some servers only know GET; that they answer is enough.
-    return None if response.ok or response.status_code in (405, 501) else f"HTTP status {response.status_code}"
+    return None if serves(response.status_code) else f"HTTP status {response.status_code}"
+
+
+def serves(status: int) -> bool:
+    """Whether a server that answers HEAD with this status has the thing: some only know GET."""
+    return status < 400 or status in (405, 501)
 
 
 def describe(error: requests.RequestException) -> str:

@@ -38,6 +38,8 @@ class Question:
     proxies: tuple[tuple[str, str], ...] = ()
     #: That its server answers is not enough.
     has_to_be_there: bool = False
+    #: Its certificate is judged by whoever goes there later: an engine has authorities of its own.
+    trusts_anybody: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,16 @@ def ask(question: Question, is_alive: threading.Event) -> Answer:
         )
     except requests.RequestException as error:
         is_untrusted = isinstance(error, requests.exceptions.SSLError)
+        if is_untrusted and question.trusts_anybody:
+            return Answer(question.kind, question.name)
         text = f"{download.describe(error)}{_through(proxy)}"
         return Answer(question.kind, question.name, text, is_untrusted=is_untrusted, proxy=redact.address(proxy))
     except (OSError, ValueError) as error:
         text = f"no connection{_through(proxy)} ({describe(error)})"
         return Answer(question.kind, question.name, text, proxy=redact.address(proxy))
-    is_refused = response.status_code >= 500 or (question.has_to_be_there and _is_gone(response.status_code))
-    problem = f"HTTP status {response.status_code}" if is_refused else None
+    status = response.status_code
+    is_refused = not download.serves(status) if question.has_to_be_there else status >= 500
+    problem = f"HTTP status {status}" if is_refused else None
     return Answer(question.kind, question.name, problem, date=parse_date(response.headers.get("Date", "")))
 
 
@@ -123,11 +128,6 @@ def _connect(url: str) -> None:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     socket.create_connection((parts.hostname or "", port), timeout=ANSWERS_S).close()
-
-
-def _is_gone(status: int) -> bool:
-    # Some servers only know GET; that they answer is enough.
-    return status >= 400 and status != 405
 
 
 def parse_date(text: str) -> float | None:

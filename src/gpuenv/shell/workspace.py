@@ -7,7 +7,6 @@ import os
 import pwd
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from gpuenv.core.errors import UsageError
 from gpuenv.engine.container import HOME, Mount
@@ -74,12 +73,12 @@ def environment(environ: Mapping[str, str], name: str, *, has_bundle: bool, tty:
 
 def local_proxies(values: Mapping[str, str]) -> list[str]:
     """Names of proxy variables that point to this machine itself, which inside a container is another one."""
-    return [
-        name
-        for name, value in values.items()
-        if name.lower() in _PROXIES[:-1]
-        and (urlsplit(value if "://" in value else f"//{value}").hostname or "") in ("localhost", "127.0.0.1", "::1")
-    ]
+    named = {name: value for name, value in values.items() if name.lower() in _PROXIES[:-1]}
+    if not named:
+        return []
+    from gpuenv.net.build_settings import LOCAL_HOSTS, proxy_host
+
+    return [name for name, value in named.items() if proxy_host(value) in LOCAL_HOSTS]
 
 
 def ca_mounts() -> tuple[Mount, ...]:

@@ -404,6 +404,11 @@ def test_a_folder_of_packages_serves_programs_of_this_machine_only(engines: Engi
     assert command(None, "no such folder") == ("make gpu-shell" if is_container else None)
 
 
+def test_a_folder_of_archives_that_was_asked_for_is_recommended_too() -> None:
+    wish = replace(make_wish(), sources_dir=Path("/my folder"))
+    assert best_command(replace(make_facts(), wish=wish)) == "make gpu-shell SOURCES_DIR='/my folder'"
+
+
 def test_an_engine_in_trouble_is_not_recommended() -> None:
     facts = make_facts(Engines(replace(RUNNING, problem="it crashed", images=all_images())))
     assert best_command(facts) == "make gpu-shell ENGINE=venv"

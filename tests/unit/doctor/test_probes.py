@@ -18,13 +18,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
 
 from fakes.doctor import make_wish
 from fakes.engine import serving
 from gpuenv.conda.condarc import Condarc, parse_condarc
 from gpuenv.core.settings import Settings
+from gpuenv.cuda.files import file_name
 from gpuenv.doctor import remedies
-from gpuenv.doctor.facts import Gpus, Holder, Memory, PciCard, Running, Shadow
+from gpuenv.doctor.facts import Gpus, Holder, Memory, PciCard, Shadow
 from gpuenv.doctor.probes import conda as doctor_probe_conda
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
@@ -43,6 +45,7 @@ from gpuenv.net.questions import Answer, Question
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.compat import Card
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.environment import Environment
 from simulated.host import build, scenario
 
@@ -112,7 +115,7 @@ def test_what_an_engine_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_images_that_are_there_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_probe_engine, "_has_base", lambda *_: False)
+    monkeypatch.setattr(doctor_probe_engine, "_find_base", lambda *_: None)
     monkeypatch.setattr(Engine, "build_prefix", lambda _: (["/usr/bin/docker", "build"], {}))
     with serving(tmp_path) as fake:
         fake.answers["GET /info"] = lambda *_: (HTTPStatus.OK, {"ServerVersion": "24"})
@@ -496,6 +499,32 @@ def test_bundles_that_are_named_and_missing_are_told(tmp_path: Path, monkeypatch
     assert "/nope.pem is missing" in (doctor_probe_network.network_facts(make_wish()).bundle_problem or "")
 
 
+def test_archives_of_a_folder_are_asked_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        doctor_probe_network,
+        "ask_all",
+        lambda asked: {one.url: Answer("archive", "x", "lost") for one in asked},
+    )
+    variant = make_wish().default
+    for part in load_cuda_lock(variant.cuda_lock_path).components:
+        (tmp_path / file_name(part.sources[0])).touch()
+    found = doctor_probe_network.network_facts(replace(make_wish(), sources_dir=tmp_path))
+    reasons = found.archive_obstacles
+    assert reasons[variant.name] is None
+    assert all("can be reached" in (reason or "") for name, reason in reasons.items() if name != variant.name)
+
+
+@pytest.mark.parametrize("trusts_anybody", [True, False])
+def test_an_engine_has_authorities_of_its_own(monkeypatch: pytest.MonkeyPatch, *, trusts_anybody: bool) -> None:
+    def distrust(*_: Any, **__: Any) -> None:
+        raise requests.exceptions.SSLError("self-signed certificate")
+
+    monkeypatch.setattr(requests, "head", distrust)
+    monkeypatch.setattr(doctor_ask, "_connect", lambda _: None)
+    asked = Question("registry", "here", "https://here/v2/", verify=True, trusts_anybody=trusts_anybody)
+    assert (doctor_ask.ask_all([asked])[asked.url].problem is None) is trusts_anybody
+
+
 def test_an_index_may_be_a_folder(tmp_path: Path) -> None:
     assert list(doctor_probe_network.folder_index(tmp_path.as_uri())) == [Answer("index-folder", str(tmp_path))]
     assert next(doctor_probe_network.folder_index("file:///nope")).problem == "there is no such folder"
@@ -591,8 +620,10 @@ def test_conda_and_its_kin_have_more_settings_than_one(tmp_path: Path, monkeypat
     assert [one.problem for one in configs if one.path == str(tmp_path)] == ["it cannot be read (Is a directory)"]
 
 
-def test_a_remote_engine_is_not_here() -> None:
-    assert not replace(Running("docker", "tcp://10.0.0.1:2375", "x"), root="/").is_here
+def test_a_remote_engine_is_not_here_and_reaches_registries_on_its_own_way() -> None:
+    found = doctor_probe_engine.read_info(Engine("docker", "tcp://10.0.0.1:2375", "x"), {"DockerRootDir": "/"})
+    assert not found.is_here
+    assert found.has_detour
 
 
 def test_the_limit_of_a_container_or_a_job_counts_as_memory(tmp_path: Path) -> None:

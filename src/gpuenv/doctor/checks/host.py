@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from gpuenv.core.errors import HostError
 from gpuenv.doctor.facts import Engines, Machine, Storage, Wish
 from gpuenv.doctor.findings import MACHINE, PREFIX, Verdict, error, ok, unknown, warning
 from gpuenv.doctor.remedies import remedy
-from gpuenv.host.processor import X86_64
+from gpuenv.host.processor import architecture_problem, avx_problem
 from gpuenv.variants.model import numbers
 
 #: The oldest that container engines run on; the first of WSL2 that has GPUs.
@@ -23,27 +24,20 @@ _IN_A_CONTAINER = "use a container engine (see the check `engine`)"
 
 def architecture(machine: Machine) -> Verdict:
     """TensorFlow 1 was published for x86-64 only (P10)."""
-    if machine.architecture in X86_64:
-        return ok(machine.architecture)
-    return error(
-        f"this machine is {machine.architecture}: TensorFlow 1 was published for x86-64 only, and an emulated x86-64 "
-        "has no AVX",
-        "use another machine (over ssh: make test-env HOSTS=ssh://name shows whether one will do)",
-        MACHINE,
-    )
+    problem = architecture_problem(machine.architecture)
+    return _refusal(problem) if problem else ok(machine.architecture)
 
 
 def avx(machine: Machine) -> Verdict:
     """Every wheel from 1.6 on executes AVX at import (P11)."""
     if machine.flags is None:
         return unknown("the system does not say whether the processor has AVX", remedy("ask-avx"))
-    if "avx" in machine.flags:
-        return ok("the processor has AVX")
-    text = "no AVX: TensorFlow dies with `Illegal instruction` at import"
-    if "hypervisor" in machine.flags:
-        remedy_ = "pass the host's processor through (QEMU: -cpu host; Proxmox: type host)"
-        return error(f"{text} (this virtual machine may hide it)", remedy_, MACHINE)
-    return error(text, "use a machine with a processor of 2011 or later", MACHINE)
+    problem = avx_problem(machine.flags)
+    return _refusal(problem) if problem else ok("the processor has AVX")
+
+
+def _refusal(problem: HostError) -> Verdict:
+    return error(f"{problem.what}: {problem.why}", problem.next_step, MACHINE)
 
 
 def kernel(machine: Machine) -> Verdict:

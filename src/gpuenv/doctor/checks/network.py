@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from gpuenv.doctor.facts import Clock, Engines, Network, Pythons, Wish
 from gpuenv.doctor.findings import CONTAINER, INSTALL, Verdict, error, ok, unknown, warning
 from gpuenv.doctor.remedies import Remedy, remedy
+from gpuenv.net.build_settings import LOCAL_HOSTS, proxy_host
 from gpuenv.net.questions import Answer
 
 #: A clock is wrong if it is off by more: time zones set by hand make up to 14 hours.
 CLOCK_TOLERANCE_S = 24 * 3600
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def proxy(network: Network) -> Verdict:
@@ -25,23 +25,13 @@ def proxy(network: Network) -> Verdict:
             text = f"{name} and its other spelling differ: programs go different ways"
             return warning(text, f"unset {name}")
         is_proxy = name.lower() != "no_proxy"
-        host = _host_of(value) if is_proxy else None
+        host = proxy_host(value) if is_proxy else None
         if is_proxy and host is None:
             return error(f"{name}={value} is no address of a proxy", f"export {name}=http://<host>:<port>")
-        if host in _LOCAL:
+        if host in LOCAL_HOSTS:
             text = f"{name} points to this machine itself ({value}): a build reaches it, a shell's container does not"
             return warning(text, "use the proxy's own address instead of localhost")
     return ok(", ".join(f"{name}={value}" for name, value in network.proxies))
-
-
-def _host_of(address: str) -> str | None:
-    """The host in a proxy's address, whose port can be read; None if it is none."""
-    try:
-        parts = urlsplit(address if "://" in address else f"//{address}")
-        is_usable = parts.port != 0
-    except ValueError:
-        return None
-    return parts.hostname if is_usable else None
 
 
 def ca_bundle(network: Network) -> Verdict:

@@ -11,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpuenv.base_image import local as local_base
-from gpuenv.base_image import registry
+from gpuenv.base_image import base
 from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Clients, Engines, Refusal, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
@@ -21,10 +20,9 @@ from gpuenv.engine.endpoints import DENIED
 from gpuenv.engine.model import Engine
 from gpuenv.host import packages
 from gpuenv.images import image
-from gpuenv.images.context import load_inputs
+from gpuenv.images.context import Inputs, load_inputs
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import Variant
 
 #: An engine that answered a ping answers this at once, or is in trouble.
 INFO_TIMEOUT_S = 4.0
@@ -74,12 +72,18 @@ def describe(engine: Engine, wish: Wish) -> Running:
         running = replace(running, builder=engine.build_prefix()[0][0])
     except EngineError as error:
         running = replace(running, builder_problem=error.why)
-    pairs = [(variant, flavor) for variant in wish.variants for flavor in FLAVORS]
+    wanted = {
+        (one.name, flavor): load_inputs(Environment.of(one, flavor)) for one in wish.variants for flavor in FLAVORS
+    }
     return replace(
         running,
-        images=frozenset((one.name, flavor) for one, flavor in pairs if _has_image(engine, one, flavor)),
-        bases=frozenset((one.name, flavor) for one, flavor in pairs if _has_base(engine, one, flavor)),
+        images=frozenset(key for key, inputs in wanted.items() if image.find_image(engine, inputs, None) is not None),
+        bases=frozenset(key for key, inputs in wanted.items() if _find_base(engine, inputs) is not None),
     )
+
+
+def _find_base(engine: Engine, inputs: Inputs) -> base.Base | None:
+    return base.find_base(engine, inputs.environment.variant, need_builder=inputs.needs_builder)
 
 
 def _in_trouble(engine: Engine, why: str) -> Running:
@@ -100,23 +104,10 @@ def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
         root=root,
         memory_bytes=info.get("MemTotal") or None,
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
-        has_detour=registry.has_detour(info),
+        has_detour=base.has_own_way(engine, info),
     )
     is_seen = running.is_here and root and Path(root).is_dir()
     return replace(running, free_bytes=shutil.disk_usage(root).free) if is_seen else running
-
-
-def _has_image(engine: Engine, variant: Variant, flavor: str) -> bool:
-    return image.find_image(engine, load_inputs(Environment.of(variant, flavor)), None) is not None
-
-
-def _has_base(engine: Engine, variant: Variant, flavor: str) -> bool:
-    # Only the gpu flavor needs the image with the compiler (see build_context.Inputs).
-    needs_builder = flavor == "gpu"
-    wanted = [variant.base, variant.builder] if needs_builder else [variant.base]
-    if all(registry.has_pinned(engine, base) for base in wanted):
-        return True
-    return local_base.find_made(engine, variant, need_builder=needs_builder) is not None
 
 
 def clients() -> Clients:

@@ -161,14 +161,14 @@ def _has_cuda(variant: Variant) -> bool:
 def base_obstacle(variant: Variant) -> str | None:
     """Why no base image can be made here where the registry does not answer; None if one can, given apt's mirrors."""
     from gpuenv.base_image import local as local_base
-    from gpuenv.host import packages
+    from gpuenv.base_image import root_system
 
     try:
         local_base.plan(variant)
     except HostError as error:
         return error.why
-    may_install = os.getuid() == 0 and packages.is_allowed()
-    return None if shutil.which("mmdebstrap") or may_install else "mmdebstrap is not installed"
+    obstacle = root_system.program_obstacle()
+    return f"a base image cannot be made without mmdebstrap: {obstacle}" if obstacle else None
 
 
 def clock() -> Clock:

@@ -14,14 +14,15 @@ from gpuenv.base_image import apt_sources, registry, root_system
 from gpuenv.conda import rattler as conda_rattler
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core.errors import GpuenvError
-from gpuenv.cuda.files import cached_path, local_path
+from gpuenv.cuda import reachable
+from gpuenv.cuda.files import local_path
 from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import systems
 from gpuenv.net import build_settings as network
 from gpuenv.net import certificates, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all
-from gpuenv.variants.cuda_lock import CudaLock, Source, load_cuda_lock
+from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 
 #: Where a channel is that is called by its name only.
@@ -47,7 +48,11 @@ def network_facts(wish: Wish) -> Network:
     """Settings and answers."""
     local = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
-    answers = ask_all(list(questions(wish, local, locks.values())))
+    absent = {name: reachable.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
+    sources = {source.url: source for parts in absent.values() for part in parts for source in part.sources}
+    missing = {url: "it is missing" for url, source in sources.items() if local_path(source)}
+    answers = ask_all(list(questions(wish, local, sorted(sources.keys() - missing))))
+    problems = {**{url: answer.problem for url, answer in answers.items()}, **missing}
     return Network(
         answers=(*answers.values(), *folder_index(local.pip.index_url)),
         proxies=tuple((name, redact.address(os.environ[name])) for name in network.proxy_names(os.environ)),
@@ -57,7 +62,7 @@ def network_facts(wish: Wish) -> Network:
         bundle_remedy=local.bundle_remedy,
         missing_bundles=local.missing_bundles,
         pip_problem=local.pip_problem,
-        archive_obstacles={name: archive_obstacle(lock, answers) for name, lock in locks.items()},
+        archive_obstacles={name: reachable.first_obstacle(parts, problems) for name, parts in absent.items()},
     )
 
 
@@ -83,7 +88,7 @@ def _read_settings() -> _Local:
     return _Local(settings, pip_problem, str(path) if path else None, origin, None, verify, missing)
 
 
-def questions(wish: Wish, local: _Local, locks: Iterable[CudaLock]) -> Iterator[Question]:
+def questions(wish: Wish, local: _Local, archives: Iterable[str]) -> Iterator[Question]:
     """Every address that a build on this machine would ask, each once."""
     named = local.pip.index_url
     # A build does not see a folder of this machine, and takes the public index.
@@ -94,11 +99,9 @@ def questions(wish: Wish, local: _Local, locks: Iterable[CudaLock]) -> Iterator[
         yield Question("index", name, f"{index.rstrip('/')}/pip/", local.bundle or local.verify, proxy)
     registries = {registry.split_name(base.reference)[0] for one in wish.variants for base in (one.base, one.builder)}
     for url in sorted(registries):
-        yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", local.verify)
-    sources = {source for lock in locks for part in lock.components for source in part.sources}
-    for source in sorted(sources, key=lambda one: one.url):
-        if not is_here(source):
-            yield Question("archive", source.url, source.url, local.verify, has_to_be_there=True)
+        yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", local.verify, trusts_anybody=True)
+    for url in archives:
+        yield Question("archive", url, url, local.verify, has_to_be_there=True)
     for name in channel_names(wish):
         yield Question("channel", name, channel_url(name), local.bundle or local.verify, proxy, has_to_be_there=True)
     mirror = apt_mirror()
@@ -135,26 +138,9 @@ def default_index() -> str | None:
         return None
 
 
-def is_here(source: Source) -> bool:
-    """Whether an archive needs no network."""
-    return (local_path(source) or cached_path(source)).is_file()
-
-
 def apt_mirror() -> str | None:
     """The first mirror in this machine's own Debian or Ubuntu sources, which a local base and an engine come from."""
     codename = apt_sources.suite_of(systems.read_os_release())
     texts = apt_sources.pick_sources(root_system.ETC_APT, codename) if codename else []
     match = re.search(r"https?://\S+", "\n".join(texts))
     return f"{match[0].rstrip('/')}/dists/{codename}/InRelease" if match else None
-
-
-def archive_obstacle(lock: CudaLock, answers: dict[str, Answer]) -> str | None:
-    """Why the first component that cannot be had cannot; None if all are here or answered."""
-    for part in lock.components:
-        if any(is_here(source) for source in part.sources):
-            continue
-        problems = [answers[source.url].problem for source in part.sources]
-        if all(problems):
-            reasons = ", ".join(f"{source.origin}: {problem}" for source, problem in zip(part.sources, problems))
-            return f"no source of {part.name} {part.version} can be reached ({reasons})"
-    return None
