@@ -20,6 +20,7 @@ _CONSOLES = {
     "big5": None,
     "cp1252": None,
 }
+_ASCII = bytes(range(128))
 #: So many pieces with lines in no known encoding are looked at; later ones are left as they are.
 _MOST_GUESSES = 4
 #: So many lines are looked at one by one where together they fit no encoding.
@@ -61,7 +62,7 @@ class Console:
         if _is_utf8(data):
             return data
         lines = data.split(b"\n")
-        foreign = [number for number, line in enumerate(lines) if not _is_utf8(line) and not _is_damaged(line)]
+        foreign = [number for number, line in enumerate(lines) if _is_foreign(line)]
         if self._encoding is None and foreign and self._guesses < _MOST_GUESSES:
             self._guesses += 1
             self._encoding = guess_encoding([lines[number] for number in foreign])
@@ -72,8 +73,6 @@ class Console:
 
 
 def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -81,10 +80,13 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _is_damaged(line: bytes) -> bool:
-    """Whether it is UTF-8 with a part missing: most characters beyond ASCII can be read."""
-    text = line.decode("utf-8", "replace")
-    return text.count("\ufffd") * 4 <= len(text) - len(text.encode("ascii", "ignore"))
+def _is_foreign(line: bytes) -> bool:
+    """Whether it is not UTF-8, nor UTF-8 of which a character was cut: then most of its bytes still are."""
+    if line.isascii():
+        return False
+    beyond = len(line.translate(None, _ASCII))
+    lost = len(line) - len(line.decode("utf-8", "ignore").encode())
+    return lost * 7 > beyond
 
 
 def guess_encoding(lines: Sequence[bytes]) -> str | None:
