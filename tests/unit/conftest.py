@@ -25,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
         os.environ["PYTHONPYCACHEPREFIX"] = str(paths.cache_dir() / "bytecode")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # To list the fonts of a machine takes a second.
+    os.environ.setdefault("MPLCONFIGDIR", str(paths.cache_dir() / "matplotlib"))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

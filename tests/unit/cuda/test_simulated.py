@@ -17,12 +17,11 @@ from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources, stubs, wheel
 from gpuenv.cuda.files import sha256_of
 from gpuenv.variants import model as variants
-from gpuenv.variants.cuda_lock import load_cuda_lock
+from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
 from gpuenv.variants.model import Variant
 from simulated import elf_symbols, symbols
 
 ALL = variants.load_all()
-EVERY_VARIANT = pytest.mark.parametrize("variant", ALL, ids=[variant.name for variant in ALL])
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc on this machine to compile stubs")
 
@@ -40,42 +39,58 @@ def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def small_wheel(wheel_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What pip would fetch is the small wheel."""
+def serve(wheel_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the small wheel fetched instead of the real one."""
     real = wheel.load_wheel
     digest = sha256_of(wheel_file)
     monkeypatch.setattr(
         wheel, "load_wheel", lambda requirements: dataclasses.replace(real(requirements), sha256=digest)
     )
     monkeypatch.setattr(wheel, "fetch_wheel", lambda wheel: wheel_file)
+
+
+@pytest.fixture
+def small_wheel(wheel_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    serve(wheel_file, monkeypatch)
     return wheel_file
 
 
+@dataclasses.dataclass(frozen=True)
+class Staged:
+    """The simulated CUDA of a variant, and where its libraries are."""
+
+    variant: Variant
+    lock: CudaLock
+    sonames: list[str]
+    libraries: Path
+
+
+@pytest.fixture(scope="module", params=ALL, ids=[variant.name for variant in ALL])
+def staged(request: pytest.FixtureRequest, wheel_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Staged:
+    folder = tmp_path_factory.mktemp(request.param.name)
+    with pytest.MonkeyPatch.context() as patch:
+        serve(wheel_file, patch)
+        lock = load_cuda_lock(cuda.make_simulated_lock(request.param, folder / "made"))
+    return Staged(request.param, lock, list(sources.stage_libraries(lock, folder / "libs", None)), folder / "libs")
+
+
 @needs_gcc
-@EVERY_VARIANT
-def test_simulated_lock_yields_what_the_variants_own_lock_yields(
-    variant: Variant, small_wheel: Path, tmp_path: Path
-) -> None:
-    lock = load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
-    own = load_cuda_lock(variant.cuda_lock_path)
-    assert lock.label == "simulated"
+def test_simulated_lock_yields_what_the_variants_own_lock_yields(staged: Staged) -> None:
+    own = load_cuda_lock(staged.variant.cuda_lock_path)
+    assert staged.lock.label == "simulated"
     wanted = sorted(soname for component in own.components for soname in component.sonames)
-    assert list(sources.stage_libraries(lock, tmp_path / "libs", None)) == wanted
+    assert staged.sonames == wanted
     for soname in wanted:
         is_genuine = any(soname.startswith(f"lib{family}.") for family in cuda.GENUINE)
-        exported = elf_symbols.exported_symbols(tmp_path / "libs" / soname)
+        exported = elf_symbols.exported_symbols(staged.libraries / soname)
         assert (stubs.MARKER in {symbol.name for symbol in exported}) != is_genuine
         assert {symbol.version for symbol in exported} == {soname}
 
 
 @needs_gcc
-@EVERY_VARIANT
-def test_stub_of_cudnn_reports_the_locked_version(variant: Variant, small_wheel: Path, tmp_path: Path) -> None:
-    lock = load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "made"))
-    sources.stage_libraries(lock, tmp_path / "libs", None)
-    library = ctypes.CDLL(str(tmp_path / "libs" / "libcudnn.so.7"))
-    major, minor, patch = (int(part) for part in variant.cuda.cudnn.split("."))
+def test_stub_of_cudnn_reports_the_locked_version(staged: Staged) -> None:
+    library = ctypes.CDLL(str(staged.libraries / "libcudnn.so.7"))
+    major, minor, patch = (int(part) for part in staged.variant.cuda.cudnn.split("."))
     assert library.cudnnGetVersion() == major * 1000 + minor * 100 + patch
     parts = []
     for which in range(3):
