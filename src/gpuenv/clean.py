@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.core import paths, processes, ui
+from gpuenv.core import mounts, paths, processes, ui
 from gpuenv.core.errors import EngineError, HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
@@ -215,7 +215,7 @@ def remove_known(folder: Path, names: tuple[str, ...]) -> list[str]:
     """Remove what is ours in a folder, and the folder itself if nothing is left; returns a line for each."""
     removed = []
     for path in sorted(path for name in names for path in folder.glob(name)):
-        if has_mounts(path):
+        if mounts.find_below(path):
             ui.warn(f"{path} stays: something is mounted in it")
             continue
         if path.is_dir() and not path.is_symlink():
@@ -226,12 +226,3 @@ def remove_known(folder: Path, names: tuple[str, ...]) -> list[str]:
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     return removed
-
-
-def has_mounts(path: Path, table: Path = Path("/proc/self/mountinfo")) -> bool:
-    """Whether something is mounted at or below ``path``: removing would reach into what is mounted."""
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    return any(f"{line.split()[4]}/".startswith(f"{path}/") for line in lines)

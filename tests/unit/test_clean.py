@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv import clean
-from gpuenv.core import locking, paths, processes, ui
+from gpuenv.core import locking, mounts, paths, processes, ui
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine import private_daemon
@@ -50,19 +50,11 @@ def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
     assert not cache.exists()
 
 
-def test_mounts_are_seen(tmp_path: Path) -> None:
-    table = tmp_path / "mountinfo"
-    table.write_text("36 35 98:0 / /srv/cache/data/overlay rw,noatime master:1 - ext3 /dev/root rw\n")
-    assert clean.has_mounts(Path("/srv/cache/data"), table)
-    assert clean.has_mounts(Path("/srv/cache/data/overlay"), table)
-    assert not clean.has_mounts(Path("/srv/cache/dat"), table)
-
-
 def test_what_has_something_mounted_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "engine").mkdir()
-    monkeypatch.setattr(clean, "has_mounts", lambda path: path.name == "engine")
+    monkeypatch.setattr(mounts, "find_below", lambda path: [path] if path.name == "engine" else [])
     assert clean.remove_known(tmp_path, clean.KEPT) == []
     assert "something is mounted" in capsys.readouterr().err
 

@@ -98,7 +98,7 @@ def _pull_missing(engine: Engine, wanted: list[BaseImage]) -> None:
 
 
 def _registry_base(variant: Variant, *, need_builder: bool) -> Base:
-    identity = f"{variant.base.digest}+{variant.builder.digest}" if need_builder else variant.base.digest
+    identity = variant.base_identity(need_builder=need_builder)
     return Base(variant.base.pinned, variant.builder.pinned, "registry", identity)
 
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
+from gpuenv.core import elf
 from gpuenv.core.errors import HostError
 
-ELF_MAGIC = b"\x7fELF"
 #: elf(5): the entries of a 64-bit dynamic section, and the tags of a search path.
 _ENTRY = struct.Struct("<qQ")
 _DT_RPATH, _DT_RUNPATH = 15, 29
@@ -32,7 +32,7 @@ def relocate(tree: Path, old_prefix: str, new_prefix: str) -> None:
     old, new = old_prefix.encode(), new_prefix.encode()
     for path in files(tree):
         content = path.read_bytes()
-        is_binary = content.startswith(ELF_MAGIC)
+        is_binary = content.startswith(elf.MAGIC)
         changed = without_search_path(content, old) if is_binary else rewrite(content, old, new)
         if changed != content:
             path.write_bytes(changed)
@@ -56,7 +56,7 @@ def find_leftovers(tree: Path, old: bytes) -> list[Path]:
     found = []
     for path in files(tree):
         content = path.read_bytes()
-        is_binary = content.startswith(ELF_MAGIC)
+        is_binary = content.startswith(elf.MAGIC)
         if without_search_path(content, old) != content if is_binary else pattern.search(content):
             found.append(path)
     return found

@@ -17,6 +17,7 @@ from pathlib import Path
 from gpuenv.base_image import apt_sources
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import HostError
+from gpuenv.core.text import end_of_output
 from gpuenv.host.packages import install_packages, is_allowed
 
 ETC_APT = Path("/etc/apt")
@@ -162,9 +163,8 @@ def _run(argv: list[str], folder: Path, log: Path) -> None:
             _stop(process)
             raise
     if code != 0:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        tail = "\n".join(f"    {line}" for line in lines[-8:])
-        raise HostError("mmdebstrap failed", f"the end of its output:\n{tail}", f"see {log}, or set BASE=registry")
+        said = end_of_output(log.read_text(errors="replace"))
+        raise HostError("mmdebstrap failed", said, f"see {log}, or set BASE=registry")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

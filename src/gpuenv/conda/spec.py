@@ -12,13 +12,11 @@ from gpuenv.core.errors import UsageError
 from gpuenv.variants.conda import Conda
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.locks import drifted, load_lock, read_checked, sha256_hex, with_header
+from gpuenv.variants.locks import TOOLS, drifted, load_lock, read_checked, sha256_hex, with_header
 from gpuenv.variants.model import Variant
 
 #: The systems that the file serves, as conda calls them.
 SUBDIRS = ("linux-64", "win-64")
-#: What builds the packages that exist as source only; pip then replaces each by the locked version.
-TOOLS = ("pip", "setuptools", "wheel")
 
 
 def of(variant: Variant) -> Conda:

@@ -82,16 +82,6 @@ def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
     )
 
 
-#: As many as stand on a terminal together with what is said of them.
-OUTPUT_LINES = 8
-
-
-def end_of_output(text: str) -> str:
-    """Why a program failed, where only its own last words say so."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return "\n".join(["the end of its output:", *(f"    {line}" for line in lines[-OUTPUT_LINES:])])
-
-
 def is_full_disk(error: Exception) -> bool:
     """Whether an error of the system says that a disk, or the user's share of it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -5,7 +5,6 @@ What is kept is what a lock names, whichever source it came from, and is verifie
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,15 +18,9 @@ from gpuenv.variants.cuda_lock import CudaLock
 _SUMS = "sha256.json"
 
 
-def key_of(lock: CudaLock) -> str:
-    """What decides the libraries of a lock: the SONAMEs and the hashes of the archives, not where they lie."""
-    content = [(part.sonames, sorted(source.sha256 for source in part.sources)) for part in lock.components]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
 def get_or_fill(lock: CudaLock, fill: Callable[[Path], object]) -> Path:
     """The folder that holds the libraries of ``lock``; ``fill`` puts them into an empty one if none is kept."""
-    folder = paths.cache_dir() / "libraries" / key_of(lock)[:16]
+    folder = paths.cache_dir() / "libraries" / lock.digest[:16]
     with locking.held(folder.with_suffix(".lock"), "another gpuenv is unpacking the CUDA libraries; waiting for it"):
         if not folder.exists() or not is_whole(folder):
             _refill(folder, fill)

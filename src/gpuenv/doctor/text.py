@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from gpuenv.core.text import printable
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.checks.variants import judge_variants
 from gpuenv.doctor.facts import Facts
@@ -41,11 +42,6 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
         print(*render_findings(listed), sep="\n", end="\n" if listed else "")
     end = [*([""] if listed else []), render_counts(findings, is_folded=not is_verbose)]
     print(*map(printable, [*end, *render_end(facts, routes)]), sep="\n", flush=True)
-
-
-def printable(text: str) -> str:
-    """Without characters that would command a terminal: what a machine says need not be what it should."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def render_findings(findings: Iterable[Finding]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import msgspec
 
 from gpuenv.core import locking, mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
+from gpuenv.core.text import end_of_output
 from gpuenv.engine import private_network
 from gpuenv.engine.api import Api
 from gpuenv.engine.model import Engine
@@ -33,7 +34,6 @@ from gpuenv.host import packages
 START_TIMEOUT_S = 90
 #: The daemon itself gives its containers 15 s to end.
 STOP_TIMEOUT_S = 60
-LOG_TAIL_LINES = 8
 
 
 def obstacle() -> str | None:
@@ -218,6 +218,4 @@ def _wait_until_ready(place: Folders, daemon: Daemon, process: subprocess.Popen[
 
 def start_error(how: str, log: str, path: Path) -> EngineError:
     """The error for a daemon that did not start, with the end of its log."""
-    tail = "\n".join(f"    {line}" for line in log.splitlines()[-LOG_TAIL_LINES:])
-    what = f"the private Docker daemon {how}"
-    return EngineError(what, f"the end of its log:\n{tail}", f"see {path}, or set ENGINE=venv")
+    return EngineError(f"the private Docker daemon {how}", end_of_output(log, "log"), f"see {path}, or set ENGINE=venv")

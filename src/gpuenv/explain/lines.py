@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
+
+from gpuenv.core.text import printable
 
 #: Longer lines are shown shortened.
 SHOWN_CHARACTERS = 240
 #: So much of a long line is shown before the part that matters.
 SHOWN_BEFORE = 60
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SEPARATORS = bytes(number for number in range(128) if not chr(number).isalnum())
 #: Leaves letters and digits; every other character becomes a space.
 TO_WORDS = bytes.maketrans(_SEPARATORS, b" " * len(_SEPARATORS))
@@ -29,7 +29,7 @@ class Line:
     def shown(self) -> str:
         """The text for a terminal: no control characters, and of a long line the part that matters."""
         start = max(0, self.at - SHOWN_BEFORE) if self.at > SHOWN_CHARACTERS / 2 else 0
-        text = _CONTROL.sub("", self.text[start:].replace("\t", "  ")).strip()
+        text = printable(self.text[start:].replace("\t", "  ")).strip()
         text = f"...{text}" if start else text
         return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gpuenv.core import signals, ui
 from gpuenv.core.errors import EngineError
+from gpuenv.core.text import end_of_output
 from gpuenv.host import systems
 
 #: Program and the package that brings it, the same in Debian and Ubuntu.
@@ -99,9 +100,8 @@ def _apt(arguments: list[str], log: Path) -> None:
             f"apt-get {arguments[0]} took longer than {APT_TIMEOUT_S} s", "a mirror that stalls", f"see {log}"
         ) from error
     if code != 0:
-        tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
         raise EngineError(
             f"apt-get {arguments[0]} failed (exit code {code})",
-            f"the end of its output:\n{tail}",
+            end_of_output(log.read_text(errors="replace")),
             f"see {log}; install {' '.join(arguments[3:]) or 'the packages'} by hand, or set ENGINE=venv",
         )

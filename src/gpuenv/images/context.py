@@ -11,7 +11,6 @@ from pathlib import Path
 
 from gpuenv.core import paths
 from gpuenv.variants import locks
-from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.environment import Environment
 
 
@@ -80,20 +79,11 @@ def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
     }
 
 
-def digest_cuda(lock: CudaLock) -> str:
-    """What of a CUDA lock decides the libraries: not where an archive is, but which one it is."""
-    components = [
-        [component.name, component.version, component.sonames, [source.sha256 for source in component.sources]]
-        for component in lock.components
-    ]
-    return _digest([lock.simulated, components])
-
-
 def content_key(inputs: Inputs, base_kind: str, base_identity: str) -> str:
     """SHA-256 (hex) over everything that decides an image: the same key, the same image."""
     files = {name: hashlib.sha256(content).hexdigest() for name, content in inputs.files.items()}
     environment = inputs.environment
-    cuda = digest_cuda(environment.cuda) if environment.cuda else None
+    cuda = environment.cuda.digest if environment.cuda else None
     version = environment.variant.cuda.version
     return _digest([environment.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity])
 

@@ -64,8 +64,5 @@ def find_image(engine: Engine, inputs: Inputs, base_choice: str | None) -> Built
 
 
 def _is_current_base(inputs: Inputs, kind: str, identity: str) -> bool:
-    variant = inputs.environment.variant
-    pinned = variant.base.digest
-    if inputs.needs_builder:
-        pinned += f"+{variant.builder.digest}"
+    pinned = inputs.environment.variant.base_identity(need_builder=inputs.needs_builder)
     return kind == "local" or (kind == "registry" and identity == pinned)

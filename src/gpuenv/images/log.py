@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpuenv.core.text import end_of_output
 from gpuenv.net import redact
 from gpuenv.net.build_settings import BuildNetwork
 
@@ -17,7 +18,6 @@ _PODMAN_STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP \d+/\d+: (?P<what>(?:FROM|RUN|
 
 #: Enough for pip's report of a wrong hash and what led to it.
 KEPT_LINES = 200
-SHOWN_LINES = 6
 #: A step that takes less is not worth a line (seconds).
 SHOWN_S = 1.0
 
@@ -82,7 +82,7 @@ def find_cause(lines: Sequence[str], network: BuildNetwork) -> Cause:
         or _bad_certificate(text, network)
         or _no_index(text, network)
         or _in_catalog(text)
-        or Cause("the end of its log:\n" + "\n".join(f"    {line}" for line in lines[-SHOWN_LINES:]), "see the log")
+        or Cause(end_of_output(text, "log"), "see the log")
     )
 
 

@@ -23,7 +23,6 @@ from gpuenv.cuda import sources
 from gpuenv.cuda.stubs import MARKER
 from gpuenv.host import gpu
 from gpuenv.variants.cuda_lock import CudaLock
-from gpuenv.variants.locks import sha256_hex
 from gpuenv.variants.model import Variant, numbers
 
 DRIVER = "libcuda.so.1"
@@ -31,14 +30,6 @@ DRIVER = "libcuda.so.1"
 _HOOK, _HOOK_PTH, STAND_IN_FOLDER = "gpuenv_driver.py", "gpuenv_driver.pth", "lib/gpuenv-driver"
 #: How large a simulated library is at most.
 _SIMULATED_BYTES = 5_000_000
-
-
-def digest(lock_digest: str, cuda_lock: CudaLock | None) -> str:
-    """What an environment is made from: its pip lock, and the archives of its CUDA."""
-    if cuda_lock is None:
-        return lock_digest
-    archives = [source.sha256 for part in cuda_lock.components for source in part.sources]
-    return sha256_hex("\n".join([lock_digest, str(cuda_lock.simulated), *archives]))
 
 
 def libraries(folder: Path, variant: Variant) -> Path:

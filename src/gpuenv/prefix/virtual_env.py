@@ -33,7 +33,7 @@ def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[
     """Where the environment is, or will be, and what makes it."""
     lock = locks.load_lock(environment.variant.lock_path(environment.flavor))
     sources.check_folder(settings.sources_dir)
-    digest = prefix_cuda.digest(lock.digest, environment.cuda)
+    digest = locks.sha256_hex(f"{lock.digest} {environment.cuda.digest}") if environment.cuda else lock.digest
     prefix = place(Content.of(environment, "venv", digest), settings.prefix)
     return prefix, partial(_make, environment, lock, settings.sources_dir)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,6 +53,14 @@ class CudaLock(Data, frozen=True):
     def sonames(self) -> tuple[str, ...]:
         """Of all components."""
         return tuple(soname for component in self.components for soname in component.sonames)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over what decides the libraries: not where an archive is, but which one it is."""
+        parts = [
+            [part.name, part.version, part.sonames, [one.sha256 for one in part.sources]] for part in self.components
+        ]
+        return hashlib.sha256(json.dumps([self.simulated, parts]).encode()).hexdigest()
 
 
 def load_cuda_lock(path: Path) -> CudaLock:

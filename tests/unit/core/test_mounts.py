@@ -21,6 +21,8 @@ def test_mount_points_are_read_with_their_odd_characters() -> None:
 def test_what_is_mounted_below_comes_before_what_it_lies_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda *_, **__: TABLE)
     assert mounts.find_below(Path("/s/my data")) == [Path("/s/my data/overlay2/x/merged"), Path("/s/my data")]
+    assert mounts.find_below(Path("/s/my data/overlay2")) == [Path("/s/my data/overlay2/x/merged")]
+    assert mounts.find_below(Path("/s/my dat")) == []
 
 
 def test_the_root_is_a_mount_point() -> None:

@@ -136,7 +136,7 @@ def test_of_a_long_line_the_part_that_matters_is_shown() -> None:
     shown = found.evidence[0].shown
     assert "alpha" in shown
     assert len(shown) <= SHOWN_CHARACTERS
-    assert Line(1, "a\x1b[2J\tb\x00").shown == "a[2J  b"
+    assert Line(1, "a\x1b[2J\tb\x00").shown == "a  b"
 
 
 def suspects(text: str) -> list[str]:

@@ -84,7 +84,7 @@ def test_a_full_disk(text: str) -> None:
 def test_what_is_not_known_is_shown() -> None:
     found = cause("\n".join(f"line {number}" for number in range(20)))
     assert "line 19" in found.why
-    assert "line 13\n" not in found.why
+    assert "line 11\n" not in found.why
 
 
 def test_prefixes_are_taken_off() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from gpuenv.core.text import printable
 from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
 from gpuenv.harness.report.evidence import PACKAGES
 from gpuenv.harness.report.learned import learn
@@ -30,7 +31,6 @@ from gpuenv.harness.report.model import (
     render_reasons,
 )
 from gpuenv.harness.report.pictures import STRIP_END
-from gpuenv.harness.report.svg import printable
 from gpuenv.harness.report.table import render_duration
 from gpuenv.harness.targets.model import Target
 

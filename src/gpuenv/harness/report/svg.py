@@ -22,16 +22,9 @@ from gpuenv.core import paths
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Color codes of programs that think they write to a terminal, and characters that neither HTML nor XML allows.
-_NO_TEXT = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _LINK = "{http://www.w3.org/1999/xlink}href"
 #: What of matplotlib's styles stays: the rest is in report.css.
 _KEPT = re.compile(r"(text-anchor|stroke-dasharray|stroke-dashoffset): ([^;]+)")
-
-
-def printable(text: str) -> str:
-    """Text without what no page may hold."""
-    return _NO_TEXT.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def why_none() -> str:
