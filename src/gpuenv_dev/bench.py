@@ -19,8 +19,8 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
+from gpuenv.images import command as images
 from gpuenv.images import image
-from gpuenv.images import plan as images
 from gpuenv.images.image import Built
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.environment import Environment

@@ -28,7 +28,7 @@ def fake_verb(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[object]:
             raise outcome
         return outcome
 
-    monkeypatch.setitem(sys.modules, "gpuenv.images.plan", SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "gpuenv.images.command", SimpleNamespace(run=run))
     return seen
 
 
@@ -149,7 +149,7 @@ def test_other_signals_that_end_us_are_cleaned_up_after_too(
             raise
         return 0
 
-    monkeypatch.setattr("gpuenv.images.plan.run", work)
+    monkeypatch.setattr("gpuenv.images.command.run", work)
     assert cli.main(["images"]) == 128 + number
     assert cleaned == [number]
     assert signal.getsignal(number) == signal.SIG_DFL
@@ -162,7 +162,7 @@ def test_what_our_caller_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) 
         os.kill(os.getpid(), signal.SIGHUP)
         return 5
 
-    monkeypatch.setattr("gpuenv.images.plan.run", work)
+    monkeypatch.setattr("gpuenv.images.command.run", work)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert cli.main(["images"]) == 5
@@ -205,7 +205,7 @@ def test_every_verb_refuses_a_processor_without_avx_before_it_looks_for_an_engin
     verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cpuinfo").write_text("flags : fpu sse2\n")
-    for module in ("shell.command", "images.plan", "harness.command"):
+    for module in ("shell.command", "images.command", "harness.command"):
         monkeypatch.setattr(
             f"gpuenv.{module}.check_host", functools.partial(check_host, "x86_64", tmp_path / "cpuinfo")
         )

@@ -78,7 +78,7 @@ VERBS = (
         "make a virtual environment with the same packages on a CPython of this machine",
         _take("variant", "flavor", "prefix", "cuda", "cuda_lock", "sources_dir"),
     ),
-    Verb("images", "gpuenv.images.plan", "build every image that this machine can build", _BUILD),
+    Verb("images", "gpuenv.images.command", "build every image that this machine can build", _BUILD),
     Verb(
         "engine",
         "gpuenv.engine.command",

@@ -11,9 +11,9 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
 from gpuenv.host.gpu import HostGpus, default_flavor
+from gpuenv.images import command as images
 from gpuenv.images import image
-from gpuenv.images import plan as images
-from gpuenv.images.plan import Planned
+from gpuenv.images.command import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import name_of

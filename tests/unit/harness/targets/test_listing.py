@@ -13,7 +13,7 @@ from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
 from gpuenv.harness.targets import listing
 from gpuenv.host.gpu import HostGpus
-from gpuenv.images.plan import Planned
+from gpuenv.images.command import Planned
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import CudaLock
@@ -30,9 +30,9 @@ def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) 
 
 @pytest.fixture
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
-    """What `gpuenv.images.plan.plan` answers."""
+    """What `gpuenv.images.command.plan` answers."""
     answers: list[Planned] = []
-    monkeypatch.setattr("gpuenv.images.plan.plan", lambda *_: answers)
+    monkeypatch.setattr("gpuenv.images.command.plan", lambda *_: answers)
     return answers
 
 

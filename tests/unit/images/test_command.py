@@ -8,8 +8,8 @@ from gpuenv.core.errors import BuildError, EngineError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import reachable
 from gpuenv.engine.model import Engine
+from gpuenv.images import command as images
 from gpuenv.images import image
-from gpuenv.images import plan as images
 from gpuenv.images.image import Built
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
