@@ -1,6 +1,6 @@
-"""What a target showed in a run, read from its programs' findings: versions, devices, and what its nets learned.
+"""Read what a target showed in a run from its programs' findings: versions, devices, and what its nets learned.
 
-Pure. A finding that is missing or cannot be read leaves a gap with a reason, never a made-up value: reports show both.
+A finding that is missing or cannot be read leaves a gap with a reason, never a made-up value: reports show both.
 """
 
 from __future__ import annotations

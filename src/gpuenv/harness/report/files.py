@@ -1,4 +1,4 @@
-"""The files in ``reports/``: from the run's own folder, before that goes, to what is left for people and programs."""
+"""Collect what a run left in its own folder, before that goes, and write the files in ``reports/``."""
 
 from __future__ import annotations
 

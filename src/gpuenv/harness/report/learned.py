@@ -1,4 +1,4 @@
-"""What report.html shows of the training: what nets decide, loss curves, twenty starts.
+"""Gather what report.html shows of the training: what nets decide, loss curves, twenty starts.
 
 Targets whose pictures cannot be told apart share one. Where there is no result, the page says so and why.
 """

@@ -1,4 +1,4 @@
-"""The table on a terminal while the checks run: read from the file of results as it grows."""
+"""Show the table on a terminal while the checks run, from the file of results as it grows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.core import ui
-from gpuenv.harness.report import model as report
-from gpuenv.harness.report import table as report_table
-from gpuenv.harness.report.model import Outcome
-from gpuenv.harness.report.table import Progress
+from gpuenv.harness.report.model import Outcome, parse_results
+from gpuenv.harness.report.table import Progress, render_first_failures, render_table
 from gpuenv.harness.targets import handover
 from gpuenv.harness.targets.model import Plan
 
@@ -46,7 +44,7 @@ class ResultsReader:
             return self.outcomes
         whole = new[: new.rfind(b"\n") + 1]
         self._position += len(whole)
-        self.outcomes += report.parse_results(whole.decode("utf-8"))
+        self.outcomes += parse_results(whole.decode("utf-8"))
         return self.outcomes
 
 
@@ -54,8 +52,7 @@ def render(plan: Plan, outcomes: tuple[Outcome, ...], progress: Progress) -> Ren
     """The table as it stands, and below it what failed first on each target."""
     from rich.console import Group
 
-    table = report_table.render_table(plan, outcomes, progress)
-    first = report_table.render_first_failures(plan, outcomes)
+    table, first = render_table(plan, outcomes, progress), render_first_failures(plan, outcomes)
     return Group(table, first) if first else Group(table)
 
 

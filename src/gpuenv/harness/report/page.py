@@ -1,4 +1,4 @@
-"""``reports/report.html``: one page with everything that a run found, and nothing from outside.
+"""Render ``reports/report.html``: one page with everything that a run found, and nothing from outside.
 
 What programs printed is text on this page, never markup: the templates escape every value; a content policy on the page
 itself forbids scripts and every outside resource.

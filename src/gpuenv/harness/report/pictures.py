@@ -1,4 +1,4 @@
-"""The pictures of report.html: what nets decide, loss curves, starts."""
+"""Draw the pictures of report.html: what nets decide, loss curves, starts."""
 
 from __future__ import annotations
 

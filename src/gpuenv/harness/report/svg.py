@@ -1,4 +1,4 @@
-"""Inline SVG by matplotlib, fit for a page: colors and letters come from its css, so that they follow light and dark.
+"""Turn drawings of matplotlib into inline SVG, whose colors and letters are those of the page, in light and dark.
 
 An artist's gid ``css NAME`` becomes a class, and what matplotlib's own styles say is taken out.
 """

@@ -1,4 +1,4 @@
-"""The table of targets and groups on a terminal, at the end of a run and while it goes."""
+"""Render the table of targets and groups for a terminal, at the end of a run and while it goes."""
 
 from __future__ import annotations
 
