@@ -19,7 +19,6 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
-    Environment,
     Facts,
     Gpus,
     Machine,
@@ -30,6 +29,7 @@ from gpuenv.doctor.facts import (
     Running,
     Storage,
     Toolkit,
+    Variables,
     Wish,
 )
 from gpuenv.doctor.probes import engine as doctor_probe_engine
@@ -117,7 +117,7 @@ def make_facts(*changes: object, asked: str | None = None) -> Facts:
         CLIENTS,
         TOOLKIT,
         GPUS,
-        Environment(),
+        Variables(),
         Conda(obstacle="there is no program to make a conda environment with"),
         make_pythons(),
         NETWORK,
@@ -197,7 +197,7 @@ def probe_host(monkeypatch: pytest.MonkeyPatch, scenario: Scenario, root: Path, 
     monkeypatch.setenv("PATH", os.pathsep.join(folders))
     # The site's setting, as an administrator puts it into everybody's environment.
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", scenario.visible_devices)
-    found: list[Callable[[], Any]] = [doctor_probe_gpu.gpus, doctor_probe_engine.toolkit, doctor_probe_host.environment]
+    found: list[Callable[[], Any]] = [doctor_probe_gpu.gpus, doctor_probe_engine.toolkit, doctor_probe_host.variables]
     return make_facts(*(probe() for probe in found))
 
 

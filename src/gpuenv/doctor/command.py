@@ -92,7 +92,7 @@ def make_probes(wish: Wish) -> tuple[Probe, ...]:
         Probe("clients", "the engine's client", _asker("engine", "clients"), "docker version"),
         Probe("toolkit", "NVIDIA's container toolkit", _asker("engine", "toolkit"), "nvidia-ctk --version"),
         Probe("gpus", "the NVIDIA driver", _asker("gpu", "gpus"), "nvidia-smi", GPU_DEADLINE_S),
-        Probe("environment", "the environment's variables", _asker("host", "environment"), "env"),
+        Probe("variables", "the environment's variables", _asker("host", "variables"), "env"),
         Probe("conda", "conda's settings", _asker("conda", "conda"), "conda config --show-sources"),
         Probe("pythons", "the local Pythons", pythons, "which -a python3"),
         Probe("network", "the network", addresses, "curl --head <address>", NETWORK_DEADLINE_S),

@@ -201,10 +201,10 @@ class Shadow:
 
 
 @dataclass(frozen=True)
-class Environment:
+class Variables:
     """The variables that change what programs see of GPUs and libraries."""
 
-    variables: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
     shadows: tuple[Shadow, ...] = ()
 
 
@@ -277,7 +277,7 @@ class Facts:
     clients: Clients | None = None
     toolkit: Toolkit | None = None
     gpus: Gpus | None = None
-    environment: Environment | None = None
+    variables: Variables | None = None
     conda: Conda | None = None
     pythons: Pythons | None = None
     network: Network | None = None

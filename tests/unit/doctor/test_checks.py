@@ -33,7 +33,6 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
-    Environment,
     Facts,
     Holder,
     Memory,
@@ -44,6 +43,7 @@ from gpuenv.doctor.facts import (
     Shadow,
     Storage,
     Toolkit,
+    Variables,
 )
 from gpuenv.doctor.findings import Finding, Verdicts
 from gpuenv.engine.build_client import DockerClient
@@ -71,8 +71,8 @@ def gpus(**changes: Any) -> object:
     return replace(GPUS, **changes)
 
 
-def variables(**values: str) -> Environment:
-    return Environment(values)
+def variables(**values: str) -> Variables:
+    return Variables(values)
 
 
 def condarc(**changes: Any) -> Conda:
@@ -347,7 +347,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "libcudart.so.9.0 of /opt/old",
         "unset LD_LIBRARY_PATH",
-        [Environment({}, (Shadow("/opt/old", ("libcudart.so.9.0",)),))],
+        [Variables({}, (Shadow("/opt/old", ("libcudart.so.9.0",)),))],
     ),
     ("python", "ok", "CPython 3.6.15", "", []),
     ("python", "warning", "no complete CPython 3.6", "pyenv install 3.6.15", [make_pythons(is_found=False)]),

@@ -43,13 +43,13 @@ from gpuenv.doctor.facts import (
     Clients,
     Conda,
     Engines,
-    Environment,
     Facts,
     Network,
     Place,
     Storage,
     Toolkit,
     Unanswered,
+    Variables,
 )
 from gpuenv.doctor.gather import Probe, gather
 from gpuenv.doctor.probes import engine as doctor_probe_engine
@@ -435,7 +435,7 @@ def test_a_conda_environment_is_recommended_only_where_its_channels_answer(name:
 def test_a_variable_that_hides_devices_hides_them_where_it_is_read(
     variable: str, changes: list[object], command: str
 ) -> None:
-    assert best_command(make_facts(Environment({variable: "7"}), *changes)) == command
+    assert best_command(make_facts(Variables({variable: "7"}), *changes)) == command
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_variables_and_what_shadows_libraries(tmp_path: Path) -> None:
     (tmp_path / "libcudart.so.9.0").touch()
     (tmp_path / "libfoo.so").touch()
     path = f"/nonexistent:{tmp_path}::{tmp_path}"
-    found = doctor_probe_host.environment({"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda", "SECRET": "x"})
-    assert found.variables == {"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda"}
+    found = doctor_probe_host.variables({"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda", "SECRET": "x"})
+    assert found.values == {"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda"}
     assert found.shadows == (Shadow(str(tmp_path), ("libcudart.so.9.0",)),)
 
 

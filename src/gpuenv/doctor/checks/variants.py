@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuenv.doctor.facts import Environment, Gpus, Wish
+from gpuenv.doctor.facts import Gpus, Variables, Wish
 from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Verdict, Verdicts, error, ok, warning
 from gpuenv.host.gpu import HostGpus
 from gpuenv.variants import compat
@@ -45,14 +45,14 @@ def _judge_serving(serving: Serving, servings: list[Serving], wish: Wish) -> Ver
     return warning(text, remedy) if served and serving.variant != wish.asked else error(text, remedy)
 
 
-def variables(environment: Environment, gpus: Gpus) -> Verdicts:
+def variables(variables: Variables, gpus: Gpus) -> Verdicts:
     """Variables that hide devices, or switch checks off (P28)."""
-    return [*_hidden(environment, gpus), *_switched_off(environment)] or ok("none hides a GPU")
+    return [*_hidden(variables, gpus), *_switched_off(variables)] or ok("none hides a GPU")
 
 
-def _hidden(environment: Environment, gpus: Gpus) -> Iterator[Verdict]:
+def _hidden(variables: Variables, gpus: Gpus) -> Iterator[Verdict]:
     for name, none in _NONE.items():
-        value = environment.variables.get(name, "all")
+        value = variables.values.get(name, "all")
         if value == "all":
             continue
         text = f"{name}={value or '(empty)'}"
@@ -69,11 +69,11 @@ def _hidden(environment: Environment, gpus: Gpus) -> Iterator[Verdict]:
             yield warning(f"{text} hides every GPU{why}", f"unset {name}", _HIDES[name])
 
 
-def _switched_off(environment: Environment) -> Iterator[Verdict]:
-    if environment.variables.get("NVIDIA_DISABLE_REQUIRE"):
+def _switched_off(variables: Variables) -> Iterator[Verdict]:
+    if variables.values.get("NVIDIA_DISABLE_REQUIRE"):
         text = "NVIDIA_DISABLE_REQUIRE switches off the toolkit's check of the driver"
         yield warning(text, "unset NVIDIA_DISABLE_REQUIRE")
-    capabilities = environment.variables.get("NVIDIA_DRIVER_CAPABILITIES", "all")
+    capabilities = variables.values.get("NVIDIA_DRIVER_CAPABILITIES", "all")
     if not {"all", "compute"} & set(capabilities.split(",")):
         text = f"NVIDIA_DRIVER_CAPABILITIES={capabilities} leaves CUDA out"
         yield warning(text, "export NVIDIA_DRIVER_CAPABILITIES=compute,utility")
@@ -94,10 +94,10 @@ def choose_devices(name: str, value: str, host: HostGpus) -> tuple[list[str], st
     return chosen, None
 
 
-def library_path(environment: Environment) -> Verdicts:
+def library_path(variables: Variables) -> Verdicts:
     """LD_LIBRARY_PATH comes before everything else that the loader knows (P19, P48)."""
     remedy = "unset LD_LIBRARY_PATH  (containers do not see it; conda, virtual environments and nvidia-smi do)"
     return [
         warning(f"LD_LIBRARY_PATH puts {', '.join(one.libraries[:4])} of {one.folder} before the right ones", remedy)
-        for one in environment.shadows
+        for one in variables.shadows
     ] or ok("LD_LIBRARY_PATH shadows nothing")

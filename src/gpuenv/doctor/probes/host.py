@@ -16,7 +16,7 @@ from pathlib import Path
 from gpuenv.core import paths
 from gpuenv.core.errors import HostError
 from gpuenv.core.settings import Settings
-from gpuenv.doctor.facts import Clock, Environment, Machine, Place, Pythons, Shadow, Storage, Wish
+from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Shadow, Storage, Variables, Wish
 from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor as host
 from gpuenv.host import systems
@@ -108,11 +108,11 @@ def _place(purpose: str, path: Path) -> Place:
     return Place(purpose, str(path), shutil.disk_usage(there).free)
 
 
-def environment(environ: Mapping[str, str] = os.environ) -> Environment:
+def variables(environ: Mapping[str, str] = os.environ) -> Variables:
     """The variables that matter, and what LD_LIBRARY_PATH puts before the right libraries."""
     kept = {name: value for name, value in environ.items() if name.startswith(_BEGINNINGS) or name in _NAMES}
     folders = [folder for folder in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
-    return Environment(kept, tuple(_shadows(folders)))
+    return Variables(kept, tuple(_shadows(folders)))
 
 
 def _shadows(folders: Iterable[str]) -> Iterable[Shadow]:
