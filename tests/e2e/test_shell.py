@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gpuenv.core import paths, processes
@@ -94,7 +95,8 @@ def work() -> Iterator[Path]:
         folder = Path(outer) / "딥러닝 1, a:b"
         folder.mkdir()
         Path(outer).chmod(0o755)
-        os.chown(folder, UID, UID)
+        if os.getuid() == 0:
+            os.chown(folder, UID, UID)
         yield folder
 
 
@@ -273,11 +275,12 @@ class Relay:
 def stranger(shell: Shell) -> Iterator[dict[str, Any]]:
     """How to start a process as the user UID, who may use the engine, with a home folder and a copy of the project."""
     python = shutil.which("python3", path="/usr/bin")
-    if os.getuid() != 0 or python is None or not understands_toml(python):
-        pytest.skip("needs root, and a Python 3.11 or newer that every user may start")
+    if os.getuid() != 0 or python is None or not is_like_ours(python):
+        pytest.skip("needs root, and a Python like this one that every user may start")
     with tempfile.TemporaryDirectory(prefix="gpuenv-home-") as folder:
         for part in ("src", "envs"):
             shutil.copytree(paths.project_root() / part, Path(folder) / part)
+        shutil.copytree(Path(msgspec.__file__).parent, Path(folder) / "src/msgspec")
         for path in (Path(folder), *Path(folder).rglob("*")):
             os.chown(path, UID, UID)
         shell.python = python
@@ -294,8 +297,10 @@ def stranger(shell: Shell) -> Iterator[dict[str, Any]]:
         remove_volume(shell.engine, volume.source)
 
 
-def understands_toml(python: str) -> bool:
-    return subprocess.run([python, "-c", "import tomllib"], capture_output=True, check=False).returncode == 0
+def is_like_ours(python: str) -> bool:
+    """Whether it can load what was installed for ours, and reads TOML by itself."""
+    code = f"import sys, tomllib; assert sys.version_info[:2] == {sys.version_info[:2]}"
+    return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
 
 
 def test_files_belong_to_the_caller(shell: Shell, stranger: dict[str, Any]) -> None:

@@ -32,6 +32,8 @@ def create_body(spec: Spec, host: Mapping[str, Any]) -> dict[str, Any]:
         "terminal": spec.tty,
         "stdin": spec.stdin,
         "init": host["Init"],
+        # Who removes it has asked it to end before.
+        "stop_timeout": 0,
         "cap_drop": host["CapDrop"],
         "cap_add": host["CapAdd"],
         "no_new_privileges": True,

@@ -26,6 +26,7 @@ _KILL_TIMEOUT_S = 10.0
 #: The client has been started, but not yet the container.
 _START_PATIENCE_S = 10.0
 _PAUSE_S = 0.05
+_END_PATIENCE_S = 2.0
 _LOG_LINES = 1000
 #: What a client holds back, in case they are the keys that detach it. They cannot be switched off; nobody types these.
 _DETACH_KEYS = "--detach-keys=ctrl-^,ctrl-_,ctrl-^,ctrl-_"
@@ -106,6 +107,10 @@ class _Session:
             return int(state["ExitCode"])
         if code == -signal.SIGPIPE or any(is_unread(descriptor) for descriptor in (1, 2)):
             raise BrokenPipeError
+        # The client was cut off at the container's end, or before.
+        with suppress(RefusedError, EngineError):
+            ended = self.api.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)
+            return int(ended["StatusCode"])
         raise self.api.connection_lost("it answers again, but the client lost the container")
 
     def _state(self) -> dict[str, Any]:
@@ -128,9 +133,15 @@ class _Session:
                 time.sleep(_PAUSE_S)
 
     def _was_killed(self, name: str) -> bool:
-        query = {"signal": name}
+        place = f"/containers/{self.spec.name}"
         try:
-            self.api.call("POST", f"/containers/{self.spec.name}/kill", query=query, timeout_s=_KILL_TIMEOUT_S)
+            if self.engine.kind == "podman" and not self.spec.tty and name != "SIGKILL":
+                # Its init program tells bash alone, which waits for its child first.
+                command = ["bash", "-c", f"kill -s {name.removeprefix('SIG')} -1"]
+                made = self.api.call("POST", f"{place}/exec", {"Cmd": command}, timeout_s=_KILL_TIMEOUT_S)
+                self.api.call("POST", f"/exec/{made['Id']}/start", {"Detach": True}, timeout_s=_KILL_TIMEOUT_S)
+            else:
+                self.api.call("POST", f"{place}/kill", query={"signal": name}, timeout_s=_KILL_TIMEOUT_S)
         except RefusedError:
             return False
         return True

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# tests/podman.sh rootful|rootless [pytest arguments]: the end-to-end tests of the shell through a real Podman, whose service, images
+# and settings live in one folder that is removed at the end. Needs root and Debian or Ubuntu; rootless is a user of the test's own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind=$1
+shift
+[ "$kind" = rootful ] || [ "$kind" = rootless ]
+
+if ! { command -v podman && command -v newuidmap && command -v slirp4netns && command -v catatonit; } > /dev/null; then
+    apt-get update --quiet=2
+    DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends \
+        podman crun runc uidmap slirp4netns fuse-overlayfs catatonit > /dev/null
+fi
+
+# Not below TMPDIR: a socket's path has 107 bytes, and the user of its own must get there.
+scratch=$(mktemp -d /var/tmp/gpuenv-podman.XXXXXX)
+chmod 755 "$scratch"
+user=root
+service=
+finish() {
+    status=$?
+    if [ -n "$service" ]; then
+        run podman rm --all --force --time 0 > /dev/null 2>&1 || true
+        kill "$service" 2> /dev/null || true
+        wait "$service" 2> /dev/null || true
+    fi
+    # What a rootless Podman keeps its namespaces with.
+    [ "$user" = root ] || pkill --uid "$user" || true
+    awk -v folder="$scratch/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount --lazy
+    for _ in 1 2 3 4 5; do
+        if [ "$user" = root ] || userdel "$user" 2> /dev/null; then break; fi
+        sleep 1
+    done
+    rm -rf "$scratch"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+python=.venv/bin/python
+if [ "$kind" = rootless ]; then
+    user=gpuenv-podman
+    useradd --home-dir "$scratch/home" --create-home --shell /bin/bash "$user"
+    grep -q "^$user:" /etc/subuid || usermod --add-subuids 524288-589823 --add-subgids 524288-589823 "$user"
+    # A copy with the packages of .venv, since neither this checkout nor its Python need be readable for others.
+    python=$(command -v /usr/bin/python3)
+    packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    [ "$("$python" -c 'import sys; print(sys.version_info[:2])')" = "$(.venv/bin/python -c 'import sys; print(sys.version_info[:2])')" ]
+    mkdir "$scratch/project"
+    git ls-files -z | xargs -0 cp --parents --no-dereference --target-directory="$scratch/project"
+    cp -r "$packages" "$scratch/packages"
+    cd "$scratch/project"
+    export PYTHONPATH="$scratch/project/src:$scratch/project/tests:$scratch/packages"
+fi
+mkdir "$scratch/run" "$scratch/runtime"
+cat > "$scratch/containers.conf" << EOF
+[containers]
+# Podman's own default is above the limit of some machines, and a user cannot raise it.
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+$([ "$user" = root ] || runuser --user "$user" -- test -w /dev/net/tun || echo '# A network of its own needs that device.
+netns = "host"')
+[engine]
+events_logger = "file"
+cgroup_manager = "cgroupfs"
+$([ ! -d /sys/fs/cgroup/unified ] || echo '# crun refuses a machine with both kinds of cgroups.
+runtime = "runc"')
+EOF
+cat > "$scratch/storage.conf" << EOF
+[storage]
+driver = "${GPUENV_PODMAN_STORAGE:-overlay}"
+graphroot = "$scratch/images"
+runroot = "$scratch/run"
+EOF
+chown -R "$user" "$scratch"
+export CONTAINERS_CONF="$scratch/containers.conf" CONTAINERS_STORAGE_CONF="$scratch/storage.conf"
+[ "$user" = root ] || export XDG_RUNTIME_DIR="$scratch/runtime"
+export DOCKER_HOST="unix://$scratch/podman.sock"
+unset DOCKER_CONTEXT DOCKER_TLS_VERIFY
+
+run() {
+    if [ "$user" = root ]; then "$@"; else runuser --user "$user" -- env HOME="$scratch/home" "$@"; fi
+}
+
+run env TMPDIR="$scratch" podman system service --time 0 "$DOCKER_HOST" > "$scratch/service.log" 2>&1 &
+service=$!
+for _ in $(seq 100); do
+    [ ! -S "$scratch/podman.sock" ] || break
+    sleep 0.1
+done
+podman --version
+run "$python" -m pytest tests/e2e/test_shell.py -q -p no:cacheprovider "$@" || { tail -5 "$scratch/service.log"; exit 1; }
