@@ -35,7 +35,7 @@ def render_settings() -> str:
     lines = ["| setting | for | meaning |", "|---|---|---|"]
     for name, option in OPTIONS.items():
         verbs = ", ".join(f"`{verb}`" for verb in takers(name))
-        meaning = f"{option.help}. {option.more[:1].upper()}{option.more[1:]}".rstrip(". ")
+        meaning = f"{option.make_help}. {option.more[:1].upper()}{option.more[1:]}".rstrip(". ")
         lines.append(f"| `{option.make_name}` | {verbs} | {meaning} |")
     return "\n".join(lines) + "\n"
 

@@ -48,13 +48,18 @@ class Option:
         """Its name on the command line, such as ``"--cuda-lock"``."""
         return f"--{self.name.replace('_', '-')}"
 
+    @property
+    def make_help(self) -> str:
+        """Its help where it is given as ``NAME=value``."""
+        return f"1: {self.help}" if self.is_flag else self.help
+
     def value(self, text: str) -> object:
         """The value that ``text`` stands for. Raises UsageError for any that it may not be."""
         if self.numbers and not (text.isascii() and text.isdigit() and int(text) in self.numbers):
             raise UsageError(
                 f"{self.make_name}={text} is not usable",
                 f"expected a number from {self.numbers[0]} to {self.numbers[-1]}",
-                f"try {self.make_name}={self.numbers[1]}",
+                f"name such a number, or leave out {self.make_name}=",
             )
         if self.choices and text not in self.choices:
             raise suggest_known(self.name.replace("_", "-"), text, list(self.choices))
@@ -133,15 +138,15 @@ class Settings:
         "the environment too: `REQUIRE_GPU=1 make test-env FLAVOR=gpu`",
     )
     log: str | None = _text("the log of what failed; standard input if not given, or for -", argument="FILE")
-    json: bool = _flag("1: print JSON, for programs")
-    check: bool = _flag("1: only say whether the locks are current (needs no network)")
-    upgrade: bool = _flag("1: take the newest versions instead of keeping those locked now")
+    json: bool = _flag("print JSON, for programs")
+    check: bool = _flag("only say whether the locks are current (needs no network)")
+    upgrade: bool = _flag("take the newest versions instead of keeping those locked now")
     yes: bool = _flag(
-        "1: remove without a question, also what other checkouts use",
+        "remove without a question, also what other checkouts use",
         more="without a terminal to ask on, `make clean` goes ahead and says so, but what other checkouts use, too, or "
         "what you put into the private engine by hand, needs it",
     )
-    verbose: bool = _flag("1: also list what is fine")
+    verbose: bool = _flag("also list what is fine")
 
 
 #: Every setting, by the name of its field.

@@ -120,7 +120,7 @@ def run(_settings: Settings) -> int:
         print(f"  make {verb.name:12} {verb.help}")
     print("  settings: make VERB NAME=value, of which `.venv/bin/gpuenv VERB --help` lists those of one verb:")
     for option in OPTIONS.values():
-        print(f"  {option.make_name:12} {option.help}")
+        print(f"  {option.make_name:12} {option.make_help}")
     return 0
 
 

@@ -93,7 +93,7 @@ def test_help_needs_nothing_prepared(checkout: Path) -> None:
     for verb in VERBS:
         assert f"make {verb.name:12} {verb.help}\n" in done.stdout
     for option in OPTIONS.values():
-        assert f"  {option.make_name:12} {option.help}\n" in done.stdout
+        assert f"  {option.make_name:12} {option.make_help}\n" in done.stdout
     assert not (checkout / ".venv").exists()
 
 
