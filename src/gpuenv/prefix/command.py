@@ -6,7 +6,7 @@ import shlex
 
 from gpuenv.core import ui
 from gpuenv.core.settings import Settings
-from gpuenv.prefix import choice as prefix_choice
+from gpuenv.prefix import choice
 
 #: How each is used without the command, by the name of its verb.
 _BY_HAND = {"conda-env": "conda activate {}", "venv-env": ". {}/bin/activate"}
@@ -15,8 +15,8 @@ _BY_HAND = {"conda-env": "conda activate {}", "venv-env": ". {}/bin/activate"}
 def run(settings: Settings) -> int:
     """Make the environment that `gpu-shell` with the same settings would use."""
     kind = settings.verb.partition("-")[0]
-    variant = prefix_choice.find_variant(settings)
-    made = prefix_choice.make(kind, prefix_choice.choose_environment(settings, kind, variant), settings)
+    variant = choice.find_variant(settings)
+    made = choice.make(kind, choice.choose_environment(settings, kind, variant), settings)
     folder = shlex.quote(str(made.folder))
     named = f" PREFIX={folder}" if settings.prefix else ""
     ui.say(

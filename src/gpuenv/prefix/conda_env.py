@@ -8,10 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from gpuenv.conda import channels as conda_channels
-from gpuenv.conda import failures as conda_failures
-from gpuenv.conda import programs as conda_programs
-from gpuenv.conda import spec as conda_spec
+from gpuenv.conda import channels, failures, programs, spec
 from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.programs import Program
 from gpuenv.core import paths, scratch, ui
@@ -19,9 +16,7 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import sources
 from gpuenv.host import gpu
-from gpuenv.net import build_settings as network
-from gpuenv.net import pip_settings as pipconfig
-from gpuenv.net import redact
+from gpuenv.net import build_settings, pip_settings, redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix.folder import Prefix, place
@@ -43,10 +38,10 @@ def ensure_conda(environment: Environment, settings: Settings) -> Path:
 def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
     """Where the environment is, or will be, and what makes it."""
     variant, flavor = environment.variant, environment.flavor
-    conda_spec.of(variant)
+    spec.of(variant)
     refuse_cuda_choice(settings)
     lock = locks.load_lock(variant.lock_path(flavor))
-    _, _, digest = locks.read_checked(conda_spec.path(variant, flavor))
+    _, _, digest = locks.read_checked(spec.path(variant, flavor))
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
     prefix = place(Content.of(environment, "conda", digest), settings.prefix)
     return prefix, partial(_make, environment, lock, settings)
@@ -67,11 +62,11 @@ def _make(environment: Environment, lock: locks.Lock, settings: Settings, making
     variant, flavor, prefix = environment.variant, environment.flavor, making.prefix
     if flavor == "gpu":
         prefix_cuda.check_compiler(variant)
-    program = conda_programs.find(settings.conda)
-    conda_programs.warn_unverified(os.environ, Path.home(), program.path)
+    program = programs.find(settings.conda)
+    programs.warn_unverified(os.environ, Path.home(), program.path)
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
     with scratch.folder("conda") as temporary:
-        request = conda_channels.request(environment, settings, temporary)
+        request = channels.request(environment, settings, temporary)
         named = ", ".join(map(redact.text, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
         _run_program(making, program, request, variables(environment), temporary)
@@ -79,14 +74,14 @@ def _make(environment: Environment, lock: locks.Lock, settings: Settings, making
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
         return []
-    return prefix_cuda.link(prefix.folder, prefix.folder / "lib", conda_spec.cuda_names(variant))
+    return prefix_cuda.link(prefix.folder, prefix.folder / "lib", spec.cuda_names(variant))
 
 
 def variables(environment: Environment) -> dict[str, str]:
     """What the program reads: this process' variables, and what decides the solution and the network."""
     environ = dict(os.environ)
-    bundle, _ = network.find_ca_bundle(pipconfig.load_pip_settings(), environ)
-    environ.update(conda_channels.network_variables(environ, bundle))
+    bundle, _ = build_settings.find_ca_bundle(pip_settings.load_pip_settings(), environ)
+    environ.update(channels.network_variables(environ, bundle))
     environ.update(CONDA_CHANNEL_PRIORITY="flexible", MAMBA_CHANNEL_PRIORITY="flexible")
     if environment.flavor == "gpu" and gpu.host_gpus().driver is None:
         # Packages may ask for a driver (`__cuda`), which the machine that the environment is made on need not have.
@@ -99,7 +94,7 @@ def _run_program(
 ) -> None:
     prefix = making.prefix
     argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
-    explain = partial(conda_failures.explain, program=program.name, request=request, log=prefix.log)
+    explain = partial(failures.explain, program=program.name, request=request, log=prefix.log)
     making.run(argv, environ, explain)
 
 
@@ -108,7 +103,7 @@ def _rattler_argv(prefix: Prefix, request: CondaRequest, temporary: Path) -> lis
         "prefix": str(prefix.folder),
         "channels": request.channels,
         "specifications": request.specifications,
-        "subdir": conda_spec.SUBDIRS[0],
+        "subdir": spec.SUBDIRS[0],
         "cache": str(paths.cache_dir() / "conda"),
     }
     path = temporary / "job.json"

@@ -32,8 +32,10 @@ def test_what_a_killed_process_left_is_swept_and_what_is_in_use_stays() -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", ["tmp-", "tmp-abc-def-x", "tmp-12", "other"])
+@pytest.mark.parametrize("name", ["tmp-", "tmp-00000000-1-2-x", "{ours}abc-def-x", "{ours}12", "other"])
 def test_what_is_not_ours_is_left_alone(name: str) -> None:
+    """Nor is what another machine uses, where several share a home folder."""
+    name = name.format(ours=scratch._prefix())
     (paths.cache_dir() / name).mkdir()
     assert scratch.sweep() == []
     assert (paths.cache_dir() / name).exists()
