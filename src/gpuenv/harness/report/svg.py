@@ -35,7 +35,8 @@ def why_none() -> str:
         with matplotlib_settings():
             importlib.import_module("matplotlib.figure")
     except ImportError as error:
-        return f"matplotlib cannot be imported ({error}); make test-env installs it where there is a network"
+        where = "in a checkout make test-env adds it to .venv, elsewhere: pip install '.[report]'"
+        return f"matplotlib cannot be imported ({error}); {where}"
     return ""
 
 
