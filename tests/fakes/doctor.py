@@ -19,7 +19,6 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
-    Facts,
     Gpus,
     Machine,
     Memory,
@@ -32,6 +31,7 @@ from gpuenv.doctor.facts import (
     Variables,
     Wish,
 )
+from gpuenv.doctor.gather import Facts
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
@@ -51,7 +51,7 @@ GB = 10**9
 HOST = HostGpus("450.51.06", ("Tesla V100",), ("GPU-1",))
 
 MACHINE = Machine("debian", "x86_64", "6.1.0-18-amd64", "glibc 2.36", frozenset({"sse4_2", "avx"}), 16 * GB)
-STORAGE = Storage(Place("cache", "/cache", 100 * GB), Place("private", "/private", 100 * GB))
+STORAGE = Storage(Place("/cache", 100 * GB), Place("/private", 100 * GB))
 RUNNING = Running(
     kind="docker",
     url="unix:///var/run/docker.sock",

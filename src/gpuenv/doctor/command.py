@@ -18,9 +18,9 @@ from gpuenv.core.errors import GpuenvError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings, remedies, routes, text
 from gpuenv.doctor.checks import engine, gpu, host, network, python, variants
-from gpuenv.doctor.facts import Facts, Wish
+from gpuenv.doctor.facts import Wish
 from gpuenv.doctor.findings import Finding, Verdict, Verdicts
-from gpuenv.doctor.gather import Probe, gather
+from gpuenv.doctor.gather import Facts, Probe, gather
 from gpuenv.doctor.routes import Route
 from gpuenv.net.questions import ANSWERS_S
 from gpuenv.variants import model

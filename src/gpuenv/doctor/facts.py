@@ -53,7 +53,6 @@ class Machine:
 class Place:
     """A folder that something will be written to, and what is free there."""
 
-    purpose: str
     path: str
     free_bytes: int
 
@@ -144,29 +143,14 @@ class Toolkit:
 
 
 @dataclass(frozen=True)
-class PciCard:
-    """An NVIDIA display device on the bus, and the kernel driver that has it."""
-
-    address: str
-    driver: str | None
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that holds memory of a card."""
-
-    pid: int
-    name: str
-    uuid: str
-
-
-@dataclass(frozen=True)
 class Memory:
     """The memory of one card, in MiB."""
 
     number: int
     total_mib: int
-    used_mib: int | None = None
+    used_mib: int
+    #: The processes that hold it: (number, name).
+    holders: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -177,7 +161,6 @@ class Gpus:
     system: str = "linux"
     cards: tuple[Card, ...] = ()
     memory: tuple[Memory, ...] = ()
-    holders: tuple[Holder, ...] = ()
     #: What the driver says when it fails; None if it answers. ``memory_problem`` of the memory alone.
     problem: str | None = None
     #: Its kernel module and its libraries differ in version, as it says itself.
@@ -189,15 +172,8 @@ class Gpus:
     #: The versions in the file names of the driver's libraries.
     libraries: tuple[str, ...] = ()
     has_modprobe: bool = False
-    bus: tuple[PciCard, ...] = ()
-
-
-@dataclass(frozen=True)
-class Shadow:
-    """A folder of LD_LIBRARY_PATH and the libraries in it that would be loaded instead of the right ones."""
-
-    folder: str
-    libraries: tuple[str, ...]
+    #: The kernel driver, if any, of each NVIDIA display device on the bus.
+    bus: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,7 +181,8 @@ class Variables:
     """The variables that change what programs see of GPUs and libraries."""
 
     values: Mapping[str, str] = field(default_factory=dict)
-    shadows: tuple[Shadow, ...] = ()
+    #: Folder of LD_LIBRARY_PATH -> libraries in it that would be loaded instead of the right ones.
+    shadows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -255,31 +232,3 @@ class Clock:
 
     now: float
     newest_file: float
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """A probe that failed or did not end in time: what it was about, why, and the command to look by hand."""
-
-    about: str
-    reason: str
-    by_hand: str = "run it again with GPUENV_DEBUG=1"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything that was found out; None for what could not be, which is in ``unanswered`` by the field's name."""
-
-    wish: Wish
-    machine: Machine | None = None
-    storage: Storage | None = None
-    engines: Engines | None = None
-    clients: Clients | None = None
-    toolkit: Toolkit | None = None
-    gpus: Gpus | None = None
-    variables: Variables | None = None
-    conda: Conda | None = None
-    pythons: Pythons | None = None
-    network: Network | None = None
-    clock: Clock | None = None
-    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)

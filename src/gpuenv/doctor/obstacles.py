@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.conda import spec as conda_spec
-from gpuenv.doctor.facts import Conda, Facts, Network
+from gpuenv.doctor.facts import Conda, Network
+from gpuenv.doctor.gather import Facts
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import PREFIX_GB
 from gpuenv.variants.model import Variant

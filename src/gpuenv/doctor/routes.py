@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gpuenv.doctor import obstacles
 from gpuenv.doctor.checks.variants import judge_variants
-from gpuenv.doctor.facts import Facts, Wish
+from gpuenv.doctor.facts import Wish
 from gpuenv.doctor.findings import (
     BUILD,
     CONTAINER,
@@ -23,6 +23,7 @@ from gpuenv.doctor.findings import (
     PREFIX_GPU,
     Finding,
 )
+from gpuenv.doctor.gather import Facts
 from gpuenv.host import gpu
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS, TITLES

@@ -11,8 +11,8 @@ from typing import Any
 from gpuenv.core.text import printable
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.checks.variants import judge_variants
-from gpuenv.doctor.facts import Facts
 from gpuenv.doctor.findings import OK, SEVERITIES, Finding
+from gpuenv.doctor.gather import Facts
 from gpuenv.doctor.routes import Route
 from gpuenv.variants.compat import Serving
 from gpuenv.variants.kinds import TITLES

@@ -33,19 +33,16 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
-    Facts,
-    Holder,
     Memory,
     Network,
-    PciCard,
     Place,
     Refusal,
-    Shadow,
     Storage,
     Toolkit,
     Variables,
 )
 from gpuenv.doctor.findings import Finding, Verdicts
+from gpuenv.doctor.gather import Facts
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
 from gpuenv.net.questions import Answer
@@ -86,7 +83,7 @@ def answer(kind: str, **changes: Any) -> Network:
 
 
 def room(free_gb: int) -> Storage:
-    place = Place("cache", "/cache", free_gb * GB)
+    place = Place("/cache", free_gb * GB)
     return Storage(place, place)
 
 
@@ -106,12 +103,11 @@ CHOSEN = Refusal("garbage", "garbage: expected unix:///path or tcp://host:port",
 CHANNEL_LOST = replace(NETWORK, answers=(*NETWORK.answers, Answer("channel", "conda-forge", "no connection")))
 NO_FOLDER = Answer("index-folder", "/nope", "there is no such folder")
 OLD_CLIENT = Clients((DockerClient("/usr/bin/docker", (18, 9, 1), has_buildx=False),))
-NOUVEAU = (PciCard("0000:01:00.0", "nouveau"),)
+NOUVEAU = ("nouveau",)
 T4 = (Card(0, "Tesla T4", "7.5"),)
 MIXED_CARDS = (Card(0, "Tesla V100", "7.0"), Card(1, "RTX 3080", "8.6"))
 AMPERE = (Card(0, "RTX 3080", "8.6"),)
-FULL = (Memory(0, 16160, 15000),)
-HOLDER = (Holder(4711, "python", "GPU-1"),)
+FULL = (Memory(0, 16160, 15000, ((4711, "python"),)),)
 SIMULATED = HostGpus("450.51.06", ("Tesla V100 (simulated)",), ("GPU-1",))
 
 #: Check, severity, a part of the message, a part of the remedy, and what is changed of the good machine.
@@ -302,7 +298,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ("gpu-memory", "ok", "no card", "", [CPU_ONLY]),
     ("gpu-memory", "ok", "simulated", "", [gpus(host=SIMULATED, memory=())]),
     ("gpu-memory", "unknown", "not a valid field", "nvidia-smi", [gpus(memory=(), memory_problem="not a valid field")]),
-    ("gpu-memory", "warning", "python (process 4711)", "end these", [gpus(memory=FULL, holders=HOLDER)]),
+    ("gpu-memory", "warning", "python (process 4711)", "end these", [gpus(memory=FULL)]),
     ("gpu-memory", "warning", "1160 of", "GPUS=1", [gpus(memory=(*FULL, Memory(1, 16160, 10)))]),
     ("variants", "ok", "cuda9.0 can use the GPU", "", []),
     ("variants", "ok", "FLAVOR=cpu", "", [CPU_ONLY]),
@@ -347,7 +343,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "libcudart.so.9.0 of /opt/old",
         "unset LD_LIBRARY_PATH",
-        [Variables({}, (Shadow("/opt/old", ("libcudart.so.9.0",)),))],
+        [Variables({}, {"/opt/old": ("libcudart.so.9.0",)})],
     ),
     ("python", "ok", "CPython 3.6.15", "", []),
     ("python", "warning", "no complete CPython 3.6", "pyenv install 3.6.15", [make_pythons(is_found=False)]),

@@ -39,19 +39,8 @@ from gpuenv.doctor import gather as doctor_probes
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor import text as doctor_text
 from gpuenv.doctor.checks import variants as doctor_checks_variants
-from gpuenv.doctor.facts import (
-    Clients,
-    Conda,
-    Engines,
-    Facts,
-    Network,
-    Place,
-    Storage,
-    Toolkit,
-    Unanswered,
-    Variables,
-)
-from gpuenv.doctor.gather import Probe, gather
+from gpuenv.doctor.facts import Clients, Conda, Engines, Network, Place, Storage, Toolkit, Variables
+from gpuenv.doctor.gather import Facts, Probe, Unanswered, gather
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.engine import find, private
 from gpuenv.engine.endpoints import Endpoint
@@ -162,7 +151,7 @@ def without(kind: str) -> Network:
 
 NO_ARCHIVES = replace(NETWORK, archive_obstacles=OFFLINE.archive_obstacles)
 OLD_DRIVER = replace(GPUS, host=replace(GPUS.host, driver="390.87"), libraries=("390.87",))
-TIGHT = Place("cache", "/cache", GB)
+TIGHT = Place("/cache", GB)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from gpuenv.conda.condarc import Condarc, parse_condarc
 from gpuenv.core.settings import Settings
 from gpuenv.cuda.files import file_name
 from gpuenv.doctor import remedies
-from gpuenv.doctor.facts import Gpus, Holder, Memory, PciCard, Shadow
+from gpuenv.doctor.facts import Gpus, Memory
 from gpuenv.doctor.probes import conda as doctor_probe_conda
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
@@ -76,7 +76,7 @@ def test_variables_and_what_shadows_libraries(tmp_path: Path) -> None:
     path = f"/nonexistent:{tmp_path}::{tmp_path}"
     found = doctor_probe_host.variables({"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda", "SECRET": "x"})
     assert found.values == {"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda"}
-    assert found.shadows == (Shadow(str(tmp_path), ("libcudart.so.9.0",)),)
+    assert found.shadows == {str(tmp_path): ("libcudart.so.9.0",)}
 
 
 def test_the_clock_is_not_before_the_newest_file() -> None:
@@ -248,14 +248,13 @@ def test_what_holds_memory_is_told() -> None:
             "capability": "8.0",
             "total_mib": 40960,
             "used_mib": 100,
-            "holders": [{"pid": 1, "name": "x"}],
+            "holders": [[1, "x"]],
         },
         {"uuid": "GPU-hidden", "capability": "9.0", "total_mib": 1, "used_mib": 1, "holders": []},
     ]
     found = doctor_probe_gpu.read_answer(Gpus(host), {"cards": cards})
     assert [card.capability for card in found.cards] == ["8.0", "7.5"]
-    assert (found.memory, found.memory_problem) == ((Memory(0, 40960, 100),), "Not Supported")
-    assert found.holders == (Holder(1, "x", "GPU-1"),)
+    assert (found.memory, found.memory_problem) == ((Memory(0, 40960, 100, ((1, "x"),)),), "Not Supported")
 
 
 def test_without_nvidia_smi_the_name_tells_the_capability() -> None:
@@ -276,7 +275,7 @@ def test_cards_on_the_bus_and_who_has_them(tmp_path: Path) -> None:
         (tmp_path / name / "class").write_text(f"{kind}\n")
     (tmp_path / "nouveau").mkdir()
     (tmp_path / "0:1/driver").symlink_to(tmp_path / "nouveau")
-    assert list(doctor_probe_gpu.pci_cards(tmp_path)) == [PciCard("0:1", "nouveau")]
+    assert list(doctor_probe_gpu.pci_cards(tmp_path)) == ["nouveau"]
 
 
 def test_library_versions_are_in_their_names(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def driver(gpus: Gpus) -> Verdict:
         return error(gpus.host.problem, remedy("install-driver"), GPU)
     if not gpus.bus:
         return ok("no NVIDIA card and no driver: the flavor is cpu", GPU)
-    others = sorted({card.driver for card in gpus.bus if card.driver})
+    others = sorted({driver for driver in gpus.bus if driver})
     held = f" (held by {', '.join(others)})" if others else ""
     count = f"{len(gpus.bus)} NVIDIA card{'s' if len(gpus.bus) > 1 else ''}"
     text = f"{count} on the bus{held}, but NVIDIA's driver is not loaded: the flavor is cpu"
@@ -102,10 +102,9 @@ def gpu_memory(gpus: Gpus) -> Verdicts:
 
 
 def _judge_memory(memory: Memory, gpus: Gpus) -> Verdict:
-    free_mib = memory.total_mib - (memory.used_mib or 0)
+    free_mib = memory.total_mib - memory.used_mib
     text = f"GPU {memory.number}: {free_mib} of {memory.total_mib} MiB free"
-    uuid = gpus.host.uuids[memory.number] if memory.number < len(gpus.host.uuids) else ""
-    holders = [f"{one.name} (process {one.pid})" for one in gpus.holders if one.uuid == uuid]
+    holders = [f"{name} (process {pid})" for pid, name in memory.holders]
     held = f", held by {', '.join(holders)}" if holders else ""
     if free_mib >= FREE_SHARE_MIN * memory.total_mib:
         return ok(f"{text}{held}")

@@ -98,6 +98,6 @@ def library_path(variables: Variables) -> Verdicts:
     """LD_LIBRARY_PATH comes before everything else that the loader knows (P19, P48)."""
     remedy = "unset LD_LIBRARY_PATH  (containers do not see it; conda, virtual environments and nvidia-smi do)"
     return [
-        warning(f"LD_LIBRARY_PATH puts {', '.join(one.libraries[:4])} of {one.folder} before the right ones", remedy)
-        for one in variables.shadows
+        warning(f"LD_LIBRARY_PATH puts {', '.join(libraries[:4])} of {folder} before the right ones", remedy)
+        for folder, libraries in variables.shadows.items()
     ] or ok("LD_LIBRARY_PATH shadows nothing")

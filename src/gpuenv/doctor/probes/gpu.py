@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpuenv.doctor.facts import Gpus, Holder, Memory, PciCard
+from gpuenv.doctor.facts import Gpus, Memory
 from gpuenv.doctor.probes import nvml
 from gpuenv.host import card_names, gpu, systems
 from gpuenv.host.gpu import HostGpus
@@ -59,14 +59,11 @@ def read_answer(found: Gpus, answer: dict[str, Any]) -> Gpus:
         problem=answer.get("problem"),
         is_mismatched=answer.get("is_mismatched", "mismatch" in (answer.get("problem") or "").lower()),
         memory=tuple(
-            Memory(uuids.index(uuid), one["total_mib"], one["used_mib"])
+            Memory(uuids.index(uuid), one["total_mib"], one["used_mib"], tuple(map(tuple, one["holders"])))
             for uuid, one in by_uuid.items()
             if "memory_problem" not in one
         ),
         memory_problem=next((one["memory_problem"] for one in by_uuid.values() if "memory_problem" in one), None),
-        holders=tuple(
-            Holder(held["pid"], held["name"], uuid) for uuid, one in by_uuid.items() for held in one["holders"]
-        ),
     )
 
 
@@ -117,8 +114,8 @@ def library_versions(root: Path) -> list[str]:
     return sorted({match[1] for path in files if (match := _LIBRARY.search(path.name))})
 
 
-def pci_cards(folder: Path = PCI) -> Iterator[PciCard]:
-    """The NVIDIA display devices on the bus, whether they have a driver or not."""
+def pci_cards(folder: Path = PCI) -> Iterator[str | None]:
+    """The kernel driver, if any, of each NVIDIA display device on the bus."""
     for device in sorted(folder.glob("*")):
         try:
             vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
@@ -126,4 +123,4 @@ def pci_cards(folder: Path = PCI) -> Iterator[PciCard]:
             continue
         if vendor == _NVIDIA and kind.startswith(_DISPLAY):
             driver = device / "driver"
-            yield PciCard(device.name, driver.resolve().name if driver.exists() else None)
+            yield driver.resolve().name if driver.exists() else None

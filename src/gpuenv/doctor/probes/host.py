@@ -16,7 +16,7 @@ from pathlib import Path
 from gpuenv.core import paths
 from gpuenv.core.errors import HostError
 from gpuenv.core.settings import Settings
-from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Shadow, Storage, Variables, Wish
+from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Storage, Variables, Wish
 from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor as host
 from gpuenv.host import systems
@@ -98,28 +98,26 @@ def storage() -> Storage:
     """What is free where environments are made."""
     from gpuenv.engine import private_daemon
 
-    return Storage(
-        _place("the cache of gpuenv", paths.cache_dir()), _place("a private engine", private_daemon.folders().data)
-    )
+    return Storage(_place(paths.cache_dir()), _place(private_daemon.folders().data))
 
 
-def _place(purpose: str, path: Path) -> Place:
+def _place(path: Path) -> Place:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
-    return Place(purpose, str(path), shutil.disk_usage(there).free)
+    return Place(str(path), shutil.disk_usage(there).free)
 
 
 def variables(environ: Mapping[str, str] = os.environ) -> Variables:
     """The variables that matter, and what LD_LIBRARY_PATH puts before the right libraries."""
     kept = {name: value for name, value in environ.items() if name.startswith(_BEGINNINGS) or name in _NAMES}
     folders = [folder for folder in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
-    return Variables(kept, tuple(_shadows(folders)))
+    return Variables(kept, dict(_shadows(folders)))
 
 
-def _shadows(folders: Iterable[str]) -> Iterable[Shadow]:
+def _shadows(folders: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for folder in dict.fromkeys(folders):
         found = sorted({path.name for pattern in _SHADOWING for path in Path(folder).glob(pattern)})
         if found:
-            yield Shadow(folder, tuple(found))
+            yield folder, tuple(found)
 
 
 def local_pythons(wish: Wish) -> Pythons:

@@ -61,7 +61,7 @@ def _card(handle: Any) -> dict[str, Any]:
     return {**card, "total_mib": memory.total >> 20, "used_mib": memory.used >> 20}
 
 
-def _holders(handle: Any) -> Iterator[dict[str, Any]]:
+def _holders(handle: Any) -> Iterator[tuple[int, str]]:
     """The processes that hold memory; in containers and under WSL2 not all is told."""
     import pynvml
 
@@ -75,7 +75,7 @@ def _holders(handle: Any) -> Iterator[dict[str, Any]]:
             name = pynvml.nvmlSystemGetProcessName(process.pid)
         except pynvml.NVMLError:
             name = "?"
-        yield {"pid": process.pid, "name": name}
+        yield process.pid, name
 
 
 if __name__ == "__main__":
