@@ -45,6 +45,12 @@ def test_it_brings_the_same_files(site: Path) -> None:
         assert all(not part.right_only and not part.diff_files for part in there.subdirs.values()), name
 
 
+def test_it_brings_every_file_of_the_package(site: Path) -> None:
+    source = paths.project_root() / "src" / "gpuenv"
+    files = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {name for name in files if not (site / "gpuenv" / name).is_file()} == set()
+
+
 def test_it_says_what_it_can(site: Path, tmp_path: Path) -> None:
     done = call(site, tmp_path, "--help")
     assert done.returncode == 0, done.stderr

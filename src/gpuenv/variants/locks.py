@@ -16,7 +16,6 @@ from pathlib import Path
 from gpuenv.core.errors import DataError
 from gpuenv.variants.model import Variant
 
-PLATFORMS = ("linux", "win32")
 #: What installs the rest; nothing else may stand in ``tools.txt``.
 TOOLS = ("pip", "setuptools", "wheel")
 #: A wheel larger than this goes into the first layer, or into the second (bytes).
