@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuenv.conda import spec as conda_spec
+from gpuenv.conda import spec
 from gpuenv.doctor.facts import Conda, Network
 from gpuenv.doctor.gather import Facts
 from gpuenv.variants.environment import Environment
@@ -43,7 +43,7 @@ def _conda(conda: Conda | None, variant: Variant) -> Iterator[str]:
 def _channels(network: Network | None, environment: Environment) -> Iterator[str]:
     """Each channel of the environment has to answer: every one has something that the others lack."""
     variant, flavor = environment.variant, environment.flavor
-    channels = conda_spec.channels(variant, flavor) if variant.conda is not None else ()
+    channels = spec.channels(variant, flavor) if variant.conda is not None else ()
     for answer in network.answers if network else ():
         if answer.kind == "channel" and answer.name in channels and answer.problem is not None:
             yield f"the conda channel {answer.name} cannot be reached: {answer.problem}"

@@ -1,4 +1,4 @@
-"""The report of `make doctor`: a list for people, JSON for programs. Pure, but for what a terminal is."""
+"""Prints the report of `make doctor`: a list for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gpuenv.core.text import printable
-from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.checks.variants import judge_variants
 from gpuenv.doctor.findings import OK, SEVERITIES, Finding
 from gpuenv.doctor.gather import Facts
-from gpuenv.doctor.routes import Route
+from gpuenv.doctor.routes import PRIVATE, Route, find_best, render_command
 from gpuenv.variants.compat import Serving
 from gpuenv.variants.kinds import TITLES
 
@@ -86,18 +85,14 @@ def render_counts(findings: Iterable[Finding], *, is_folded: bool) -> str:
 
 def render_end(facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
     """The one recommendation."""
-    best = _best(facts, routes)
+    best = find_best(routes, facts.wish)
     if best is None:
         yield "recommendation: none, see what is wrong above"
         return
-    yield f"recommendation: {doctor_routes.render_command(best, facts)}"
+    yield f"recommendation: {render_command(best, facts)}"
     yield f"  {describe(best, facts, routes)}"
     if best.doubts:
         yield f"  in doubt, because {'; '.join(best.doubts)}"
-
-
-def _best(facts: Facts, routes: Sequence[Route]) -> Route | None:
-    return doctor_routes.find_best(routes, facts.wish)
 
 
 def describe(best: Route, facts: Facts, routes: Sequence[Route]) -> str:
@@ -114,9 +109,7 @@ def how(route: Route) -> str:
     """Where the environment lives, for people."""
     if route.engine in TITLES:
         return f"in a {TITLES[route.engine]}, without a container"
-    return (
-        "through a private engine" if route.engine == doctor_routes.PRIVATE else f"through {route.engine.capitalize()}"
-    )
+    return "through a private engine" if route.engine == PRIVATE else f"through {route.engine.capitalize()}"
 
 
 def name(route: Route) -> str:
@@ -159,7 +152,7 @@ def _way_json(route: Route) -> dict[str, Any]:
 
 
 def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
-    best = _best(facts, routes)
+    best = find_best(routes, facts.wish)
     if best is None:
         # The same keys as below.
         return {"possible": False, **dict.fromkeys(("variant", "flavor", "engine", "command", "why")), "doubts": []}
@@ -168,7 +161,7 @@ def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any
         "variant": best.environment.variant.name,
         "flavor": best.environment.flavor,
         "engine": best.engine,
-        "command": doctor_routes.render_command(best, facts),
+        "command": render_command(best, facts),
         "why": describe(best, facts, routes),
         "doubts": list(best.doubts),
     }

@@ -40,6 +40,7 @@ from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor import text as doctor_text
 from gpuenv.doctor.checks import variants as doctor_checks_variants
 from gpuenv.doctor.facts import Clients, Conda, Engines, Network, Place, Storage, Toolkit, Variables
+from gpuenv.doctor.findings import Finding
 from gpuenv.doctor.gather import Facts, Probe, Unanswered, gather
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.engine import find, private
@@ -392,6 +393,26 @@ def test_a_folder_of_packages_serves_programs_of_this_machine_only(engines: Engi
     is_container = engines.running is not None
     assert command("no connection", None) == "make gpu-shell ENGINE=venv"
     assert command(None, "no such folder") == ("make gpu-shell" if is_container else None)
+
+
+@pytest.mark.parametrize(
+    ("block", "closed"),
+    [
+        ("machine", {"docker-gpu", "docker-cpu", "venv-gpu", "venv-cpu"}),
+        ("gpu", {"docker-gpu", "venv-gpu"}),
+        ("container-gpu", {"docker-gpu"}),
+        ("prefix-gpu", {"venv-gpu"}),
+        ("container", {"docker-gpu", "docker-cpu"}),
+        ("prefix", {"venv-gpu", "venv-cpu"}),
+        ("install", {"docker-gpu", "docker-cpu", "venv-gpu", "venv-cpu"}),
+        ("build", {"docker-gpu", "docker-cpu"}),
+    ],
+)
+def test_a_finding_closes_the_ways_that_use_what_it_blocks(block: str, closed: set[str]) -> None:
+    finding = Finding("any", "warning", "the reason", None, frozenset({block}))
+    routes = [one for one in doctor_routes.list_routes(make_facts(), [finding]) if one.engine != "conda"]
+    assert {f"{one.engine}-{one.environment.flavor}" for one in routes if not one.is_open} == closed
+    assert {one.obstacles for one in routes if not one.is_open} == {("the reason",)}
 
 
 def test_a_folder_of_archives_that_was_asked_for_is_recommended_too() -> None:

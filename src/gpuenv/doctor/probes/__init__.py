@@ -1,1 +1,4 @@
-"""Gather facts about the host, the engines, the GPUs, the network and conda. Nothing is judged here."""
+"""Asks this machine for facts: host, engine, GPUs, network, conda. Nothing is judged here.
+
+Whatever another part of the tool decides is asked of that part (the engine, the base, the archives), never again here.
+"""

@@ -1,4 +1,4 @@
-"""Conda as far as it gets in the way: its settings, and what the active Python environment mixes."""
+"""Reads conda's settings, and the TensorFlows of the Python environment that is active."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from gpuenv.conda import programs as conda_programs
+from gpuenv.conda import programs
 from gpuenv.conda.condarc import read_condarcs
 from gpuenv.core.errors import HostError
 from gpuenv.doctor.facts import Conda
@@ -40,7 +40,7 @@ def conda(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> 
 def find_obstacle(environ: Mapping[str, str]) -> str | None:
     """Why no conda environment can be made on this machine, as far as its programs go."""
     try:
-        conda_programs.find(None, environ)
+        programs.find(None, environ)
     except HostError as error:
         return f"{error.what} ({error.why})"
     return None

@@ -1,4 +1,4 @@
-"""What this machine is: processor, kernel, C library, disk, variables, clock. Reads only, and starts nothing.
+"""Reads what this machine is: processor, kernel, C library, disk, variables, Pythons, clock. Starts nothing.
 
 Imports what only POSIX systems have where it is needed: Windows gets an answer, too.
 """
@@ -18,8 +18,7 @@ from gpuenv.core.errors import HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Storage, Variables, Wish
 from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
-from gpuenv.host import processor as host
-from gpuenv.host import systems
+from gpuenv.host import processor, systems
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
@@ -35,9 +34,9 @@ _NAMES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "TF_FORCE_GPU_ALLOW_GROWTH", "DOCKER_
 _SHADOWING = ("libcud*.so*", "libcublas*.so*", "libnvidia-ml.so*", "libstdc++.so*")
 
 
-def machine(cpuinfo: Path = host.CPUINFO, meminfo: Path = MEMINFO) -> Machine:
+def machine(cpuinfo: Path = processor.CPUINFO, meminfo: Path = MEMINFO) -> Machine:
     """Processor, kernel, C library, memory."""
-    flags = host.parse_flags(cpuinfo.read_text(errors="replace")) if cpuinfo.is_file() else None
+    flags = processor.parse_flags(cpuinfo.read_text(errors="replace")) if cpuinfo.is_file() else None
     return Machine(
         system=systems.detect(),
         architecture=platform.machine(),
@@ -136,33 +135,30 @@ def local_pythons(wish: Wish) -> Pythons:
 
 
 def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
-    from gpuenv.cuda import choice as cuda_choice
-    from gpuenv.prefix import conda_env
-    from gpuenv.prefix import folder as prefixes
-    from gpuenv.prefix import virtual_env as venv_env
+    from gpuenv.cuda import choice
+    from gpuenv.prefix import conda_env, folder, virtual_env
 
     settings = Settings()
-    plans = {"venv": venv_env.plan, "conda": conda_env.plan}
+    plans = {"venv": virtual_env.plan, "conda": conda_env.plan}
     for kind, plan in plans.items():
         for flavor in FLAVORS if kind == "venv" or variant.conda is not None else ():
-            prefix = plan(cuda_choice.environment(settings, variant, flavor), settings)[0]
-            if prefixes.is_complete(prefix):
+            prefix = plan(choice.environment(settings, variant, flavor), settings)[0]
+            if folder.is_complete(prefix):
                 yield variant.name, flavor, kind
 
 
 def _has_cuda(variant: Variant) -> bool:
-    from gpuenv.cuda import installed as host_cuda
+    from gpuenv.cuda import installed
 
-    return bool(host_cuda.find(variant, load_cuda_lock(variant.cuda_lock_path)))
+    return bool(installed.find(variant, load_cuda_lock(variant.cuda_lock_path)))
 
 
 def base_obstacle(variant: Variant) -> str | None:
     """Why no base image can be made here where the registry does not answer; None if one can, given apt's mirrors."""
-    from gpuenv.base_image import local as local_base
-    from gpuenv.base_image import root_system
+    from gpuenv.base_image import local, root_system
 
     try:
-        local_base.plan(variant)
+        local.plan(variant)
     except HostError as error:
         return error.why
     obstacle = root_system.program_obstacle()

@@ -11,15 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gpuenv.base_image import apt_sources, registry, root_system
-from gpuenv.conda import rattler as conda_rattler
-from gpuenv.conda import spec as conda_spec
+from gpuenv.conda import rattler, spec
 from gpuenv.core.errors import GpuenvError
 from gpuenv.cuda import reachable
 from gpuenv.cuda.files import local_path
 from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import systems
-from gpuenv.net import build_settings as network
-from gpuenv.net import certificates, redact
+from gpuenv.net import build_settings, certificates, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import load_cuda_lock
@@ -55,7 +53,7 @@ def network_facts(wish: Wish) -> Network:
     problems = {**{url: answer.problem for url, answer in answers.items()}, **missing}
     return Network(
         answers=(*answers.values(), *folder_index(local.pip.index_url)),
-        proxies=tuple((name, redact.address(os.environ[name])) for name in network.proxy_names(os.environ)),
+        proxies=tuple((name, redact.address(os.environ[name])) for name in build_settings.proxy_names(os.environ)),
         bundle=local.bundle,
         bundle_origin=local.bundle_origin,
         bundle_problem=local.bundle_problem,
@@ -73,9 +71,9 @@ def _read_settings() -> _Local:
     except GpuenvError as error:
         pip_problem = f"{error.what}: {error.why}"
     try:
-        path, origin = network.find_ca_bundle(settings, os.environ)
+        path, origin = build_settings.find_ca_bundle(settings, os.environ)
         if path is not None:
-            network.read_certificates(path)
+            build_settings.read_certificates(path)
         # Downloads ask here, and stop at a bundle that is named and missing even where pip has another one.
         verify = certificates.verify_setting()
     except GpuenvError as error:
@@ -118,7 +116,7 @@ def folder_index(index: str | None) -> Iterator[Answer]:
 
 def channel_names(wish: Wish) -> list[str]:
     """The conda channels of all variants, each once."""
-    found = (conda_spec.channels(one, flavor) for one in wish.variants if one.conda for flavor in FLAVORS)
+    found = (spec.channels(one, flavor) for one in wish.variants if one.conda for flavor in FLAVORS)
     return sorted({name for names in found for name in names})
 
 
@@ -126,7 +124,7 @@ def channel_url(name: str) -> str:
     """What a channel must have."""
     if "://" in name:
         return f"{name.rstrip('/')}/linux-64/repodata.json"
-    return _CHANNEL.format(conda_rattler.public_name(name))
+    return _CHANNEL.format(rattler.public_name(name))
 
 
 def default_index() -> str | None:
