@@ -17,7 +17,7 @@ from pathlib import Path
 from gpuenv.base_image import apt_sources
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import HostError
-from gpuenv.core.text import end_of_output
+from gpuenv.core.ui import end_of_output
 from gpuenv.host.packages import install_packages, is_allowed
 
 ETC_APT = Path("/etc/apt")

@@ -9,7 +9,7 @@ from pathlib import Path
 from gpuenv.conda import spec as conda_spec
 from gpuenv.conda.channels import CondaRequest
 from gpuenv.core.errors import BuildError, DataError, GpuenvError, SourceError
-from gpuenv.core.text import end_of_output
+from gpuenv.core.ui import end_of_output
 from gpuenv.net import redact
 
 #: rattler and mamba draw a tree; conda writes sentences. The package, and what it asks for.

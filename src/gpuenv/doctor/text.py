@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from gpuenv.core.text import printable
+from gpuenv.core.ui import printable
 from gpuenv.doctor.checks.variants import judge_variants
 from gpuenv.doctor.findings import OK, SEVERITIES, Finding
 from gpuenv.doctor.gather import Facts

@@ -13,7 +13,7 @@ import msgspec
 
 from gpuenv.core import locking, mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
-from gpuenv.core.text import end_of_output
+from gpuenv.core.ui import end_of_output
 from gpuenv.engine import private_network
 from gpuenv.engine.api import Api
 from gpuenv.engine.model import Engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from gpuenv.core.text import printable
+from gpuenv.core.ui import printable
 
 #: Longer lines are shown shortened.
 SHOWN_CHARACTERS = 240

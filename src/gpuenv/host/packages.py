@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gpuenv.core import signals, ui
 from gpuenv.core.errors import EngineError
-from gpuenv.core.text import end_of_output
+from gpuenv.core.ui import end_of_output
 from gpuenv.host import systems
 
 #: Program and the package that brings it, the same in Debian and Ubuntu.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuenv.core.text import end_of_output
+from gpuenv.core.ui import end_of_output
 from gpuenv.net import redact
 from gpuenv.net.build_settings import BuildNetwork
 

@@ -31,7 +31,7 @@ from typing import final
 
 from gpuenv.core import atomic, locking, scratch, signals, ui
 from gpuenv.core.errors import BuildError, GpuenvError, HostError
-from gpuenv.core.text import end_of_output
+from gpuenv.core.ui import end_of_output
 from gpuenv.net import certificates
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix.folder import Prefix, check_room, full, full_place, is_complete, refuse_foreign

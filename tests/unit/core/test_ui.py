@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from gpuenv.core import ui
+from gpuenv.core.ui import END_LINES, end_of_output, printable
 
 
 def test_without_a_terminal_it_is_said_that_it_goes_ahead(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +28,15 @@ def test_on_a_terminal_the_answer_counts(
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
     assert ui.confirm("install docker.io") is is_yes
     assert "install docker.io? [Y/n]" in capsys.readouterr().err
+
+
+def test_what_commands_a_terminal_is_left_out() -> None:
+    text = "\x1b[1;31mred\x1b[0m \x1b]0;title\x07caf\xe9\x00 \u202eturned\ud800\r\n\tnext \u3000 \uac00"
+    assert printable(text) == "red caf\xe9 turned?\n\tnext \u3000 \uac00"
+
+
+def test_the_last_words_are_quoted_without_empty_lines() -> None:
+    text = "".join(f"{number}\n\n" for number in range(20))
+    lines = end_of_output(text, "log").splitlines()
+    assert lines[0] == "the end of its log:"
+    assert lines[1:] == [f"    {number}" for number in range(20 - END_LINES, 20)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gpuenv.core.text import printable
+from gpuenv.core.ui import printable
 from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
 from gpuenv.harness.report.evidence import PACKAGES
 from gpuenv.harness.report.learned import learn

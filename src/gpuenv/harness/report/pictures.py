@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from markupsafe import Markup
 
-from gpuenv.core.text import printable
+from gpuenv.core.ui import printable
 from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX, XOR_TABLE
 from gpuenv.harness.report.evidence import PACKAGES, Curve, Net, Perceptron
 from gpuenv.harness.report.svg import Drawing, matplotlib_settings
