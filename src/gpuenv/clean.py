@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
 CACHED = (
-    "bytecode",
     "conda",
     "condas",
     "context",

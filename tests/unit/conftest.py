@@ -16,15 +16,14 @@ from gpuenv.core import paths
 _numbers = itertools.count()
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Programs that tests start get the default signals, and compile our modules once.
 
     A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too.
-    Where bytecode is not written (PYTHONDONTWRITEBYTECODE), it is kept in the cache, apart from the sources.
+    Bytecode is written even where Python was told not to: else hundreds of processes compile the same modules.
     """
-    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
-        os.environ["PYTHONPYCACHEPREFIX"] = str(paths.cache_dir() / "bytecode")
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # To list the fonts of a machine takes a second.
     os.environ.setdefault("MPLCONFIGDIR", str(paths.cache_dir() / "matplotlib"))
     signal.signal(signal.SIGINT, signal.default_int_handler)
