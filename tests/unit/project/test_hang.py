@@ -32,6 +32,6 @@ def test_a_hang_is_a_failure_with_the_stacks_of_all_threads(tmp_path: Path) -> N
 
 
 def test_every_suite_has_a_limit(pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    assert 0 < float(pytestconfig.getini("timeout")) < 120
+    assert 0 < float(pytestconfig.getini("timeout")) <= 120
     argv = command.pytest_argv(tmp_path / "plan.json", tmp_path / "results", tmp_path / "junit.xml", 1)
     assert f"--timeout={command.CHECK_LIMIT_S}" in argv
