@@ -220,3 +220,10 @@ def write_hook(folder: Path) -> Path:
     (folder / HOOK_NAME).write_text("#!/bin/sh\n", encoding="utf-8")
     (folder / HOOK_NAME).chmod(0o755)
     return folder
+
+
+def write_script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
