@@ -52,13 +52,17 @@ with terminal.told_of(client):
         assert process.stdout is not None
         lines = {process.stdout.readline(), process.stdout.readline()}
         client = next(int(line) for line in lines if line != "ready\n")
-        process.send_signal(signal.SIGWINCH)
-        assert process.stdout.readline() == "size\n"
-        process.send_signal(signal.SIGTSTP)
-        wait_until(lambda: state_of(process.pid) == state_of(client) == "T")
-        process.send_signal(signal.SIGCONT)
-        wait_until(lambda: state_of(client) != "T")
-        os.kill(client, signal.SIGKILL)
+        try:
+            process.send_signal(signal.SIGWINCH)
+            assert process.stdout.readline() == "size\n"
+            process.send_signal(signal.SIGTSTP)
+            wait_until(lambda: state_of(process.pid) == state_of(client) == "T")
+            process.send_signal(signal.SIGCONT)
+            wait_until(lambda: state_of(client) != "T")
+        finally:
+            # What failed is told; without this the end would be waited for.
+            os.kill(client, signal.SIGKILL)
+            process.send_signal(signal.SIGCONT)
 
 
 def state_of(pid: int) -> str:
