@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from gpuenv.doctor.facts import (
     Variables,
     Wish,
 )
-from gpuenv.doctor.gather import Facts
+from gpuenv.doctor.gather import Facts, Unanswered
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
@@ -227,3 +228,17 @@ def write_script(path: Path, text: str) -> Path:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
+
+
+def list_routes(facts: Facts) -> list[doctor_routes.Route]:
+    return doctor_routes.list_routes(facts, doctor.examine(facts))
+
+
+def best_command(facts: Facts, asked: str | None = None) -> str | None:
+    best = doctor_routes.find_best(list_routes(facts), make_wish(asked))
+    return doctor_routes.render_command(best, facts) if best else None
+
+
+def without_fact(name: str, about: str) -> Facts:
+    changes: dict[str, Any] = {name: None}
+    return replace(make_facts(), unanswered={name: Unanswered(about, "no answer within 5 s")}, **changes)
