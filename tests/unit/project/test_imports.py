@@ -43,6 +43,12 @@ def test_the_product_imports_nothing_of_the_tests() -> None:
     assert not {(file, name) for file, name in found if name in packages | modules | {"tests"}}
 
 
+def test_only_the_command_line_knows_argparse() -> None:
+    """Everything below it is given `Settings`, which have types."""
+    users = {path.name for path in (SOURCES / "gpuenv").rglob("*.py") if "argparse" in imported(path)}
+    assert users == {"cli.py"}
+
+
 #: What takes longer to import than the rest of a warm `gpu-shell` takes (`make bench`).
 HEAVY = (
     *("docker", "requests", "rich", "jinja2", "matplotlib", "yaml", "ruamel", "pynvml", "charset_normalizer"),
