@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -79,4 +80,7 @@ def _holders(handle: Any) -> Iterator[tuple[int, str]]:
 
 
 if __name__ == "__main__":
+    if sys.platform != "win32":
+        # Should the doctor be killed, nobody else would end this process where the driver hangs.
+        signal.alarm(int(TIMEOUT_S) + 1)
     print(json.dumps(ask()))
