@@ -17,7 +17,6 @@ Target = Literal["image", "conda", "venv", "host"]
 #: Earliest first: what fails in one stage makes the later ones fail.
 STAGES: tuple[str, ...] = get_args(Stage)
 SYSTEMS: tuple[str, ...] = get_args(System)
-TARGETS: tuple[str, ...] = get_args(Target)
 LANGUAGES = ("en", "ko")
 #: A rule looks at so many lines together at most; so many are kept between two pieces of a log.
 MOST_LINES = 100
