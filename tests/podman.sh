@@ -26,7 +26,7 @@ finish() {
         wait "$service" 2> /dev/null || true
     fi
     # What a rootless Podman keeps its namespaces with.
-    [ "$user" = root ] || pkill --uid "$user" || true
+    [ "$user" = root ] || pkill --signal KILL --uid "$user" || true
     awk -v folder="$scratch/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount --lazy
     for _ in 1 2 3 4 5; do
         if [ "$user" = root ] || userdel "$user" 2> /dev/null; then break; fi

@@ -137,9 +137,9 @@ def start_commands(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:
     Raises EngineError if there is none.
     """
     if engine.kind == "podman" and shutil.which("podman"):
-        prefix = podman_prefix(engine.url, os.environ.get("XDG_RUNTIME_DIR"), is_root=os.getuid() == 0)
-        # Signals are passed on by us, once.
-        return [[*prefix[:-1], "start", "--sig-proxy=false"]], dict(os.environ)
+        # Through the service that made the container: settings and stores of this process may be others. Signals are
+        # passed on by us, once.
+        return [["podman", "--url", engine.url, "start", "--sig-proxy=false"]], dict(os.environ)
     environment = docker_environment(os.environ, engine.url, engine.tls_dir)
     if engine.api_version:
         # Not set, the client asks first.
