@@ -40,8 +40,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 python=.venv/bin/python
+excluded=()
 if [ "$kind" = rootless ]; then
     user=gpuenv-podman
+    # Podman 4.3.1 resets the connection of a rootless container to which megabytes are piped.
+    excluded=(--deselect tests/e2e/test_shell.py::test_input_is_passed_on_and_ends)
     useradd --home-dir "$scratch/home" --create-home --shell /bin/bash "$user"
     grep -q "^$user:" /etc/subuid || usermod --add-subuids 524288-589823 --add-subgids 524288-589823 "$user"
     # A copy with the packages of .venv, since neither this checkout nor its Python need be readable for others.
@@ -90,4 +93,4 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 podman --version
-run "$python" -m pytest tests/e2e/test_shell.py -q -p no:cacheprovider "$@" || { tail -5 "$scratch/service.log"; exit 1; }
+run "$python" -m pytest tests/e2e/test_shell.py tests/e2e/test_podman.py -q -p no:cacheprovider ${excluded[@]+"${excluded[@]}"} "$@" || { tail -5 "$scratch/service.log"; exit 1; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from gpuenv.core import processes, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import podman, reaper
 from gpuenv.engine.api import Api, RefusedError
-from gpuenv.engine.refusals import MissingInitError, explain_refusal, is_missing_init
+from gpuenv.engine.refusals import explain_refusal, is_missing_gpu_driver, is_missing_init
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -185,25 +185,25 @@ def create(api: Api, spec: Spec, *, has_init: bool = True) -> str:
 def start(api: Api, spec: Spec, launch: Callable[[str], T]) -> T:
     """Make the container and have ``launch`` start it, which is given its id; returns what that returns.
 
-    Where ``launch`` is refused (RefusedError) because the engine has no init program, it gets one more chance without.
-    Raises EngineError.
+    Where ``launch`` is refused (RefusedError), it gets another chance without an init program if the engine has none,
+    and with GPUs by CDI if the engine has no other way to them. Raises EngineError.
     """
-    try:
-        return _start(api, spec, launch, has_init=True)
-    except MissingInitError:
+    has_init = True
+    while True:
+        container_id = create(api, spec, has_init=has_init)
+        try:
+            return launch(container_id)
+        except RefusedError as error:
+            if has_init and is_missing_init(error.message):
+                ui.warn("this engine has no init program: signals may not reach every program in the container")
+                has_init = False
+            elif is_missing_gpu_driver(error.message) and [r["Driver"] for r in spec.device_requests] == [""]:
+                ui.say("this engine has no driver for GPUs (--gpus); trying the Container Device Interface")
+                by_name = {"Driver": "cdi", "DeviceIDs": podman.cdi_devices(spec.device_requests)}
+                spec = replace(spec, device_requests=[by_name])
+            else:
+                raise explain_refusal(spec.image, spec.port, error.message) from error
         api.remove(spec.name)
-        ui.warn("this engine has no init program (docker-init): signals may not reach every program in the container")
-        return _start(api, spec, launch, has_init=False)
-
-
-def _start(api: Api, spec: Spec, launch: Callable[[str], T], *, has_init: bool) -> T:
-    container_id = create(api, spec, has_init=has_init)
-    try:
-        return launch(container_id)
-    except RefusedError as error:
-        if has_init and is_missing_init(error.message):
-            raise MissingInitError(error.message) from error
-        raise explain_refusal(spec.image, spec.port, error.message) from error
 
 
 @contextmanager

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from gpuenv.core.errors import EngineError
 
-
-class MissingInitError(Exception):
-    """The engine lacks the small init program (docker-init, catatonit) that it was asked to use."""
-
-
 #: What NVIDIA's container toolkit says, and what mends it.
 GPU_REMEDIES = (
     (
@@ -39,10 +34,22 @@ def is_missing_init(message: str) -> bool:
     return any(name in message for name in names) and ("not found" in message or "no such file" in message.lower())
 
 
+def is_missing_gpu_driver(message: str) -> bool:
+    """Whether Docker cannot hand GPUs over in the way that it was asked for."""
+    return "could not select device driver" in message
+
+
 def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
     """An engine's refusal in words, for the causes that are known."""
     what = f"the engine cannot run {image}"
-    if "could not select device driver" in message or "unresolvable CDI devices" in message:
+    if "unresolvable CDI devices" in message:
+        return EngineError(
+            f"{what} with a GPU",
+            f"no such device is described in /etc/cdi or /run/cdi ({message})",
+            "install nvidia-container-toolkit and run `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`; "
+            "or set GPUS=none",
+        )
+    if is_missing_gpu_driver(message):
         return EngineError(
             f"{what} with a GPU",
             f"it does not know NVIDIA's container toolkit ({message})",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from gpuenv.core import processes
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine import refusals
-from gpuenv.engine.api import Api
+from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.container import Mount, Spec, create_body
 from gpuenv.engine.model import Engine
+from gpuenv.host import gpu
+from gpuenv.host.gpu import HostGpus
 
 SPEC = Spec(name="gpuenv-x", image="image", command=("bash", "-c", "true"), user="1234:5678", network="bridge")
 
@@ -148,9 +151,39 @@ def test_an_engine_without_init_gets_another_chance(fake: FakeEngine, capsys: py
     assert "no init program" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("has_cdi", [True, False])
+def test_docker_is_asked_for_gpus_by_cdi_where_it_has_nothing_else(
+    fake: FakeEngine, capsys: pytest.CaptureFixture[str], has_cdi: bool
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def create(_: str, content: bytes) -> tuple[int, object]:
+        asked.extend(json.loads(content)["HostConfig"]["DeviceRequests"])
+        return HTTPStatus.CREATED, {"Id": "abc"}
+
+    def launch(_: str) -> str:
+        if asked[-1]["Driver"] != "cdi" or not has_cdi:
+            name = asked[-1]["Driver"]
+            raise RefusedError(500, f'could not select device driver "{name}" with capabilities: [[gpu]]')
+        return "started"
+
+    fake.answers = {"POST /containers/create": create, "DELETE": lambda *_: (HTTPStatus.NO_CONTENT, None)}
+    host = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))
+    spec = dataclasses.replace(SPEC, device_requests=gpu.device_requests("1", host))
+    if has_cdi:
+        assert containers.start(Api(fake.engine), spec, launch) == "started"
+    else:
+        with pytest.raises(EngineError, match="with a GPU"):
+            containers.start(Api(fake.engine), spec, launch)
+    assert [request["Driver"] for request in asked] == ["", "cdi"]
+    assert asked[-1]["DeviceIDs"] == ["nvidia.com/gpu=1"]
+    assert "Container Device Interface" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
+        ("setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all", "nvidia-ctk cdi generate"),
         ('could not select device driver "" with capabilities: [[gpu]]', "nvidia-container-toolkit"),
         ("nvidia-container-cli: requirement error: unsatisfied condition: cuda>=10.0", "GPUS=none"),
         ("Bind for 127.0.0.1:8888 failed: port is already allocated", "set PORT to another"),
