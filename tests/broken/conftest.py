@@ -6,11 +6,16 @@ import os
 
 import pytest
 
+import suites
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 
 #: Seconds for one test. The first one builds all images and runs all checks on them (about 300 s on two cores).
 TIMEOUT_S = 3600
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    suites.prepare(config)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

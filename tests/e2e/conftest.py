@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import docker
 import pytest
 
+import suites
 from gpuenv.core import paths
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
@@ -30,11 +30,8 @@ from tiny.variant import Tiny, fetch_tools, make_tiny
 TIMEOUT_S = 900
 
 
-def pytest_configure() -> None:
-    """A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def pytest_configure(config: pytest.Config) -> None:
+    suites.prepare(config)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

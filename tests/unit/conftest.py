@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import suites
 from gpuenv.core import paths
 
 _numbers = itertools.count()
 
 
-def pytest_configure() -> None:
-    """Programs that tests start get the default signals, and compile our modules once.
-
-    A background job ignores SIGINT and SIGQUIT, one of nohup SIGHUP; every program that a test starts would, too.
-    Bytecode is written even where Python was told not to: else hundreds of processes compile the same modules.
-    """
+def pytest_configure(config: pytest.Config) -> None:
+    suites.prepare(config)
+    # Bytecode is written even where Python was told not to: else hundreds of processes compile the same modules.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # To list the fonts of a machine takes a second.
     os.environ.setdefault("MPLCONFIGDIR", str(paths.cache_dir() / "matplotlib"))
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

@@ -35,3 +35,7 @@ def test_every_suite_has_a_limit(pytestconfig: pytest.Config, tmp_path: Path) ->
     assert 0 < float(pytestconfig.getini("timeout")) <= 120
     argv = command.pytest_argv(tmp_path / "plan.json", tmp_path / "results", tmp_path / "junit.xml", 1)
     assert f"--timeout={command.CHECK_LIMIT_S}" in argv
+
+
+def test_a_session_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    assert not any(parent.name.startswith("pytest-of-") for parent in tmp_path.parents)
