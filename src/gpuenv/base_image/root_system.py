@@ -103,7 +103,7 @@ def make(system: System, packages: Sequence[str]) -> Path:
     options.write_text(apt_options(_apt_config(), ETC_APT), encoding="utf-8")
     archive = system.folder / "system.tar"
     log = paths.state_dir() / "mmdebstrap.log"
-    _run(mmdebstrap_argv(system, packages, mirrors, options, archive), system.folder, log)
+    _run([*own_mounts(), *mmdebstrap_argv(system, packages, mirrors, options, archive)], system.folder, log)
     return archive
 
 
@@ -117,7 +117,7 @@ def apt_options(apt_config_dump: str, etc_apt: Path) -> str:
 def mmdebstrap_argv(
     system: System, packages: Sequence[str], mirrors: Sequence[Path], options: Path, archive: Path
 ) -> list[str]:
-    """The command line that makes the system. As root it works directly, else in a user namespace."""
+    """The command line that makes the system. As root it works directly, else in a user namespace of its own."""
     interpreter, library = (f"/usr/local/{folder}/python{system.python_minor}" for folder in ("bin", "lib"))
     hooks = (
         f"tar-in {shlex.quote(str(system.python_tar))} /",
@@ -139,6 +139,18 @@ def mmdebstrap_argv(
         str(archive),
         *map(str, mirrors),
     ]
+
+
+def own_mounts() -> list[str]:
+    """What gives root's mmdebstrap its own mount namespace: nothing it mounts outlives it.
+
+    Empty for other users, whose mmdebstrap makes one by itself, and where the kernel refuses (some containers).
+    """
+    namespace = ["unshare", "--mount"]
+    if os.getuid() != 0 or not shutil.which(namespace[0]):
+        return []
+    works = subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
+    return namespace if works else []
 
 
 def _apt_config() -> str:

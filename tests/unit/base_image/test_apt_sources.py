@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from gpuenv.base_image import apt_sources, root_system
 from gpuenv.base_image.root_system import System
+from gpuenv.core import mounts
 
 SYSTEM = System("bookworm", "3.6", Path("/t/my python.tar"), Path("/t"))
 
@@ -146,3 +149,15 @@ def test_credentials_are_read_where_they_are() -> None:
     options = root_system.apt_options(DUMP, Path("/etc/apt"))
     assert 'Dir::Etc::netrc "/etc/apt/auth.conf";' in options
     assert "Verify-Peer" not in options
+
+
+def test_what_root_mounts_for_a_system_ends_with_it_killed_or_not(tmp_path: Path) -> None:
+    namespace = root_system.own_mounts()
+    if not namespace:
+        pytest.skip("only root makes mounts, where the kernel lets it")
+    program = 'mount -t tmpfs none "$0" && touch "$0/mounted" && ls "$0" && kill -9 $$'
+    done = subprocess.run([*namespace, "sh", "-c", program, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert done.stdout == "mounted\n"
+    assert list(tmp_path.iterdir()) == []
+    assert not mounts.find_below(tmp_path)
