@@ -10,6 +10,8 @@ from pathlib import Path
 from .loopback import Handler, serving
 
 TIMEOUT_S = 60
+#: Before the withheld file comes a base image and pip's own tools, on a machine that may be busy.
+ASKED_TIMEOUT_S = 300
 
 
 class Index:
@@ -28,7 +30,7 @@ class Index:
 
     def wait_until_asked(self) -> None:
         """Wait until somebody wants the withheld file."""
-        assert self._asked.wait(TIMEOUT_S), f"nobody asked for {self.withheld}"
+        assert self._asked.wait(ASKED_TIMEOUT_S), f"nobody asked for {self.withheld}"
 
     def release(self) -> None:
         """Serve the withheld file to whoever waits for it, and from now on."""
