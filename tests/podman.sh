@@ -25,6 +25,8 @@ finish() {
         kill "$service" 2> /dev/null || true
         wait "$service" 2> /dev/null || true
     fi
+    # They stay for five minutes after an exec.
+    pkill --full "conmon .*$scratch/" || true
     # What a rootless Podman keeps its namespaces with.
     [ "$user" = root ] || pkill --signal KILL --uid "$user" || true
     awk -v folder="$scratch/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount --lazy
@@ -86,7 +88,9 @@ run() {
     if [ "$user" = root ]; then "$@"; else runuser --user "$user" -- env HOME="$scratch/home" "$@"; fi
 }
 
-run env TMPDIR="$scratch" podman system service --time 0 "$DOCKER_HOST" > "$scratch/service.log" 2>&1 &
+# Replaces the subshell, so that the number is the service's own.
+(if [ "$user" = root ]; then exec env TMPDIR="$scratch" podman system service --time 0 "$DOCKER_HOST"; fi
+    run env TMPDIR="$scratch" podman system service --time 0 "$DOCKER_HOST") > "$scratch/service.log" 2>&1 &
 service=$!
 for _ in $(seq 100); do
     [ ! -S "$scratch/podman.sock" ] || break
