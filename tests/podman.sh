@@ -29,12 +29,16 @@ finish() {
     pkill --full "conmon .*$scratch/" || true
     # What a rootless Podman keeps its namespaces with.
     [ "$user" = root ] || pkill --signal KILL --uid "$user" || true
-    awk -v folder="$scratch/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount --lazy
     for _ in 1 2 3 4 5; do
         if [ "$user" = root ] || userdel "$user" 2> /dev/null; then break; fi
         sleep 1
     done
-    rm -rf "$scratch"
+    # Podman tidies up behind its monitors, and mounts its storage once more for that.
+    for _ in 1 2 3 4 5; do
+        awk -v folder="$scratch/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount --lazy || true
+        if rm -rf "$scratch" 2> /dev/null; then break; fi
+        sleep 1
+    done
     exit "$status"
 }
 trap finish EXIT
