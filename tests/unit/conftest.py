@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
@@ -23,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # To list the fonts of a machine takes a second.
     os.environ.setdefault("MPLCONFIGDIR", str(paths.cache_dir() / "matplotlib"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of Python's garbage collections, which takes a tenth of the time away."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
