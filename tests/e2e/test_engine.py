@@ -210,7 +210,7 @@ def test_ctrl_c_while_it_starts_leaves_no_daemon(place: Folders, monkeypatch: py
 def test_auto_finds_it_and_says_so(
     place: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gpuenv.engine.find.current_docker_endpoints", lambda: iter(()))
+    monkeypatch.setattr("gpuenv.engine.find.docker_endpoints", lambda: iter(()))
     private.start()
     capsys.readouterr()
     engine = find_engine(None)

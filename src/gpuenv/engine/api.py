@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -45,9 +46,8 @@ class Api:
 
         Raises RefusedError for an answer of 400 and above, EngineError when there is no answer.
         """
-        content = self._request(method, path, body, query, timeout_s)
         try:
-            return json.loads(content) if content else None
+            return json.loads(self._request(method, path, body, query, timeout_s))
         except ValueError:
             return None
 
@@ -57,7 +57,7 @@ class Api:
         Raises RefusedError and EngineError.
         """
         query = {"stdout": 1, "stderr": 1, "tail": lines}
-        return self._request("GET", f"/containers/{name}/logs", query=query)
+        return self._request("GET", f"/containers/{name}/logs", None, query, REQUEST_TIMEOUT_S)
 
     def remove(self, name: str) -> bool:
         """Remove a container, running or not; whether it was there.
@@ -94,46 +94,27 @@ class Api:
     def _endpoint(self) -> Endpoint:
         return Endpoint(self.engine.url, self.engine.why, self.engine.tls_dir)
 
-    def _connection(self, timeout_s: float) -> http.client.HTTPConnection:
-        try:
-            return connection_to(self._endpoint, timeout_s)
-        except UnreachableError as error:
-            raise self.connection_lost(error) from error
-
-    def _url(self, path: str, query: Mapping[str, object] | None) -> str:
-        version = f"/v{self.engine.api_version}" if self.engine.api_version else ""
-        return f"{version}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
-
     def _request(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, object] | None = None,
-        timeout_s: float = REQUEST_TIMEOUT_S,
+        self, method: str, path: str, body: object, query: Mapping[str, object] | None, timeout_s: float
     ) -> bytes:
+        version = f"/v{self.engine.api_version}" if self.engine.api_version else ""
+        url = f"{version}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
         content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
-        connection = self._connection(timeout_s)
         try:
-            connection.request(method, self._url(path, query), content, {"Content-Type": kind} if content else {})
-            response = connection.getresponse()
-            answer = response.read()
-        except (OSError, http.client.HTTPException) as error:
+            with closing(connection_to(self._endpoint, timeout_s)) as connection:
+                connection.request(method, url, content, {"Content-Type": kind} if content else {})
+                response = connection.getresponse()
+                answer = response.read()
+        except (OSError, http.client.HTTPException, UnreachableError) as error:
             raise self.connection_lost(error) from error
-        finally:
-            connection.close()
-        if response.status >= http.HTTPStatus.BAD_REQUEST:
-            raise RefusedError(response.status, _message(answer) or f"HTTP status {response.status}")
-        return answer
-
-
-def _message(content: bytes) -> str:
-    """An engine's own words of a refusal: JSON, or else plain text."""
-    try:
-        return str(json.loads(content)["message"])
-    except (ValueError, TypeError, KeyError):
-        return content.decode(errors="replace").strip()
+        if response.status < http.HTTPStatus.BAD_REQUEST:
+            return answer
+        try:
+            message = str(json.loads(answer)["message"])
+        except (ValueError, TypeError, KeyError):
+            message = answer.decode(errors="replace").strip()
+        raise RefusedError(response.status, message or f"HTTP status {response.status}")
 
 
 def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:

@@ -74,10 +74,13 @@ def find_client(environment: Mapping[str, str], usual: tuple[str, ...] = USUAL_C
     refusals = []
     for path in client_paths(environment.get("PATH", os.defpath), usual):
         client = ask_client(path, environment)
-        refusal = client.refusal or _speaking_refusal(path, environment)
-        if refusal is None:
+        if client.refusal:
+            refusals.append(client.refusal)
+        elif _output([path, "version", "--format", "{{.Server.Version}}"], environment) is not None:
             return path
-        refusals.append(refusal)
+        else:
+            # An old client and a new daemon, or the other way round.
+            refusals.append(f"{path} does not get an answer from the engine (no common protocol version)")
     raise EngineError(
         "no Docker client here can build with BuildKit",
         "; ".join(refusals) or "there is no `docker` program",
@@ -92,13 +95,6 @@ def ask_client(path: str, environment: Mapping[str, str], timeout_s: float = _TI
     return DockerClient(path, version, has_buildx)
 
 
-def _speaking_refusal(path: str, environment: Mapping[str, str]) -> str | None:
-    """An old client and a new daemon (or the other way round) may have no common version of their protocol."""
-    if _output([path, "version", "--format", "{{.Server.Version}}"], environment) is None:
-        return f"{path} does not get an answer from the engine (no common protocol version)"
-    return None
-
-
 def _output(argv: list[str], environment: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> str | None:
     try:
         done = subprocess.run(
@@ -111,7 +107,8 @@ def _output(argv: list[str], environment: Mapping[str, str], timeout_s: float = 
 
 def docker_environment(environ: Mapping[str, str], url: str, tls_dir: Path | None) -> dict[str, str]:
     """The environment in which a Docker client uses this engine, and no other, with BuildKit."""
-    kept = {name: value for name, value in environ.items() if name not in _OTHER_ENGINE}
+    others = ("DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+    kept = {name: value for name, value in environ.items() if name not in others}
     # With DOCKER_HOST set, buildx's "default" is the engine itself; a builder in a container of its
     # own, which users may have chosen, would see no local image and keep what it builds to itself.
     kept.update(DOCKER_HOST=url, DOCKER_BUILDKIT="1", BUILDX_BUILDER="default")
@@ -120,9 +117,6 @@ def docker_environment(environ: Mapping[str, str], url: str, tls_dir: Path | Non
     if tls_dir is not None:
         kept.update(DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(tls_dir))
     return kept
-
-
-_OTHER_ENGINE = ("DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 def podman_prefix(url: str, runtime_dir: str | None, *, is_root: bool) -> list[str]:

@@ -5,34 +5,24 @@ from __future__ import annotations
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError
 from gpuenv.core.settings import Settings
+from gpuenv.engine import private
+from gpuenv.engine.find import describe_better, find_engine
 
 
 def run(settings: Settings) -> int:
-    """Find or start an engine and say which it is, or stop the private one."""
+    """Find or start an engine and say which it is, or stop the private one.
+
+    People read standard error; standard output is one line for ``eval "$(gpuenv engine)"``.
+    """
     if settings.verb == "engine-stop":
-        return _stop()
-    return _show(settings.engine)
-
-
-def _show(request: str | None) -> int:
-    """People read standard error; standard output is one line for ``eval "$(gpuenv engine)"``."""
-    from gpuenv.engine.find import describe_better, find_engine
-
-    engine = find_engine(request)
+        ui.say("the private engine is stopped" if private.stop() else "the private engine does not run")
+        return 0
+    engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("no container engine is used", "none answers and none can be started", describe_better())
-    client = engine.client()
-    info = client.info()
+    info = engine.client().info()
     ui.say(f"engine: {engine.why}")
     ui.say(f"version: {info.get('ServerVersion')} ({engine.kind}, storage driver {info.get('Driver')})")
     ui.say(f"data: {info.get('DockerRootDir')}")
     print(f"export DOCKER_HOST={engine.url}", flush=True)
-    return 0
-
-
-def _stop() -> int:
-    from gpuenv.engine import private
-
-    did_run = private.stop()
-    ui.say("the private engine is stopped" if did_run else "the private engine does not run")
     return 0

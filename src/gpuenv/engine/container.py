@@ -53,7 +53,10 @@ class Mount:
 
 @dataclass(frozen=True)
 class Spec:
-    """A container to be made. ``user`` is ``uid:gid`` inside, ``groups`` further group numbers."""
+    """A container to be made. ``user`` is ``uid:gid`` inside, ``groups`` further group numbers.
+
+    ``log`` is the engine's ``LogConfig``; empty for its own choice.
+    """
 
     name: str
     image: str
@@ -71,7 +74,6 @@ class Spec:
     stdin: bool = False
     read_only: bool = False
     tmpfs: Mapping[str, str] = field(default_factory=dict)
-    #: The engine's ``LogConfig``; empty for its own choice.
     log: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -207,37 +209,18 @@ def start(api: Api, spec: Spec, launch: Callable[[str], T]) -> T:
 
 
 @contextmanager
-def running(  # noqa: PLR0913 - a keyword for each thing that a test may want to be different
-    engine: Engine,
-    *,
-    image: str,
-    command: Sequence[str] = ("sleep", "infinity"),
-    purpose: str = "test",
-    user: str | None = None,
-    network: str | None = None,
-    environment: Mapping[str, str] | None = None,
-    mounts: Sequence[Mount] = (),
-    device_requests: Sequence[Mapping[str, Any]] = (),
-    working_dir: str | None = None,
-    read_only: bool = False,
-    tmpfs: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-) -> Iterator[Container]:
-    """A started container (the SDK's), removed at the end whatever happens, `kill -9` of this process included."""
-    spec = Spec(
-        name=new_name(purpose),
-        image=image,
-        command=tuple(command),
-        user=user or user_inside(engine),
-        network=network or engine.network,
-        environment=environment or {},
-        labels={**own_labels(), **(labels or {})},
-        mounts=tuple(mounts),
-        device_requests=device_requests,
-        working_dir=working_dir,
-        read_only=read_only,
-        tmpfs=tmpfs or {},
-    )
+def running(engine: Engine, **options: Any) -> Iterator[Container]:
+    """A started container (the SDK's), removed at the end whatever happens, `kill -9` of this process included.
+
+    ``options``: what of :class:`Spec` is not to be as usual; labels are added to our own.
+    """
+    usual: dict[str, Any] = {
+        "name": new_name("check"),
+        "command": ("sleep", "infinity"),
+        "user": user_inside(engine),
+        "network": engine.network,
+    }
+    spec = Spec(**{**usual, **options, "labels": {**own_labels(), **options.get("labels", {})}})
     api = Api(engine)
     with reaper.watching(engine, spec.name) as watch:
         try:

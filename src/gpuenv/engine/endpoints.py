@@ -100,9 +100,9 @@ def connection_to(endpoint: Endpoint, timeout_s: float = PING_TIMEOUT_S) -> http
         raise UnreachableError(f"{expected} ({error})") from error
     if parts.scheme == "unix":
         return _UnixConnection(parts.path, timeout_s)
-    if parts.scheme == "tcp" and parts.hostname and endpoint.tls_dir is None:
-        return http.client.HTTPConnection(parts.hostname, port or 2375, timeout=timeout_s)
-    if parts.scheme == "tcp" and parts.hostname and endpoint.tls_dir is not None:
+    if parts.scheme == "tcp" and parts.hostname:
+        if endpoint.tls_dir is None:
+            return http.client.HTTPConnection(parts.hostname, port or 2375, timeout=timeout_s)
         context = _tls_context(endpoint, endpoint.tls_dir)
         return http.client.HTTPSConnection(parts.hostname, port or 2376, timeout=timeout_s, context=context)
     if parts.scheme == "ssh":
@@ -136,11 +136,14 @@ def _unreachable(endpoint: Endpoint, error: Exception) -> UnreachableError:
     return UnreachableError(f"{place}: {error}")
 
 
-def docker_endpoints(environ: Mapping[str, str], home: Path) -> Iterator[Endpoint]:
+def docker_endpoints(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> Iterator[Endpoint]:
     """Where Docker may listen. DOCKER_HOST and the client's context come first, as in Docker's own client."""
+    home = home or Path(environ.get("HOME") or Path.home())
     host = environ.get("DOCKER_HOST")
     if host:
-        yield Endpoint(host, "DOCKER_HOST", _environment_tls(host, environ, home), is_chosen=True)
+        certificates = environ.get("DOCKER_CERT_PATH")
+        has_tls = host.startswith("tcp:") and (certificates or environ.get("DOCKER_TLS_VERIFY"))
+        yield Endpoint(host, "DOCKER_HOST", Path(certificates or home / ".docker") if has_tls else None, is_chosen=True)
     else:
         context = _context_endpoint(environ, home)
         if context:
@@ -152,19 +155,12 @@ def docker_endpoints(environ: Mapping[str, str], home: Path) -> Iterator[Endpoin
     yield Endpoint(f"unix://{home}/.docker/run/docker.sock", "Docker Desktop's socket")
 
 
-def podman_endpoints(environ: Mapping[str, str]) -> Iterator[Endpoint]:
+def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoint]:
     """Where Podman's Docker-compatible service may listen."""
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
         yield Endpoint(f"unix://{runtime}/podman/podman.sock", "Podman's own socket of this user")
     yield Endpoint("unix:///run/podman/podman.sock", "Podman's socket of the system")
-
-
-def _environment_tls(host: str, environ: Mapping[str, str], home: Path) -> Path | None:
-    certificates = environ.get("DOCKER_CERT_PATH")
-    if not host.startswith("tcp:") or not (certificates or environ.get("DOCKER_TLS_VERIFY")):
-        return None
-    return Path(certificates) if certificates else home / ".docker"
 
 
 def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None:
@@ -188,17 +184,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def current_docker_endpoints() -> Iterator[Endpoint]:
-    """:func:`docker_endpoints` for this process."""
-    return docker_endpoints(os.environ, _home())
-
-
-def current_podman_endpoints() -> Iterator[Endpoint]:
-    """:func:`podman_endpoints` for this process."""
-    return podman_endpoints(os.environ)
-
-
-def _home() -> Path:
-    return Path(os.environ.get("HOME") or Path.home())

@@ -19,14 +19,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import atomic, paths, ui
 from gpuenv.core.errors import EngineError
-from gpuenv.engine.endpoints import (
-    DENIED,
-    Endpoint,
-    UnreachableError,
-    current_docker_endpoints,
-    current_podman_endpoints,
-    ping,
-)
+from gpuenv.engine.endpoints import DENIED, Endpoint, UnreachableError, docker_endpoints, ping, podman_endpoints
 from gpuenv.engine.model import Engine
 
 if TYPE_CHECKING:
@@ -50,7 +43,7 @@ def find_engine(request: str | None) -> Engine | None:
 
         private.install()
         return _private(private.start())
-    endpoints = current_docker_endpoints() if request == "docker" else current_podman_endpoints()
+    endpoints = docker_endpoints() if request == "docker" else podman_endpoints()
     refusals: list[str] = []
     engine = _first(_ask(endpoints), refusals, want=request)
     if engine is None:
@@ -64,7 +57,7 @@ def find_engine(request: str | None) -> Engine | None:
 
 def _find_any() -> Engine | None:
     refusals: list[str] = []
-    engine = _first(_ask(current_docker_endpoints()), refusals)
+    engine = _first(_ask(docker_endpoints()), refusals)
     if engine is not None:
         return engine
     why = f"no Docker daemon answers ({'; '.join(refusals)})"
@@ -105,7 +98,7 @@ class Refused:
 
 def candidates() -> Iterator[Engine | Refused]:
     """What `auto` looks at, in its order, without starting anything: the first engine is the one it takes."""
-    yield from _ask(current_docker_endpoints())
+    yield from _ask(docker_endpoints())
     yield from _fallbacks()
 
 
@@ -115,7 +108,7 @@ def _fallbacks() -> Iterator[Engine | Refused]:
     daemon = private.running()
     if daemon is not None:
         yield _private(daemon)
-    yield from _ask(current_podman_endpoints())
+    yield from _ask(podman_endpoints())
 
 
 def _ask(endpoints: Iterable[Endpoint]) -> Iterator[Engine | Refused]:
@@ -173,7 +166,7 @@ def _new_private(why: str, refusals: list[str]) -> Engine | None:
     try:
         # Installing may have started the distribution's own daemon; then that is simply there.
         is_new = private.install()
-        found = _first(_ask(current_docker_endpoints()), []) if is_new else None
+        found = _first(_ask(docker_endpoints()), []) if is_new else None
         return found or _private(private.start())
     except EngineError as error:
         ui.warn(str(error))

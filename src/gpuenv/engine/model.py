@@ -42,7 +42,21 @@ class Engine:
 
         Raises EngineError if no program on this machine can.
         """
-        return _build_prefix(self)
+        from gpuenv.engine import build_client
+
+        if self.kind != "podman":
+            environment = build_client.docker_environment(os.environ, self.url, self.tls_dir)
+            return [build_client.find_client(environment), "build"], environment
+        if not shutil.which("podman"):
+            raise EngineError(
+                f"{self.url} answers, but there is no `podman` program to build with",
+                "Podman's service runs elsewhere",
+                "install podman, or set ENGINE=docker",
+            )
+        runtime = os.environ.get("XDG_RUNTIME_DIR")
+        prefix = build_client.podman_prefix(self.url, runtime, is_root=os.getuid() == 0)
+        # Labels and the default shell are kept as Docker keeps them only in Docker's own image format.
+        return prefix, {**os.environ, "BUILDAH_FORMAT": "docker"}
 
 
 @cache
@@ -63,22 +77,3 @@ def _connect(engine: Engine) -> DockerClient:
         return docker.DockerClient(base_url=engine.url, version=engine.api_version, timeout=REQUEST_TIMEOUT_S, tls=tls)
     except docker.errors.DockerException as error:
         raise EngineError(f"{engine.url} cannot be used", str(error), "update the engine") from error
-
-
-@cache
-def _build_prefix(engine: Engine) -> tuple[list[str], dict[str, str]]:
-    from gpuenv.engine import build_client
-
-    if engine.kind != "podman":
-        environment = build_client.docker_environment(os.environ, engine.url, engine.tls_dir)
-        return [build_client.find_client(environment), "build"], environment
-    if not shutil.which("podman"):
-        raise EngineError(
-            f"{engine.url} answers, but there is no `podman` program to build with",
-            "Podman's service runs elsewhere",
-            "install podman, or set ENGINE=docker",
-        )
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    prefix = build_client.podman_prefix(engine.url, runtime, is_root=os.getuid() == 0)
-    # Labels and the default shell are kept as Docker keeps them only in Docker's own image format.
-    return prefix, {**os.environ, "BUILDAH_FORMAT": "docker"}

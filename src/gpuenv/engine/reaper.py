@@ -31,7 +31,9 @@ class Watch:
     """One watcher: :meth:`done` tells it that its container is gone."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None  # noqa: S101 - it was started with a pipe
         self._process = process
+        self._pipe = process.stdin
 
     def done(self) -> None:
         """The container is gone: nothing is left to do but a look for those of others that were left behind."""
@@ -43,21 +45,13 @@ class Watch:
 
     def _say(self, word: bytes) -> None:
         with suppress(BrokenPipeError):
-            os.write(self._pipe, word)
+            self._pipe.write(word)
 
     def close(self) -> None:
         """Let go of the watcher; without :meth:`done` before, it removes the container now."""
-        # Through the object: closing the bare descriptor would let the object close it again, and by then
-        # the number may be somebody else's.
-        assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
-        self._process.stdin.close()
+        self._pipe.close()
         # It goes on alone, and init takes it over: nobody waits for it.
         self._process.returncode = 0
-
-    @property
-    def _pipe(self) -> int:
-        assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
-        return self._process.stdin.fileno()
 
 
 @contextmanager

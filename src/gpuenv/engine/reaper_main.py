@@ -11,9 +11,6 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from gpuenv.engine.api import Api
 
 #: A container whose making was under way when the parent died appears a little later.
@@ -31,14 +28,13 @@ def main(order_text: str) -> None:
 
     order = json.loads(order_text)
     if not said and order["terminal"] is not None:
-        _restore(order["terminal"], order["settings"])
-    api = _api(order)
-    if said != b"done":
-        remove_patiently(api, order["name"], time.monotonic() + _PATIENCE_S)
-    sweep(api, order["host"])
+        import contextlib
+        import termios
 
+        # The terminal may be gone, too.
+        with contextlib.suppress(termios.error, OSError):
+            termios.tcsetattr(order["terminal"], termios.TCSANOW, order["settings"])
 
-def _api(order: Mapping[str, Any]) -> Api:
     import pathlib
 
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -46,7 +42,10 @@ def _api(order: Mapping[str, Any]) -> Api:
     from gpuenv.engine.model import Engine
 
     tls_dir = pathlib.Path(order["tls_dir"]) if order["tls_dir"] else None
-    return Api(Engine(order["kind"], order["url"], "", order["api_version"], tls_dir))
+    api = Api(Engine(order["kind"], order["url"], "", order["api_version"], tls_dir))
+    if said != b"done":
+        remove_patiently(api, order["name"], time.monotonic() + _PATIENCE_S)
+    sweep(api, order["host"])
 
 
 def remove_patiently(api: Api, name: str, deadline: float) -> bool:
@@ -69,6 +68,7 @@ def sweep(api: Api, host: str) -> list[str]:
     """Remove the containers of this machine and user whose owners are dead; their names."""
     import json
 
+    from gpuenv.core import processes
     from gpuenv.core.errors import EngineError
     from gpuenv.engine.api import RefusedError
 
@@ -77,29 +77,14 @@ def sweep(api: Api, host: str) -> list[str]:
         filters = json.dumps({"label": [f"gpuenv.host={host}"]})
         found = api.call("GET", "/containers/json", query={"all": 1, "filters": filters})
         for container in found or []:
-            if is_orphan(container.get("Labels") or {}):
+            owner = (container.get("Labels") or {}).get("gpuenv.owner", "")
+            if processes.is_alive(owner) is False:
                 api.remove(container["Id"])
                 swept.append(container["Names"][0].lstrip("/"))
     except (RefusedError, EngineError):
         # The next one sweeps again.
         pass
     return swept
-
-
-def is_orphan(labels: Mapping[str, str]) -> bool:
-    """Whether the process that made a container is gone."""
-    from gpuenv.core import processes
-
-    return processes.is_alive(labels.get("gpuenv.owner", "")) is False
-
-
-def _restore(terminal: int, settings: list[Any]) -> None:
-    import contextlib
-    import termios
-
-    # The terminal may be gone, too.
-    with contextlib.suppress(termios.error, OSError):
-        termios.tcsetattr(terminal, termios.TCSANOW, settings)
 
 
 if __name__ == "__main__":

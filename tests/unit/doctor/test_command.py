@@ -102,8 +102,8 @@ sys.exit(cli.main(["doctor", "--json"]))
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with neither engine nor network: name servers hang, nothing may be installed."""
     monkeypatch.setenv("GPUENV_INSTALL_ENGINE", "0")
-    monkeypatch.setattr(find, "current_docker_endpoints", lambda: iter(()))
-    monkeypatch.setattr(find, "current_podman_endpoints", lambda: iter(()))
+    monkeypatch.setattr(find, "docker_endpoints", lambda: iter(()))
+    monkeypatch.setattr(find, "podman_endpoints", lambda: iter(()))
     monkeypatch.setattr(doctor_ask, "ask", lambda *_: time.sleep(HANG_S))
 
 

@@ -222,8 +222,8 @@ def test_the_engine_is_the_one_that_gpu_shell_takes(  # noqa: PLR0917
 ) -> None:
     with serving(tmp_path) as fake:
         there = Endpoint(fake.url, "a socket")
-        monkeypatch.setattr(find, "current_docker_endpoints", lambda: iter([there] if has_docker else []))
-        monkeypatch.setattr(find, "current_podman_endpoints", lambda: iter([there] if has_podman else []))
+        monkeypatch.setattr(find, "docker_endpoints", lambda: iter([there] if has_docker else []))
+        monkeypatch.setattr(find, "podman_endpoints", lambda: iter([there] if has_podman else []))
         monkeypatch.setattr(private, "running", lambda: PRIVATE if runs_private else None)
         monkeypatch.setattr(private, "obstacle", lambda: obstacle)
         monkeypatch.setattr(private, "install", lambda: False)

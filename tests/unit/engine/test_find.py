@@ -23,8 +23,8 @@ PRIVATE = Daemon(1, 2, "unix:///run/private.sock", "bridge", "172.18.0.0/16", "1
 def places(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Where engines are looked for; nothing real is reached, and a private engine cannot be started."""
     known = SimpleNamespace(docker=[], podman=[])
-    monkeypatch.setattr(engine, "current_docker_endpoints", lambda: iter(known.docker))
-    monkeypatch.setattr(engine, "current_podman_endpoints", lambda: iter(known.podman))
+    monkeypatch.setattr(engine, "docker_endpoints", lambda: iter(known.docker))
+    monkeypatch.setattr(engine, "podman_endpoints", lambda: iter(known.podman))
     monkeypatch.setattr(private, "running", lambda: None)
     monkeypatch.setattr(private, "obstacle", lambda: "a private engine needs root")
     return known

@@ -38,7 +38,6 @@ def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> 
     has_gpu = target.flavor == "gpu" and plan.host_driver is not None and plan.require_gpu is not False
     return {
         "image": target.image,
-        "purpose": "check",
         "user": user,
         "network": "none",
         "read_only": True,

@@ -91,8 +91,8 @@ def test_an_address_of_an_engine_that_cannot_be_read_stops_neither_us_nor_the_ot
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrong = Endpoint("tcp://127.0.0.1:port", "DOCKER_HOST", is_chosen=True)
-    monkeypatch.setattr(find, "current_docker_endpoints", lambda: iter([wrong]))
-    monkeypatch.setattr(find, "current_podman_endpoints", lambda: iter(()))
+    monkeypatch.setattr(find, "docker_endpoints", lambda: iter([wrong]))
+    monkeypatch.setattr(find, "podman_endpoints", lambda: iter(()))
     monkeypatch.setattr(private, "running", lambda: None)
     monkeypatch.setattr(private, "obstacle", lambda: None)
     found = doctor_probe_engine.engines(make_wish())
