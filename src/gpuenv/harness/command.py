@@ -19,7 +19,6 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.report import files as report_files
-from gpuenv.harness.report import live
 from gpuenv.harness.report import table as report_table
 from gpuenv.harness.report.model import NOT_TESTED, Outcome, Report, render_last_line
 from gpuenv.harness.targets import hosts, listing
@@ -133,7 +132,7 @@ def refuse_gpu_without_target(planned: Plan) -> None:
 
 def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:
     """Run the checks and report what they found, also when interrupted; ``reports`` is the folder for files."""
-    log = reports / "pytest.log" if live.is_wanted() else None
+    log = reports / "pytest.log" if report_table.is_wanted() else None
     began, code = time.time(), None
     with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
         plan_path, results = Path(folder) / "plan.json", Path(folder) / "results.jsonl"
@@ -177,7 +176,7 @@ def run_pytest(argv: list[str], engine: Engine | None, planned: Plan, results: P
         stack.callback(process.kill)
         try:
             deliver()
-            return live.watch(process, planned, results) if log else process.wait()
+            return report_table.watch(process, planned, results) if log else process.wait()
         except KeyboardInterrupt as error:
             # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.
             if isinstance(error, signals.Ended):

@@ -16,7 +16,7 @@ from gpuenv.core.errors import CheckError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
-from gpuenv.harness.report import live
+from gpuenv.harness.report import table
 from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets import listing
 from gpuenv.harness.targets.model import Plan, Target
@@ -102,7 +102,7 @@ def test_output_of_pytest_goes_to_the_log_under_a_live_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     argv = [sys.executable, "-c", "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)"]
-    monkeypatch.setattr(live, "watch", lambda process, *_: process.wait())
+    monkeypatch.setattr(table, "watch", lambda process, *_: process.wait())
     log = tmp_path / "pytest.log"
     assert harness.run_pytest(argv, None, PLAN, tmp_path / "r", log) == 3
     assert log.read_text() == "out\nerr\n"
@@ -118,7 +118,7 @@ def test_nothing_goes_on_when_the_table_fails(tmp_path: Path, monkeypatch: pytes
         seen.append(process)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(live, "watch", fail)
+    monkeypatch.setattr(table, "watch", fail)
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(ZeroDivisionError):
         harness.run_pytest(argv, None, PLAN, tmp_path / "r", tmp_path / "pytest.log")

@@ -26,7 +26,7 @@ def run_checks(folder: Path, plan: Plan, *options: str) -> tuple[int, str, tuple
     argv = harness.pytest_argv(folder / "plan.json", folder / "results.jsonl", folder / "junit.xml", jobs=1)
     done = subprocess.run([*argv, *options], capture_output=True, text=True, check=False)
     results = folder / "results.jsonl"
-    return done.returncode, done.stdout, report.parse_results(results.read_text()) if results.exists() else ()
+    return done.returncode, done.stdout, report.read_results(results)
 
 
 def test_missing_targets_are_not_tested_or_failures(tmp_path: Path) -> None:

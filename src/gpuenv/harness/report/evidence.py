@@ -90,12 +90,16 @@ class Evidence:
 def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
     """Read the findings of one target, as :func:`gpuenv.harness.targets.handover.load_findings` gives them."""
     training = findings.get("training") or {}
+    facts, frameworks = findings.get("facts") or {}, findings.get("frameworks") or {}
+    versions = {"Python": facts.get("python"), "TensorFlow": frameworks.get("tensorflow")}
+    versions["Keras"] = frameworks.get("keras")
+    driver = findings.get("driver_inside") or {}
     gaps: dict[str, str] = {}
     nets = {name: _part(training, name, Net, gaps) for name in (REFERENCE, *PACKAGES)}
     seeds = _part(training, "seeds", dict[int, float], gaps) or {}
     return Evidence(
-        versions=_versions(findings.get("facts") or {}, findings.get("frameworks") or {}),
-        devices=_devices(findings.get("driver_inside") or {}),
+        versions={title: str(version) for title, version in versions.items() if version},
+        devices=tuple(f"{one.get('name')} ({one.get('capability')})" for one in driver.get("devices") or ()),
         perceptrons=_part(training, "perceptron", dict[str, Perceptron], gaps) or {},
         nets={name: net for name, net in nets.items() if net is not None},
         seeds={str(seed): worst for seed, worst in sorted(seeds.items())},
@@ -115,15 +119,6 @@ def _part(training: Mapping[str, Any], name: str, kind: type[T], gaps: dict[str,
     except (msgspec.ValidationError, ArithmeticError, IndexError, TypeError, ValueError) as error:
         gaps[name] = f"the result of the program {name} cannot be read: {type(error).__name__}: {error}"
         return None
-
-
-def _versions(facts: Mapping[str, Any], frameworks: Mapping[str, Any]) -> dict[str, str]:
-    found = (("Python", facts, "python"), ("TensorFlow", frameworks, "tensorflow"), ("Keras", frameworks, "keras"))
-    return {title: str(source[name]) for title, source, name in found if source.get(name)}
-
-
-def _devices(driver: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{one.get('name')} ({one.get('capability')})" for one in driver.get("devices") or ())
 
 
 def worst_difference(losses: Sequence[float], reference: Sequence[float]) -> float:
@@ -160,26 +155,12 @@ class Curve:
 
 def summarize(evidence: Evidence) -> dict[str, Any]:
     """The evidence for report.json: everything but the curves, of which first, last and distance are kept."""
+    found = asdict(evidence)
+    nets: dict[str, dict[str, Any]] = found.pop("nets")
+    perceptrons = found.pop("perceptrons")
     reference = evidence.nets.get(REFERENCE)
-    return {
-        "versions": dict(evidence.versions),
-        "devices": list(evidence.devices),
-        "trained_on": list(evidence.trained_on),
-        "perceptron": {gate: asdict(one) for gate, one in evidence.perceptrons.items()},
-        "xor": {name: _summarize_net(net, reference) for name, net in evidence.nets.items()},
-        "seeds": dict(evidence.seeds),
-        "gaps": dict(evidence.gaps),
-    }
-
-
-def _summarize_net(net: Net, reference: Net | None) -> dict[str, Any]:
-    return {
-        "device": net.device,
-        "steps": len(net.losses),
-        "first_loss": net.losses[0],
-        "final_loss": net.losses[-1],
-        "worst_difference_from_numpy": worst_difference(net.losses, reference.losses) if reference else None,
-        "output": list(net.output),
-        "table": list(net.table),
-        "weights": list(net.weights),
-    }
+    for net in nets.values():
+        losses = net.pop("losses")
+        net.update(steps=len(losses), first_loss=losses[0], final_loss=losses[-1])
+        net["worst_difference_from_numpy"] = worst_difference(losses, reference.losses) if reference else None
+    return {**found, "perceptron": perceptrons, "xor": nets, "trained_on": evidence.trained_on}

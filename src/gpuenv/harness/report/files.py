@@ -8,12 +8,12 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from gpuenv.core import ui
 from gpuenv.harness.report import page
 from gpuenv.harness.report.evidence import parse_evidence, summarize
-from gpuenv.harness.report.model import FINISHED, Report, parse_results
+from gpuenv.harness.report.model import FINISHED, Report, read_results
 from gpuenv.harness.targets import handover
 from gpuenv.harness.targets.model import Plan
 
@@ -32,7 +32,6 @@ def clear(folder: Path) -> Path:
 
 def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> Report:
     """All that is known of a run that has ended, however it ended."""
-    outcomes = parse_results(results.read_text("utf-8")) if results.exists() else ()
     try:
         findings = handover.load_findings(results)
         expected = handover.load_expected(results) or {}
@@ -40,26 +39,22 @@ def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> R
         ui.warn(f"what the programs found cannot be read, so the reports lack it: {error}")
         findings, expected = {}, {}
     evidence = {identity: parse_evidence(found) for identity, found in findings.items()}
-    return Report(plan, outcomes, evidence, began, time.time(), exit_code, expected)
+    return Report(plan, read_results(results), evidence, began, time.time(), exit_code, expected)
 
 
 def save(found: Report, folder: Path) -> None:
     """Write report.json and report.html. What keeps one from being written is said and hides no verdict."""
     for path, write in ((folder / DATA, save_data), (folder / PAGE, page.save_page)):
-        if _try(write, found, path) and path.name == PAGE:
-            ui.say(f"the whole report: {path}")
-
-
-def _try(write: Callable[[Report, Path], None], found: Report, path: Path) -> bool:
-    try:
-        write(found, path)
-    except Exception as error:  # noqa: BLE001 - a full disk, or a result that nobody foresaw
-        if ui.debug_enabled():
-            traceback.print_exc()
-        path.unlink(missing_ok=True)  # half a report looks like one
-        ui.warn(f"{path.name} was not written: {type(error).__name__}: {error}")
-        return False
-    return True
+        try:
+            write(found, path)
+        except Exception as error:  # noqa: BLE001, PERF203 - a full disk, or a result that nobody foresaw
+            if ui.debug_enabled():
+                traceback.print_exc()
+            path.unlink(missing_ok=True)  # half a report looks like one
+            ui.warn(f"{path.name} was not written: {type(error).__name__}: {error}")
+        else:
+            if path.name == PAGE:
+                ui.say(f"the whole report: {path}")
 
 
 def save_data(report: Report, path: Path) -> None:

@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gpuenv.core.errors import GpuenvError
 from gpuenv.harness.report.evidence import Evidence
@@ -64,9 +65,12 @@ def describe_error(error: BaseException) -> dict[str, str]:
     return {"what": "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[0]}
 
 
-def parse_results(text: str) -> tuple[Outcome, ...]:
-    """The outcomes from their JSON lines; a last line that was cut off is left out."""
-    lines = text.split("\n")[:-1]
+def read_results(path: Path) -> tuple[Outcome, ...]:
+    """The outcomes in a file of JSON lines; none if there is no file. A last line that is not whole is left out."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return ()
     return tuple(Outcome(**json.loads(line)) for line in lines)
 
 
@@ -114,22 +118,42 @@ def render_cell(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(f"{number} {word}" for number, word in parts if number) or "-"
 
 
-def find_first_failures(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
-    """For each target with a failure, the first one."""
-    first: dict[str, Outcome] = {}
-    for outcome in sorted(outcomes, key=lambda one: one.finished):
-        if outcome.outcome == "failed":
-            first.setdefault(outcome.target, outcome)
-    return first
+@dataclass(frozen=True)
+class Column:
+    """One target's checks: those that have run, and how many each group has, where they were counted."""
+
+    target: Target
+    outcomes: tuple[Outcome, ...]
+    expected: Mapping[str, int]
+
+    def found(self, group: str) -> list[Outcome]:
+        """Those of one group that have run."""
+        return [outcome for outcome in self.outcomes if outcome.group == group]
+
+    def number(self, group: str) -> int:
+        """How many checks the group has, or has had until now where nobody counted."""
+        return max(len(self.found(group)), self.expected.get(group, 0))
+
+    @property
+    def current(self) -> str | None:
+        """The group whose checks run now: groups run one after the other, once the target has begun."""
+        left = (group for group in GROUPS if len(self.found(group)) < self.number(group))
+        return next(left, None) if self.outcomes else None
+
+    def elapsed(self, now: float | None = None) -> float:
+        """Seconds from the start of the first check to the end of the last, or to ``now``; 0 if none has run."""
+        if not self.outcomes:
+            return 0.0
+        began = min(outcome.finished - outcome.seconds for outcome in self.outcomes)
+        return (max(outcome.finished for outcome in self.outcomes) if now is None else now) - began
 
 
-def measure_elapsed(outcomes: Iterable[Outcome], now: float | None = None) -> float:
-    """Seconds from the start of the first of these checks to the end of the last, or to ``now``; 0 for none."""
-    outcomes = tuple(outcomes)
-    if not outcomes:
-        return 0.0
-    began = min(outcome.finished - outcome.seconds for outcome in outcomes)
-    return (max(outcome.finished for outcome in outcomes) if now is None else now) - began
+def list_columns(plan: Plan, outcomes: Sequence[Outcome], expected: Expected) -> list[Column]:
+    """A column for each target of the plan."""
+    return [
+        Column(one, tuple(own for own in outcomes if own.target == one.identity), expected.get(one.identity, {}))
+        for one in plan.targets
+    ]
 
 
 @dataclass(frozen=True)

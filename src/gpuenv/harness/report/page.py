@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,16 @@ from gpuenv.harness.report.learned import learn
 from gpuenv.harness.report.model import (
     FINISHED,
     GROUPS,
-    Outcome,
+    Column,
     Report,
     count,
-    measure_elapsed,
+    list_columns,
     render_counts,
     render_last_line,
     render_reasons,
 )
 from gpuenv.harness.report.pictures import STRIP_END
 from gpuenv.harness.report.table import render_duration
-from gpuenv.harness.targets.model import Target
 
 TEMPLATES = files(__package__) / "templates"
 STYLE = TEMPLATES / "report.css"
@@ -71,7 +69,11 @@ def render_page(report: Report) -> str:
         ),
         simulated=[target.title for target in report.plan.targets if target.simulated],
         groups=GROUPS,
-        rows=[Row(report, target) for target in report.plan.targets],
+        rows=list_columns(report.plan, report.outcomes, report.expected),
+        list_parts=_list_parts,
+        count=count,
+        render_last_line=render_last_line,
+        render_duration=render_duration,
         failed=[outcome for outcome in report.outcomes if outcome.outcome == "failed"],
         titles={target.identity: target.title for target in report.plan.targets},
         not_tested=[(reason, number, _where(report, reason)) for reason, number in report.counts.reasons],
@@ -98,43 +100,14 @@ def _where(report: Report, reason: str) -> str:
     return "; ".join(places)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One group of one target: what there is, the worst first, which also gives the color."""
-
-    words: tuple[str, ...]
-    kind: str
-
-
-class Row:
-    """One target: its groups of checks at a glance, and every check."""
-
-    def __init__(self, report: Report, target: Target) -> None:
-        self.target = target
-        self.known = report.of(target)
-        self.outcomes = [one for one in report.outcomes if one.target == target.identity]
-        self.line = render_last_line(count(self.outcomes))
-        self.time = render_duration(measure_elapsed(self.outcomes)) if self.outcomes else "none"
-        self._expected = report.expected.get(target.identity, {})
-
-    def cell(self, group: str) -> Cell:
-        """What one group came to."""
-        found = [one for one in self.outcomes if one.group == group]
-        counts = count(found)
-        parts = (
-            (counts.failed, "failed"),
-            (max(0, self._expected.get(group, 0) - len(found)), "never ran"),
-            (counts.not_tested, "not tested"),
-            (counts.passed, "passed"),
-        )
-        there = [(number, word) for number, word in parts if number]
-        return Cell(tuple(f"{number} {word}" for number, word in there), there[0][1].replace(" ", "-") if there else "")
-
-    @staticmethod
-    def result(outcome: Outcome) -> tuple[str, str]:
-        """A result in words, and the name of its color: an outcome that nobody knows is no success."""
-        if outcome.outcome == "passed":
-            return "passed", "passed"
-        if outcome.outcome == "skipped":
-            return f"not tested: {outcome.reason}", "not-tested"
-        return f"failed: {outcome.what}", "failed"
+def _list_parts(column: Column, group: str) -> list[tuple[int, str]]:
+    """What one group came to, the worst first."""
+    found = column.found(group)
+    counts = count(found)
+    parts = (
+        (counts.failed, "failed"),
+        (column.number(group) - len(found), "never ran"),
+        (counts.not_tested, "not tested"),
+        (counts.passed, "passed"),
+    )
+    return [(number, word) for number, word in parts if number]

@@ -2,92 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.harness.report.model import (
-    GROUPS,
-    Outcome,
-    count,
-    find_first_failures,
-    measure_elapsed,
-    render_cell,
-)
-from gpuenv.harness.targets.model import Plan, Target
+from gpuenv.core import ui
+from gpuenv.harness.report.model import GROUPS, Column, Outcome, count, list_columns, read_results, render_cell
+from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.handover import Expected
+from gpuenv.harness.targets.model import Plan
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
 #: So many failures are printed below the final table.
 MOST_FAILURES = 12
+#: Often enough for a clock that shows seconds; each look costs a few milliseconds at most.
+LOOK_EVERY_S = 0.25
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A run that goes on: how many checks there are (see :mod:`gpuenv.harness.targets.handover`), and the time."""
+def render_table(plan: Plan, outcomes: Sequence[Outcome], expected: Expected | None = None, now: float = 0.0) -> Table:
+    """A row for each group and a column for each target, with the time that the target took.
 
-    expected: Mapping[str, Mapping[str, int]]
-    now: float
-
-
-def render_table(plan: Plan, outcomes: Sequence[Outcome], progress: Progress | None = None) -> Table:
-    """A row for each group and a column for each target, with the time that the target took."""
+    Of a run that goes on, ``expected`` is how many checks there are, and ``now`` the time.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(show_footer=True)
     table.add_column("checks", footer="time")
-    columns = [_Column(target, outcomes, progress) for target in plan.targets]
-    for target, column in zip(plan.targets, columns):
+    columns = list_columns(plan, outcomes, expected or {})
+    for column in columns:
+        elapsed = column.elapsed(now if column.current else None)
         # As Text: an address such as ssh://[::1] is no markup.
-        table.add_column(Text(target.title), footer=column.render_time())
+        table.add_column(Text(column.target.title), footer=render_duration(elapsed))
     for group in GROUPS:
         if any(column.number(group) for column in columns):
-            table.add_row(group, *(column.render(group) for column in columns))
+            table.add_row(group, *(_render_group(column, group) for column in columns))
     return table
 
 
-class _Column:
-    """One target's part of the table."""
+def _render_group(column: Column, group: str) -> Text:
+    from rich.text import Text
 
-    def __init__(self, target: Target, outcomes: Iterable[Outcome], progress: Progress | None) -> None:
-        self.outcomes = [outcome for outcome in outcomes if outcome.target == target.identity]
-        self.progress = progress
-        self.expected = progress.expected.get(target.identity, {}) if progress else {}
-
-    def found(self, group: str) -> list[Outcome]:
-        return [outcome for outcome in self.outcomes if outcome.group == group]
-
-    def number(self, group: str) -> int:
-        """How many checks the group has, or has had until now where nobody counted."""
-        return max(len(self.found(group)), self.expected.get(group, 0))
-
-    @property
-    def current(self) -> str | None:
-        """The group whose checks run now: groups run one after the other, once the target has begun."""
-        left = (group for group in GROUPS if len(self.found(group)) < self.number(group))
-        return next(left, None) if self.outcomes else None
-
-    def render(self, group: str) -> Text:
-        from rich.text import Text
-
-        found, number = self.found(group), self.number(group)
-        counts = count(found)
-        if not found:
-            is_next = number and group == self.current
-            style = "bold" if is_next else "dim"
-            return Text(f"running, 0 of {number}" if is_next else "waiting" if number else "-", style)
+    found, number = column.found(group), column.number(group)
+    counts = count(found)
+    if not found:
+        is_next = number and group == column.current
+        style = "bold" if is_next else "dim"
+        return Text(f"running, 0 of {number}" if is_next else "waiting" if number else "-", style)
+    if len(found) == number:
         style = "bold red" if counts.failed else "yellow" if counts.not_tested else "green"
-        if len(found) == number:
-            return Text(render_cell(found), style)
-        failed = f", {counts.failed} failed" if counts.failed else ""
-        return Text(f"running, {len(found)} of {number}{failed}", "bold red" if failed else "bold")
-
-    def render_time(self) -> str:
-        goes_on = self.progress is not None and self.current is not None
-        return render_duration(measure_elapsed(self.outcomes, self.progress.now if self.progress and goes_on else None))
+        return Text(render_cell(found), style)
+    failed = f", {counts.failed} failed" if counts.failed else ""
+    return Text(f"running, {len(found)} of {number}{failed}", "bold red" if failed else "bold")
 
 
 def render_duration(seconds: float) -> str:
@@ -103,7 +76,8 @@ def render_first_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
     """A line for each target that has a failure: what failed first."""
     from rich.text import Text
 
-    first = find_first_failures(outcomes)
+    failed = sorted((one for one in outcomes if one.outcome == "failed"), key=lambda one: one.finished)
+    first = {one.target: one for one in reversed(failed)}
     found = ((target, first[target.identity]) for target in plan.targets if target.identity in first)
     return Text("\n").join(
         Text.assemble((f"{target.title} failed first: ", "bold red"), f"{one.check}: {one.what}")
@@ -127,3 +101,36 @@ def render_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
         text.append(explain.note(outcome.output))
     left_out = len(failed) - MOST_FAILURES
     return text.append(f"... and {left_out} more failures: see the report\n" if left_out > 0 else "")
+
+
+# --- while the checks run ---------------------------------------------------------------------------
+
+
+def is_wanted() -> bool:
+    """Whether there is a terminal that can be drawn on, and nobody asked for tracebacks (they would be hidden)."""
+    return sys.stderr.isatty() and not ui.console().is_dumb_terminal and not ui.debug_enabled()
+
+
+def render_live(plan: Plan, outcomes: Sequence[Outcome], expected: Expected, now: float) -> RenderableType:
+    """The table as it stands, and below it what failed first on each target."""
+    from rich.console import Group
+
+    table, first = render_table(plan, outcomes, expected, now), render_first_failures(plan, outcomes)
+    return Group(table, first) if first else table
+
+
+def watch(process: subprocess.Popen[bytes], plan: Plan, results: Path) -> int:
+    """Show the table until ``process`` ends, then take it away again; its exit code.
+
+    Ctrl-C comes out as KeyboardInterrupt, with the terminal in order.
+    """
+    from rich.live import Live
+
+    with Live(console=ui.console(), auto_refresh=False, transient=True) as display:
+        while True:
+            expected = handover.load_expected(results) or {}
+            display.update(render_live(plan, read_results(results), expected, time.time()), refresh=True)
+            try:
+                return process.wait(timeout=LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                continue

@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gpuenv.harness.report import live
-from gpuenv.harness.report.model import Outcome
-from gpuenv.harness.report.table import Progress
+from gpuenv.harness.report import table
+from gpuenv.harness.report.model import Outcome, read_results
 from gpuenv.harness.targets import handover
 from gpuenv.harness.targets.model import Plan, Target
 
@@ -35,7 +34,7 @@ EXPECTED = {"a": {"identity": 3, "gpu": 1, "training": 2}, "b": {"identity": 3}}
 def show(outcomes: tuple[Outcome, ...], now: float = 165.0) -> list[list[str]]:
     """The rows of the table as a person reads them, and the lines below it."""
     stream = io.StringIO()
-    Console(file=stream, width=160).print(live.render(PLAN, outcomes, Progress(EXPECTED, now)))
+    Console(file=stream, width=160).print(table.render_live(PLAN, outcomes, EXPECTED, now))
     return [
         [cell.strip() for cell in line.replace("┃", "│").strip("│").split("│")]
         for line in stream.getvalue().splitlines()
@@ -83,13 +82,12 @@ def line(outcome: Outcome) -> str:
 
 def test_tail_reads_what_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    tail = live.ResultsReader(path)
-    assert tail.read() == ()
+    assert read_results(path) == ()
     text = (line(PASSED) + line(dataclasses.replace(FAILED, what="größer"))).encode()
     for size in range(1, len(text) + 1):
         path.write_bytes(text[:size])
-        assert len(tail.read()) == text[:size].count(b"\n")
-    assert tail.read()[1].what == "größer"
+        assert len(read_results(path)) == text[:size].count(b"\n")
+    assert read_results(path)[1].what == "größer"
 
 
 @pytest.mark.parametrize(
@@ -101,17 +99,17 @@ def test_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch, is_tty: bool, term:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_tty)
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("GPUENV_DEBUG", debug)
-    assert live.is_wanted() == wanted
+    assert table.is_wanted() == wanted
 
 
 SCRIPT = """
 import subprocess, sys
 from pathlib import Path
-from gpuenv.harness.report import live
+from gpuenv.harness.report import table
 from gpuenv.harness.targets.model import Plan, Target
 child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
 try:
-    code = live.watch(child, Plan("r", (Target("a", "image", "cuda10.0", "cpu"),)), Path(sys.argv[1]))
+    code = table.watch(child, Plan("r", (Target("a", "image", "cuda10.0", "cpu"),)), Path(sys.argv[1]))
 except KeyboardInterrupt:
     child.kill()
     code = "interrupted"

@@ -39,10 +39,12 @@ def test_not_tested_never_counts_as_passed() -> None:
     assert (counts.passed, counts.failed, counts.not_tested) == (0, 0, 2)
 
 
-def test_results_survive_a_line_that_was_cut_off() -> None:
+def test_results_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
     line = json.dumps(dataclasses.asdict(PASSED))
-    assert report.parse_results(f"{line}\n{line}\n{line[:20]}") == (PASSED, PASSED)
-    assert report.parse_results("") == ()
+    (tmp_path / "results.jsonl").write_text(f"{line}\n{line}\n{line[:20]}")
+    assert report.read_results(tmp_path / "results.jsonl") == (PASSED, PASSED)
+    (tmp_path / "results.jsonl").write_text("")
+    assert report.read_results(tmp_path / "results.jsonl") == ()
 
 
 @pytest.mark.parametrize(
