@@ -20,6 +20,7 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
+    Facts,
     Gpus,
     Machine,
     Memory,
@@ -29,10 +30,10 @@ from gpuenv.doctor.facts import (
     Running,
     Storage,
     Toolkit,
+    Unanswered,
     Variables,
     Wish,
 )
-from gpuenv.doctor.gather import Facts, Unanswered
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host

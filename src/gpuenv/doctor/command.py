@@ -18,9 +18,10 @@ from gpuenv.core.errors import GpuenvError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings, remedies, routes, text
 from gpuenv.doctor.checks import engine, gpu, host, network, python, variants
-from gpuenv.doctor.facts import Wish
+from gpuenv.doctor.facts import Facts, Machine, Wish
 from gpuenv.doctor.findings import Finding, Verdict, Verdicts
-from gpuenv.doctor.gather import Facts, Probe, gather
+from gpuenv.doctor.gather import Probe, gather
+from gpuenv.doctor.remedies import Remedy
 from gpuenv.doctor.routes import Route
 from gpuenv.net.questions import ANSWERS_S
 from gpuenv.variants import model
@@ -31,47 +32,13 @@ ENGINE_DEADLINE_S = 12.0
 #: To read settings, and to ask every address.
 NETWORK_DEADLINE_S = ANSWERS_S + 2.0
 
-#: In the order of the report. Each is called by its function's name, and takes the facts that its parameters name.
-CHECKS: tuple[Callable[..., Verdicts], ...] = (
-    host.architecture,
-    host.avx,
-    host.kernel,
-    host.libc,
-    host.memory,
-    engine.engine,
-    engine.socket,
-    engine.engine_version,
-    engine.builder,
-    engine.client,
-    engine.storage,
-    engine.engine_memory,
-    host.disk,
-    gpu.driver,
-    gpu.driver_match,
-    gpu.device_nodes,
-    gpu.uvm,
-    gpu.gpus,
-    gpu.gpu_memory,
-    variants.variants,
-    engine.toolkit,
-    engine.runtime,
-    variants.variables,
-    variants.library_path,
-    python.python,
-    python.conda,
-    python.conda_settings,
-    python.conda_channels,
-    python.conda_ssl,
-    python.tensorflow,
-    network.proxy,
-    network.ca_bundle,
-    network.pip_settings,
-    network.index,
-    network.registry,
-    network.archives,
-    network.channels,
-    network.mirror,
-    network.clock,
+#: Every public function of these modules, in the order of the report. Each is called by its function's name, and takes
+#: the facts that its parameters name.
+CHECKS: tuple[Callable[..., Verdicts], ...] = tuple(
+    check
+    for module in (host, engine, gpu, variants, python, network)
+    for name, check in vars(module).items()
+    if inspect.isfunction(check) and check.__module__ == module.__name__ and not name.startswith("_")
 )
 
 
@@ -132,18 +99,19 @@ def report(facts: Facts, *, is_json: bool, is_verbose: bool = False) -> int:
         print(json.dumps(text.render_json(found, facts, ways), indent=2), flush=True)
     else:
         text.show(found, facts, ways, is_verbose=is_verbose)
-    return findings.exit_code(found)
+    # A machine with warnings works.
+    return 2 if any(finding.severity == findings.ERROR for finding in found) else 0
 
 
 def examine(facts: Facts) -> list[Finding]:
-    """What every check says, in order, with remedies for this user and this system."""
+    """What every check says, in order."""
     return [finding for check in CHECKS for finding in apply(check, facts)]
 
 
 def apply(check: Callable[..., Verdicts], facts: Facts) -> list[Finding]:
-    """One check; what it needs and nobody found out is said instead."""
+    """What one check says, with remedies for this user and this system; else what it needs and nobody found out."""
     return [
-        Finding(name_of(check), one.severity, one.message, _render(one, facts), one.blocks)
+        Finding(name_of(check), one.severity, one.message, _render(one.remedy, facts.machine), one.blocks)
         for one in _verdicts(check, facts)
     ]
 
@@ -163,13 +131,12 @@ def _verdicts(check: Callable[..., Verdicts], facts: Facts) -> list[Verdict]:
     return [said] if isinstance(said, Verdict) else list(said)
 
 
-def _render(verdict: Verdict, facts: Facts) -> str | None:
-    if not isinstance(verdict.remedy, remedies.Remedy):
-        return verdict.remedy
-    machine = facts.machine
+def _render(remedy: Remedy | str | None, machine: Machine | None) -> str | None:
+    if not isinstance(remedy, Remedy):
+        return remedy
     if machine is None:
-        return remedies.render(verdict.remedy, "linux", is_root=False, init=remedies.SYSTEMD)
-    return remedies.render(verdict.remedy, machine.system, is_root=machine.is_root, init=machine.init)
+        return remedies.render(remedy, "linux", is_root=False, init=remedies.SYSTEMD)
+    return remedies.render(remedy, machine.system, is_root=machine.is_root, init=machine.init)
 
 
 def judge_routes(ways: Sequence[Route], wish: Wish) -> list[Finding]:

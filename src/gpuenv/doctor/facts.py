@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpuenv.conda.condarc import Condarc
 from gpuenv.doctor.remedies import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
+from gpuenv.host.pythons import LocalPython
 from gpuenv.net.questions import Answer
-from gpuenv.variants.compat import Card
+from gpuenv.variants import compat
+from gpuenv.variants.compat import Card, Serving
 from gpuenv.variants.model import Variant
-
-if TYPE_CHECKING:
-    # Not on Windows, which gets a report, too.
-    from gpuenv.host.pythons import LocalPython
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Machine:
-    """Processor, kernel and C library. ``flags`` is None where the system does not list them."""
+    """Processor, kernel, C library, and what starts services. ``flags`` is None where the system lists none."""
 
     system: str
     architecture: str
@@ -45,7 +42,6 @@ class Machine:
     flags: frozenset[str] | None
     memory_bytes: int | None
     is_root: bool = False
-    #: What starts services (see :mod:`gpuenv.doctor.remedies`).
     init: str = SYSTEMD
 
 
@@ -67,13 +63,12 @@ class Storage:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An endpoint that does not answer, and why."""
+    """An endpoint that does not answer, and why (``kind`` as of UnreachableError)."""
 
     url: str
     text: str
-    #: As of UnreachableError: what is known of the reason.
     kind: str = ""
-    #: What named it (DOCKER_HOST, a context), if the user did; else it is a usual place.
+    #: What named it (DOCKER_HOST, a context), if the user did.
     origin: str = ""
     #: Of a socket that may not be opened: the group that may ("" if none, None if not known), and whether this user
     #: was added to it since logging in.
@@ -83,12 +78,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Running:
-    """An engine that answers, in its own words. ``free_bytes`` is None where its disk cannot be seen from here."""
+    """An engine that answers, in its own words, or its ``problem``; None stands for what cannot be seen from here."""
 
     kind: str
     url: str
     why: str
-    #: Why it does not say what it is, although something answers there; None if it does.
     problem: str | None = None
     version: str = ""
     api_version: str = ""
@@ -98,7 +92,6 @@ class Running:
     free_bytes: int | None = None
     memory_bytes: int | None = None
     runtimes: tuple[str, ...] = ()
-    #: The program that builds for it, or why there is none.
     builder: str | None = None
     builder_problem: str | None = None
     #: It may reach registries that this machine does not (see :func:`gpuenv.base_image.base.has_own_way`).
@@ -119,9 +112,8 @@ class Engines:
 
     running: Running | None
     refusals: tuple[Refusal, ...] = ()
-    #: Why no private engine can be started; None if it can.
+    #: Why no private engine can be started, None if it can; and the packages that have to be installed before.
     private_obstacle: str | None = None
-    #: Packages that have to be installed before.
     missing: tuple[str, ...] = ()
 
 
@@ -144,36 +136,37 @@ class Toolkit:
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory of one card, in MiB."""
+    """The memory of one card, in MiB, and the processes that hold it: (number, name)."""
 
     number: int
     total_mib: int
     used_mib: int
-    #: The processes that hold it: (number, name).
     holders: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Gpus:
-    """Driver and cards of this machine; ``host`` is what gpu-shell goes by."""
+    """Driver and cards of this machine; ``host`` is what gpu-shell goes by. Problems are None where it answers."""
 
     host: HostGpus
     system: str = "linux"
     cards: tuple[Card, ...] = ()
     memory: tuple[Memory, ...] = ()
-    #: What the driver says when it fails; None if it answers. ``memory_problem`` of the memory alone.
     problem: str | None = None
-    #: Its kernel module and its libraries differ in version, as it says itself.
-    is_mismatched: bool = False
     memory_problem: str | None = None
-    #: Names below /dev: those that have to be there, are missing, and may not be opened by this user.
+    is_mismatched: bool = False
     missing_nodes: tuple[str, ...] = ()
     closed_nodes: tuple[str, ...] = ()
-    #: The versions in the file names of the driver's libraries.
     libraries: tuple[str, ...] = ()
     has_modprobe: bool = False
     #: The kernel driver, if any, of each NVIDIA display device on the bus.
     bus: tuple[str | None, ...] = ()
+
+    def judge(self, variants: Sequence[Variant]) -> list[Serving]:
+        """Each variant against driver and cards; empty without a driver."""
+        if self.host.driver is None:
+            return []
+        return [compat.judge(one, self.host.driver, self.cards, self.system) for one in variants]
 
 
 @dataclass(frozen=True)
@@ -187,31 +180,28 @@ class Variables:
 
 @dataclass(frozen=True)
 class Conda:
-    """Conda, and the Python environment that is active now, whoever made it (name of package -> version)."""
+    """Conda, why it can make no environment here (``obstacle``), and the Python environment that is active now."""
 
     program: str | None = None
     configs: tuple[Condarc, ...] = ()
     active: str | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
-    #: Why no program can make a conda environment here; None if one can.
     obstacle: str | None = None
 
 
 @dataclass(frozen=True)
 class Pythons:
-    """The interpreters for the fallbacks, by minor version, and what was made already: (variant, flavor, kind)."""
+    """The interpreters for the fallbacks, and what was made already: (variant, flavor, kind). The rest by variant."""
 
     found: Mapping[str, LocalPython | None] = field(default_factory=dict)
     made: frozenset[tuple[str, str, str]] = frozenset()
-    #: Variants whose CUDA libraries are installed on this machine.
     cuda: frozenset[str] = frozenset()
-    #: Why no base image can be made on this machine, by variant; None if one can.
     base_obstacles: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Network:
-    """How this machine reaches what a build fetches. Proxies: (variable, address without a password)."""
+    """How this machine reaches what a build fetches. Proxies and missing bundles: (variable, its value)."""
 
     answers: tuple[Answer, ...] = ()
     proxies: tuple[tuple[str, str], ...] = ()
@@ -219,10 +209,8 @@ class Network:
     bundle_origin: str = ""
     bundle_problem: str | None = None
     bundle_remedy: str = ""
-    #: (variable, file) of bundles that are named and not there, beside the one that counts.
     missing_bundles: tuple[tuple[str, str], ...] = ()
     pip_problem: str | None = None
-    #: Why the CUDA archives of a variant cannot be had; None if they can.
     archive_obstacles: Mapping[str, str | None] = field(default_factory=dict)
 
 
@@ -232,3 +220,31 @@ class Clock:
 
     now: float
     newest_file: float
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A probe that failed or did not end in time: what it was about, why, and the command to look by hand."""
+
+    about: str
+    reason: str
+    by_hand: str = "run it again with GPUENV_DEBUG=1"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that was found out; None for what could not be, which is in ``unanswered`` by the field's name."""
+
+    wish: Wish
+    machine: Machine | None = None
+    storage: Storage | None = None
+    engines: Engines | None = None
+    clients: Clients | None = None
+    toolkit: Toolkit | None = None
+    gpus: Gpus | None = None
+    variables: Variables | None = None
+    conda: Conda | None = None
+    pythons: Pythons | None = None
+    network: Network | None = None
+    clock: Clock | None = None
+    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)

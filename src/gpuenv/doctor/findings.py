@@ -15,9 +15,6 @@ ERROR = "error"
 UNKNOWN = "unknown"
 SEVERITIES = (OK, UNKNOWN, WARNING, ERROR)
 
-EXIT_FINE = 0
-EXIT_CANNOT = 2
-
 #: What a finding can stand in the way of: every environment; programs on the GPU, inside a container, of this machine;
 #: whatever uses a container, or this machine's own C library; installing packages; building an image.
 MACHINE, GPU, CONTAINER_GPU, PREFIX_GPU = "machine", "gpu", "container-gpu", "prefix-gpu"
@@ -67,8 +64,3 @@ def error(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
 def unknown(message: str, remedy: Remedy | str) -> Verdict:
     """It could not be found out."""
     return Verdict(UNKNOWN, message, remedy)
-
-
-def exit_code(findings: Iterable[Finding]) -> int:
-    """2 if something cannot work, else 0: a machine with warnings works."""
-    return EXIT_CANNOT if any(finding.severity == ERROR for finding in findings) else EXIT_FINE

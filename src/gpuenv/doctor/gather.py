@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gpuenv.core import ui
 from gpuenv.core.deadline import Asked, Timeout
 from gpuenv.core.errors import GpuenvError
-from gpuenv.doctor.facts import (
-    Clients,
-    Clock,
-    Conda,
-    Engines,
-    Gpus,
-    Machine,
-    Network,
-    Pythons,
-    Storage,
-    Toolkit,
-    Variables,
-    Wish,
-)
+from gpuenv.doctor.facts import Facts, Unanswered, Wish
 
 #: A probe that only looks at this machine; the slowest one on an idle machine takes a tenth of it.
 DEADLINE_S = 5.0
 #: After that a person is told what is waited for.
 PATIENCE_S = 6.0
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """A probe that failed or did not end in time: what it was about, why, and the command to look by hand."""
-
-    about: str
-    reason: str
-    by_hand: str = "run it again with GPUENV_DEBUG=1"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything that was found out; None for what could not be, which is in ``unanswered`` by the field's name."""
-
-    wish: Wish
-    machine: Machine | None = None
-    storage: Storage | None = None
-    engines: Engines | None = None
-    clients: Clients | None = None
-    toolkit: Toolkit | None = None
-    gpus: Gpus | None = None
-    variables: Variables | None = None
-    conda: Conda | None = None
-    pythons: Pythons | None = None
-    network: Network | None = None
-    clock: Clock | None = None
-    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

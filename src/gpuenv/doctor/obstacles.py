@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.conda import spec
-from gpuenv.doctor.facts import Conda, Network
-from gpuenv.doctor.gather import Facts
+from gpuenv.doctor.facts import Facts, Network
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import PREFIX_GB
 from gpuenv.variants.model import Variant
@@ -21,8 +20,7 @@ def of_prefix(facts: Facts, environment: Environment, kind: str) -> Iterator[str
     elif kind == "venv" and local.found.get(variant.python_minor) is None:
         yield f"there is no complete CPython {variant.python_minor} on this machine"
     if kind == "conda":
-        yield from _conda(facts.conda, variant)
-        yield from _channels(network, environment)
+        yield from _conda(facts, environment)
     has_folder = network is not None and any(answer.kind == "index-folder" for answer in network.answers)
     yield from unreachable(network, "index-folder" if has_folder else "index")
     if storage is not None and storage.cache.free_bytes < PREFIX_GB[flavor] * 10**9:
@@ -31,20 +29,17 @@ def of_prefix(facts: Facts, environment: Environment, kind: str) -> Iterator[str
         yield from _archives(network, variant)
 
 
-def _conda(conda: Conda | None, variant: Variant) -> Iterator[str]:
-    if conda is None:
+def _conda(facts: Facts, environment: Environment) -> Iterator[str]:
+    if facts.conda is None:
         yield "whether there is a conda could not be found out"
-    elif conda.obstacle is not None:
-        yield conda.obstacle
-    if variant.conda is None:
-        yield f"{variant.name} has no conda environment"
-
-
-def _channels(network: Network | None, environment: Environment) -> Iterator[str]:
-    """Each channel of the environment has to answer: every one has something that the others lack."""
-    variant, flavor = environment.variant, environment.flavor
-    channels = spec.channels(variant, flavor) if variant.conda is not None else ()
-    for answer in network.answers if network else ():
+    elif facts.conda.obstacle is not None:
+        yield facts.conda.obstacle
+    if environment.variant.conda is None:
+        yield f"{environment.variant.name} has no conda environment"
+        return
+    # Each channel has something that the others lack.
+    channels = spec.channels(environment.variant, environment.flavor)
+    for answer in facts.network.answers if facts.network else ():
         if answer.kind == "channel" and answer.name in channels and answer.problem is not None:
             yield f"the conda channel {answer.name} cannot be reached: {answer.problem}"
 
@@ -76,12 +71,12 @@ def of_image(facts: Facts, environment: Environment) -> Iterator[str]:
 
 def _room(facts: Facts, environment: Environment) -> Iterator[str]:
     running = facts.engines.running if facts.engines else None
-    place = (running.root, running.free_bytes) if running else ("", None)
+    path, free_bytes = (running.root, running.free_bytes) if running else ("", None)
     if running is None and facts.storage is not None:
-        place = (facts.storage.private.path, facts.storage.private.free_bytes)
+        path, free_bytes = facts.storage.private.path, facts.storage.private.free_bytes
     needed_gb = environment.variant.disk.needed_gb(environment.flavor)
-    if place[1] is not None and place[1] < needed_gb * 10**9:
-        yield f"{place[0]} has {place[1] / 1e9:.1f} GB free, {environment.name} needs {needed_gb}"
+    if free_bytes is not None and free_bytes < needed_gb * 10**9:
+        yield f"{path} has {free_bytes / 1e9:.1f} GB free, {environment.name} needs {needed_gb}"
 
 
 def _base(facts: Facts, variant: Variant) -> Iterator[str]:

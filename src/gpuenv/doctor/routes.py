@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuenv.doctor import obstacles
-from gpuenv.doctor.checks.variants import judge_variants
-from gpuenv.doctor.facts import Wish
+from gpuenv.doctor.facts import Facts, Wish
 from gpuenv.doctor.findings import (
     BUILD,
     CONTAINER,
@@ -23,7 +22,6 @@ from gpuenv.doctor.findings import (
     PREFIX_GPU,
     Finding,
 )
-from gpuenv.doctor.gather import Facts
 from gpuenv.host import gpu
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS, TITLES
@@ -111,7 +109,7 @@ def _serving(facts: Facts, variant: Variant) -> tuple[tuple[int, ...], tuple[str
     """The cards that serve a variant, and why none does."""
     if facts.gpus is None:
         return (), ("what the driver has could not be found out",)
-    for serving in judge_variants(Wish((variant,), variant), facts.gpus):
+    for serving in facts.gpus.judge([variant]):
         return serving.cards, () if serving.is_served else serving.reasons
     return (), ()
 

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gpuenv.core.ui import printable
-from gpuenv.doctor.checks.variants import judge_variants
+from gpuenv.doctor.facts import Facts
 from gpuenv.doctor.findings import OK, SEVERITIES, Finding
-from gpuenv.doctor.gather import Facts
 from gpuenv.doctor.routes import PRIVATE, Route, find_best, render_command
 from gpuenv.variants.compat import Serving
 from gpuenv.variants.kinds import TITLES
@@ -119,15 +118,13 @@ def name(route: Route) -> str:
 
 def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
     """Everything for programs."""
-    servings = {one.variant.name: one for one in judge_variants(facts.wish, facts.gpus)} if facts.gpus else {}
+    servings = {one.variant.name: one for one in facts.gpus.judge(facts.wish.variants)} if facts.gpus else {}
     return {
         "findings": [
             {key: getattr(one, key) for key in ("check", "severity", "message", "remedy")} for one in findings
         ],
         "variants": [
-            _variant_json(
-                one.name, servings.get(one.name), [route for route in routes if route.environment.variant == one]
-            )
+            _variant_json(one.name, servings.get(one.name), [way for way in routes if way.environment.variant == one])
             for one in facts.wish.variants
         ],
         "recommendation": _recommendation_json(facts, routes),
@@ -140,15 +137,19 @@ def _variant_json(name: str, serving: Serving | None, routes: Sequence[Route]) -
     return {
         "name": name,
         "served": is_served,
-        "reasons": list(serving.reasons) if serving is not None else [],
-        "gpus": list(serving.cards) if serving is not None else [],
-        "ways": [_way_json(route) for route in routes],
+        "reasons": serving.reasons if serving is not None else (),
+        "gpus": serving.cards if serving is not None else (),
+        "ways": [
+            {
+                "flavor": way.environment.flavor,
+                "engine": way.engine,
+                "possible": way.is_open,
+                "obstacles": way.obstacles,
+                "doubts": way.doubts,
+            }
+            for way in routes
+        ],
     }
-
-
-def _way_json(route: Route) -> dict[str, Any]:
-    shown = {"flavor": route.environment.flavor, "engine": route.engine, "possible": route.is_open}
-    return {**shown, "obstacles": list(route.obstacles), "doubts": list(route.doubts)}
 
 
 def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
@@ -163,5 +164,5 @@ def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any
         "engine": best.engine,
         "command": render_command(best, facts),
         "why": describe(best, facts, routes),
-        "doubts": list(best.doubts),
+        "doubts": best.doubts,
     }

@@ -25,6 +25,8 @@ WSL_DEVICE = Path("/dev/dxg")
 WSL_SMI = Path("/usr/lib/wsl/lib/nvidia-smi")
 #: Waking eight sleeping cards takes about ten seconds; a driver that hangs takes forever.
 SMI_TIMEOUT_S = 20.0
+#: Values of the two variables that are meant to leave no device.
+_NONE = {"NVIDIA_VISIBLE_DEVICES": ("none", "void", ""), "CUDA_VISIBLE_DEVICES": ("", "-1", "NoDevFiles")}
 _QUERY = ("--query-gpu=index,uuid,driver_version,name", "--format=csv,noheader")
 _VERSION = re.compile(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s")
 
@@ -50,14 +52,16 @@ class HostGpus:
 def host_gpus(proc: Path | None = None, wsl_device: Path = WSL_DEVICE, smi: str | None = None) -> HostGpus:
     """The GPUs of this machine. Never raises: what went wrong stands in ``problem``."""
     proc = proc or Path(os.environ.get(PROC_VARIABLE) or PROC)
-    driver = _driver_version(proc / "version")
-    if driver is not None:
-        known = _from_proc(driver, proc / "gpus")
-        if known is not None:
-            return known
-    elif not wsl_device.exists():
+    try:
+        driver = parse_driver_version((proc / "version").read_text(errors="replace"))
+    except OSError:
+        driver = None
+    if driver is None and not wsl_device.exists():
         return HostGpus()
-    program = smi or _find_smi()
+    known = _from_proc(driver, proc / "gpus") if driver is not None else None
+    if known is not None:
+        return known
+    program = smi or find_smi()
     if program is None:
         return HostGpus(driver, problem="the driver is there, but no nvidia-smi that names the GPUs")
     return run_smi(program, driver)
@@ -147,6 +151,21 @@ def describe(host: HostGpus) -> str:
     return "; ".join(f"GPU {number}: {name}" for number, name in enumerate(host.names))
 
 
+def choose_devices(name: str, value: str, host: HostGpus) -> tuple[list[str], str | None]:
+    """The devices that one of the two variables leaves, and the first that is none: there CUDA stops reading."""
+    if value in _NONE[name]:
+        return [], None
+    chosen: list[str] = []
+    for one in (part.strip() for part in value.split(",")):
+        is_number = one.isascii() and one.isdigit()
+        # Which parts of a card there are (MIG) is not looked up.
+        is_name = one.startswith("MIG-") or any(one and uuid.startswith(one) for uuid in host.uuids)
+        if not (is_name or (is_number and (int(one) < len(host.names) or not host.names))):
+            return chosen, one or "(empty)"
+        chosen.append(one)
+    return chosen, None
+
+
 def _numbers(gpus: str, host: HostGpus) -> list[int]:
     fields = [field.strip() for field in gpus.split(",")]
     if not all(field.isascii() and field.isdigit() for field in fields) or len(set(fields)) != len(fields):
@@ -170,13 +189,6 @@ def _request(device_ids: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def _driver_version(path: Path) -> str | None:
-    try:
-        return parse_driver_version(path.read_text(errors="replace"))
-    except OSError:
-        return None
-
-
 def _from_proc(driver: str, folder: Path) -> HostGpus | None:
     """What /proc knows; None if a card is not described there in full."""
     try:
@@ -190,5 +202,6 @@ def _from_proc(driver: str, folder: Path) -> HostGpus | None:
     return HostGpus(driver, tuple(name for name, _ in known), tuple(uuid for _, uuid in known))
 
 
-def _find_smi() -> str | None:
+def find_smi() -> str | None:
+    """The nvidia-smi on PATH, or that of WSL2."""
     return shutil.which("nvidia-smi") or (str(WSL_SMI) if WSL_SMI.exists() else None)

@@ -29,12 +29,12 @@ from fakes.doctor import (
 from gpuenv.conda.condarc import Condarc
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import remedies
-from gpuenv.doctor.checks import variants as doctor_checks_variants
 from gpuenv.doctor.facts import (
     Clients,
     Clock,
     Conda,
     Engines,
+    Facts,
     Memory,
     Network,
     Place,
@@ -44,9 +44,8 @@ from gpuenv.doctor.facts import (
     Variables,
 )
 from gpuenv.doctor.findings import Finding, Verdicts
-from gpuenv.doctor.gather import Facts
 from gpuenv.engine.build_client import DockerClient
-from gpuenv.host.gpu import HostGpus
+from gpuenv.host.gpu import HostGpus, choose_devices
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 
@@ -594,4 +593,4 @@ def test_a_toolkit_is_set_up_without_systemd() -> None:
 )
 def test_cuda_stops_reading_at_the_first_that_is_no_device(value: str, chosen: list[str]) -> None:
     host = HostGpus("470.57.02", ("T4", "T4"), ("GPU-aa", "GPU-bb"))
-    assert doctor_checks_variants.choose_devices("CUDA_VISIBLE_DEVICES", value, host)[0] == chosen
+    assert choose_devices("CUDA_VISIBLE_DEVICES", value, host)[0] == chosen

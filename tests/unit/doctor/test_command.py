@@ -24,8 +24,7 @@ from gpuenv import cli
 from gpuenv.core import ui
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor.checks import variants as doctor_checks_variants
-from gpuenv.doctor.facts import Toolkit
-from gpuenv.doctor.gather import Facts
+from gpuenv.doctor.facts import Facts, Toolkit
 from gpuenv.engine import find
 from gpuenv.net import questions as doctor_ask
 

@@ -19,7 +19,8 @@ from fakes.doctor import (
 from gpuenv.core.errors import HostError
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import gather as doctor_probes
-from gpuenv.doctor.gather import Probe, Unanswered, gather
+from gpuenv.doctor.facts import Unanswered
+from gpuenv.doctor.gather import Probe, gather
 
 
 def fail() -> object:

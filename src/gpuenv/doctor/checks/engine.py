@@ -1,9 +1,8 @@
-"""The container engine: there, allowed, new enough, able to build, and able to hand out GPUs."""
+"""Memory, the container engine (there, allowed, new enough, able to build), and room for what it builds."""
 
 from __future__ import annotations
 
-from gpuenv.doctor.checks.host import judge_memory
-from gpuenv.doctor.facts import Clients, Engines, Gpus, Machine, Refusal, Running, Toolkit
+from gpuenv.doctor.facts import Clients, Engines, Machine, Refusal, Storage, Wish
 from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Verdict, error, ok, unknown, warning
 from gpuenv.doctor.remedies import Remedy, remedy
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
@@ -12,6 +11,9 @@ from gpuenv.variants.model import numbers
 #: The first API that knows device requests, what `--gpus` is made of (Docker 19.03).
 API_WITH_GPUS = (1, 40)
 CLIENT_WITH_GPUS = (19, 3)
+#: Compiling the packages without wheels, and TensorFlow's own import and a small training.
+MEMORY_BUILD_BYTES = 2 * 10**9
+MEMORY_RUN_BYTES = 10**9
 #: Storage drivers that work, at a price.
 SLOW_STORAGE = {
     "vfs": "every layer is a whole copy: builds are slow and take several times the space",
@@ -22,6 +24,22 @@ SLOW_STORAGE = {
 
 _TROUBLE = unknown("the engine does not say (see the check `engine`)", "docker info")
 _NO_ENGINE = ok("no engine to ask")
+
+
+def memory(machine: Machine) -> Verdict:
+    """A build compiles, and training needs memory for TensorFlow itself."""
+    if machine.memory_bytes is None:
+        return unknown("the system does not say how much memory is available", remedy("ask-memory"))
+    return _judge_memory(f"{machine.memory_bytes / 1e9:.1f} GB available", machine.memory_bytes, "more-memory")
+
+
+def _judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Verdict:
+    """Whether a machine, or an engine's virtual one, has enough memory."""
+    if memory_bytes < MEMORY_RUN_BYTES:
+        return error(f"{text}: TensorFlow itself needs {MEMORY_RUN_BYTES / 1e9:.0f} GB", remedy(remedy_name))
+    if memory_bytes < MEMORY_BUILD_BYTES:
+        return warning(f"{text}: a build needs {MEMORY_BUILD_BYTES / 1e9:.0f} GB", remedy(remedy_name))
+    return ok(text)
 
 
 def engine(engines: Engines, machine: Machine) -> Verdict:
@@ -159,53 +177,30 @@ def engine_memory(engines: Engines) -> Verdict:
     if running.memory_bytes is None:
         return ok("not told")
     text = f"the engine has {running.memory_bytes / 1e9:.1f} GB"
-    return judge_memory(text, running.memory_bytes, "more-engine-memory")
+    return _judge_memory(text, running.memory_bytes, "more-engine-memory")
 
 
-def toolkit(toolkit: Toolkit, gpus: Gpus, engines: Engines) -> Verdict:
-    """NVIDIA's container toolkit, which hands GPUs to containers (P01)."""
-    running = engines.running
-    if gpus.host.driver is None:
-        return ok("not needed: there is no NVIDIA driver")
-    if running is None and engines.private_obstacle is not None:
-        return ok("not needed: there is no engine")
-    if running is not None and not running.is_here:
-        where = f"the engine runs elsewhere ({running.system or running.url}), and what it has cannot be seen from here"
-        return unknown(where, "docker run --rm --gpus all ubuntu nvidia-smi")
-    if running is not None and running.kind == "podman":
-        return _judge_cdi(toolkit)
-    return _judge_hook(toolkit, running)
+def disk(wish: Wish, engines: Engines, storage: Storage) -> Verdict:
+    """Room for what is not built yet, where it would be built."""
+    variant, running = wish.default, engines.running
+    if running is None:
+        is_private = engines.private_obstacle is None
+        place = storage.private if is_private else storage.cache
+        name = "make-room-private" if is_private else "make-room-here"
+        return _judge_room(wish, place.path, place.free_bytes, name, has_gpu=is_private)
+    if {(variant.name, "gpu"), (variant.name, "cpu")} <= running.images:
+        return ok(f"{variant.name} is built already")
+    if running.free_bytes is None:
+        return unknown(f"what is free in {running.root or running.url} cannot be seen from here", "docker system df")
+    return _judge_room(wish, running.root, running.free_bytes, "make-room", has_gpu=True)
 
 
-def _judge_hook(toolkit: Toolkit, running: Running | None) -> Verdict:
-    """Docker looks for the hook on its PATH when it starts."""
-    if toolkit.hook is not None:
-        return ok(toolkit.hook)
-    mend = remedy("install-toolkit")
-    if toolkit.cdi or (running is not None and "nvidia" in running.runtimes):
-        there = f"{toolkit.cdi[0]} describes the GPUs" if toolkit.cdi else "the engine has a runtime `nvidia`"
-        return warning(f"{there}, but the nvidia-container-runtime-hook of --gpus is not found", mend)
-    text = "NVIDIA's container toolkit is missing: the engine cannot select a device driver for --gpus"
-    return error(text, mend, CONTAINER_GPU)
-
-
-def _judge_cdi(toolkit: Toolkit) -> Verdict:
-    if toolkit.cdi:
-        return ok(f"{toolkit.cdi[0]} describes the GPUs")
-    if toolkit.ctk is not None:
-        text = "Podman finds GPUs by a CDI specification, and there is none"
-        return error(text, remedy("make-cdi"), CONTAINER_GPU)
-    text = "NVIDIA's container toolkit is missing, and Podman has no CDI specification of the GPUs"
-    return error(text, remedy("install-toolkit-and-make-cdi"), CONTAINER_GPU)
-
-
-def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Verdict:
-    """The runtime `nvidia`, for those who say --runtime=nvidia or compose files that do (P02)."""
-    running = engines.running
-    if gpus.host.driver is None or running is None or running.kind == "podman":
-        return ok("not needed")
-    if "nvidia" in running.runtimes:
-        return ok("the engine has the runtime `nvidia`")
-    if toolkit.hook is None:
-        return ok("see the check `toolkit`")
-    return ok("--gpus works with the hook; --runtime=nvidia would need `nvidia-ctk runtime configure`")
+def _judge_room(wish: Wish, path: str, free_bytes: int, remedy_name: str, *, has_gpu: bool) -> Verdict:
+    variant = wish.default
+    free = f"{free_bytes / 1e9:.1f} GB free in {path}"
+    if free_bytes < variant.disk.cpu_gb * 10**9:
+        return error(f"{free}: {variant.name} needs {variant.disk.cpu_gb} GB", remedy(remedy_name))
+    if has_gpu and free_bytes < variant.disk.gpu_gb * 10**9:
+        text = f"{free}: enough for {variant.name}-cpu, while {variant.name}-gpu needs {variant.disk.gpu_gb} GB"
+        return warning(text, remedy(remedy_name))
+    return ok(free)

@@ -1,11 +1,11 @@
-"""Whether this machine can run TensorFlow 1 at all: processor, kernel, C library, memory, disk."""
+"""Whether this machine can run TensorFlow 1 at all: processor, kernel, C library."""
 
 from __future__ import annotations
 
 import re
 
 from gpuenv.core.errors import HostError
-from gpuenv.doctor.facts import Engines, Machine, Storage, Wish
+from gpuenv.doctor.facts import Machine
 from gpuenv.doctor.findings import MACHINE, PREFIX, Verdict, error, ok, unknown, warning
 from gpuenv.doctor.remedies import remedy
 from gpuenv.host.processor import architecture_problem, avx_problem
@@ -16,9 +16,6 @@ KERNEL_MIN = (3, 10)
 WSL2_KERNEL_MIN = (5, 10, 43)
 #: What the wheels were made for (manylinux2010 is glibc 2.12), with what the pinned packages add.
 GLIBC_MIN = (2, 17)
-#: Compiling the packages without wheels, and TensorFlow's own import and a small training.
-MEMORY_BUILD_BYTES = 2 * 10**9
-MEMORY_RUN_BYTES = 10**9
 _IN_A_CONTAINER = "use a container engine (see the check `engine`)"
 
 
@@ -69,45 +66,3 @@ def libc(machine: Machine) -> Verdict:
         return ok(machine.libc)
     what = f"glibc {version} is older than 2.17" if is_glibc else f"the C library is {machine.libc or 'not glibc'}"
     return warning(f"{what}: the wheels do not run on this system itself", _IN_A_CONTAINER, PREFIX)
-
-
-def memory(machine: Machine) -> Verdict:
-    """A build compiles, and training needs memory for TensorFlow itself."""
-    if machine.memory_bytes is None:
-        return unknown("the system does not say how much memory is available", remedy("ask-memory"))
-    return judge_memory(f"{machine.memory_bytes / 1e9:.1f} GB available", machine.memory_bytes, "more-memory")
-
-
-def judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Verdict:
-    """Whether a machine, or an engine's virtual one, has enough memory."""
-    if memory_bytes < MEMORY_RUN_BYTES:
-        return error(f"{text}: TensorFlow itself needs {MEMORY_RUN_BYTES / 1e9:.0f} GB", remedy(remedy_name))
-    if memory_bytes < MEMORY_BUILD_BYTES:
-        return warning(f"{text}: a build needs {MEMORY_BUILD_BYTES / 1e9:.0f} GB", remedy(remedy_name))
-    return ok(text)
-
-
-def disk(wish: Wish, engines: Engines, storage: Storage) -> Verdict:
-    """Room for what is not built yet, where it would be built."""
-    variant, running = wish.default, engines.running
-    if running is None:
-        is_private = engines.private_obstacle is None
-        place = storage.private if is_private else storage.cache
-        name = "make-room-private" if is_private else "make-room-here"
-        return _judge_room(wish, place.path, place.free_bytes, name, has_gpu=is_private)
-    if {(variant.name, "gpu"), (variant.name, "cpu")} <= running.images:
-        return ok(f"{variant.name} is built already")
-    if running.free_bytes is None:
-        return unknown(f"what is free in {running.root or running.url} cannot be seen from here", "docker system df")
-    return _judge_room(wish, running.root, running.free_bytes, "make-room", has_gpu=True)
-
-
-def _judge_room(wish: Wish, path: str, free_bytes: int, remedy_name: str, *, has_gpu: bool) -> Verdict:
-    variant = wish.default
-    free = f"{free_bytes / 1e9:.1f} GB free in {path}"
-    if free_bytes < variant.disk.cpu_gb * 10**9:
-        return error(f"{free}: {variant.name} needs {variant.disk.cpu_gb} GB", remedy(remedy_name))
-    if has_gpu and free_bytes < variant.disk.gpu_gb * 10**9:
-        text = f"{free}: enough for {variant.name}-cpu, while {variant.name}-gpu needs {variant.disk.gpu_gb} GB"
-        return warning(text, remedy(remedy_name))
-    return ok(free)

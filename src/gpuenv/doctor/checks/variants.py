@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuenv.doctor.facts import Gpus, Variables, Wish
-from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Verdict, Verdicts, error, ok, warning
-from gpuenv.host.gpu import HostGpus
-from gpuenv.variants import compat
+from gpuenv.doctor.facts import Engines, Gpus, Running, Toolkit, Variables, Wish
+from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Verdict, Verdicts, error, ok, unknown, warning
+from gpuenv.doctor.remedies import remedy
+from gpuenv.host import gpu
 from gpuenv.variants.compat import Serving
 
-#: Values of the two variables that are meant to leave no device.
-_NONE = {"NVIDIA_VISIBLE_DEVICES": ("none", "void", ""), "CUDA_VISIBLE_DEVICES": ("", "-1", "NoDevFiles")}
 #: Whom each hides devices from: a site's setting for containers; what CUDA is told, for programs of this machine.
 _HIDES = {"NVIDIA_VISIBLE_DEVICES": CONTAINER_GPU, "CUDA_VISIBLE_DEVICES": PREFIX_GPU}
 
 
-def judge_variants(wish: Wish, gpus: Gpus) -> list[Serving]:
-    """Each variant against driver and cards; empty without a driver."""
-    if gpus.host.driver is None:
-        return []
-    return [compat.judge(variant, gpus.host.driver, gpus.cards, gpus.system) for variant in wish.variants]
-
-
 def variants(wish: Wish, gpus: Gpus) -> Verdicts:
     """Which variants the GPUs serve, and why not the others: told before anything is downloaded (P12, P26, P32)."""
-    servings = judge_variants(wish, gpus)
+    servings = gpus.judge(wish.variants)
     if not servings:
         return ok(f"no GPU: {', '.join(variant.name for variant in wish.variants)} with FLAVOR=cpu")
     return [_judge_serving(serving, servings, wish) for serving in servings]
@@ -38,11 +29,60 @@ def _judge_serving(serving: Serving, servings: list[Serving], wish: Wish) -> Ver
     if serving.is_served and not serving.reasons:
         return ok(f"{name} can use the GPU")
     if serving.is_served:
-        remedy = f"make gpu-shell VARIANT={name} GPUS={','.join(map(str, serving.cards))}"
-        return warning(f"{name} can use some of the GPUs only: {reasons}", remedy)
+        mend = f"make gpu-shell VARIANT={name} GPUS={','.join(map(str, serving.cards))}"
+        return warning(f"{name} can use some of the GPUs only: {reasons}", mend)
     text = f"{name} cannot use the GPU: {reasons}"
-    remedy = f"make gpu-shell VARIANT={served[-1]}" if served else f"make gpu-shell VARIANT={name} FLAVOR=cpu"
-    return warning(text, remedy) if served and serving.variant != wish.asked else error(text, remedy)
+    mend = f"make gpu-shell VARIANT={served[-1]}" if served else f"make gpu-shell VARIANT={name} FLAVOR=cpu"
+    return warning(text, mend) if served and serving.variant != wish.asked else error(text, mend)
+
+
+def toolkit(toolkit: Toolkit, gpus: Gpus, engines: Engines) -> Verdict:
+    """NVIDIA's container toolkit, which hands GPUs to containers (P01)."""
+    running = engines.running
+    if gpus.host.driver is None:
+        return ok("not needed: there is no NVIDIA driver")
+    if running is None and engines.private_obstacle is not None:
+        return ok("not needed: there is no engine")
+    if running is not None and not running.is_here:
+        where = f"the engine runs elsewhere ({running.system or running.url}), and what it has cannot be seen from here"
+        return unknown(where, "docker run --rm --gpus all ubuntu nvidia-smi")
+    if running is not None and running.kind == "podman":
+        return _judge_cdi(toolkit)
+    return _judge_hook(toolkit, running)
+
+
+def _judge_hook(toolkit: Toolkit, running: Running | None) -> Verdict:
+    """Docker looks for the hook on its PATH when it starts."""
+    if toolkit.hook is not None:
+        return ok(toolkit.hook)
+    mend = remedy("install-toolkit")
+    if toolkit.cdi or (running is not None and "nvidia" in running.runtimes):
+        there = f"{toolkit.cdi[0]} describes the GPUs" if toolkit.cdi else "the engine has a runtime `nvidia`"
+        return warning(f"{there}, but the nvidia-container-runtime-hook of --gpus is not found", mend)
+    text = "NVIDIA's container toolkit is missing: the engine cannot select a device driver for --gpus"
+    return error(text, mend, CONTAINER_GPU)
+
+
+def _judge_cdi(toolkit: Toolkit) -> Verdict:
+    if toolkit.cdi:
+        return ok(f"{toolkit.cdi[0]} describes the GPUs")
+    if toolkit.ctk is not None:
+        text = "Podman finds GPUs by a CDI specification, and there is none"
+        return error(text, remedy("make-cdi"), CONTAINER_GPU)
+    text = "NVIDIA's container toolkit is missing, and Podman has no CDI specification of the GPUs"
+    return error(text, remedy("install-toolkit-and-make-cdi"), CONTAINER_GPU)
+
+
+def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Verdict:
+    """The runtime `nvidia`, for those who say --runtime=nvidia or compose files that do (P02)."""
+    running = engines.running
+    if gpus.host.driver is None or running is None or running.kind == "podman":
+        return ok("not needed")
+    if "nvidia" in running.runtimes:
+        return ok("the engine has the runtime `nvidia`")
+    if toolkit.hook is None:
+        return ok("see the check `toolkit`")
+    return ok("--gpus works with the hook; --runtime=nvidia would need `nvidia-ctk runtime configure`")
 
 
 def variables(variables: Variables, gpus: Gpus) -> Verdicts:
@@ -51,12 +91,12 @@ def variables(variables: Variables, gpus: Gpus) -> Verdicts:
 
 
 def _hidden(variables: Variables, gpus: Gpus) -> Iterator[Verdict]:
-    for name, none in _NONE.items():
+    for name, use in _HIDES.items():
         value = variables.values.get(name, "all")
         if value == "all":
             continue
         text = f"{name}={value or '(empty)'}"
-        chosen, wrong = choose_devices(name, value, gpus.host)
+        chosen, wrong = gpu.choose_devices(name, value, gpus.host)
         if chosen and not wrong:
             yield ok(f"{text} chooses devices")
         elif gpus.host.driver is None:
@@ -65,8 +105,8 @@ def _hidden(variables: Variables, gpus: Gpus) -> Iterator[Verdict]:
             reason = f"{wrong} is no GPU of this machine, and what follows it is passed over"
             yield warning(f"{text}: {reason}", f"export {name}={','.join(chosen)}")
         else:
-            why = f" ({wrong} is none of this machine)" if wrong and value not in none else ""
-            yield warning(f"{text} hides every GPU{why}", f"unset {name}", _HIDES[name])
+            why = f" ({wrong} is none of this machine)" if wrong else ""
+            yield warning(f"{text} hides every GPU{why}", f"unset {name}", use)
 
 
 def _switched_off(variables: Variables) -> Iterator[Verdict]:
@@ -79,25 +119,10 @@ def _switched_off(variables: Variables) -> Iterator[Verdict]:
         yield warning(text, "export NVIDIA_DRIVER_CAPABILITIES=compute,utility")
 
 
-def choose_devices(name: str, value: str, host: HostGpus) -> tuple[list[str], str | None]:
-    """The devices that one of the two variables leaves, and the first that is none: there CUDA stops reading."""
-    if value in _NONE[name]:
-        return [], None
-    chosen: list[str] = []
-    for one in (part.strip() for part in value.split(",")):
-        is_number = one.isascii() and one.isdigit()
-        # Which parts of a card there are (MIG) is not looked up.
-        is_name = one.startswith("MIG-") or any(one and uuid.startswith(one) for uuid in host.uuids)
-        if not (is_name or (is_number and (int(one) < len(host.names) or not host.names))):
-            return chosen, one or "(empty)"
-        chosen.append(one)
-    return chosen, None
-
-
 def library_path(variables: Variables) -> Verdicts:
     """LD_LIBRARY_PATH comes before everything else that the loader knows (P19, P48)."""
-    remedy = "unset LD_LIBRARY_PATH  (containers do not see it; conda, virtual environments and nvidia-smi do)"
+    mend = "unset LD_LIBRARY_PATH  (containers do not see it; conda, virtual environments and nvidia-smi do)"
     return [
-        warning(f"LD_LIBRARY_PATH puts {', '.join(libraries[:4])} of {folder} before the right ones", remedy)
+        warning(f"LD_LIBRARY_PATH puts {', '.join(libraries[:4])} of {folder} before the right ones", mend)
         for folder, libraries in variables.shadows.items()
     ] or ok("LD_LIBRARY_PATH shadows nothing")

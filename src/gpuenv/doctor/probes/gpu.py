@@ -69,7 +69,7 @@ def read_answer(found: Gpus, answer: dict[str, Any]) -> Gpus:
 
 def ask_smi(found: Gpus) -> Gpus:
     """What is known, where NVML cannot be loaded: whether nvidia-smi, which brings its own, is answered."""
-    smi = shutil.which("nvidia-smi") or (str(gpu.WSL_SMI) if gpu.WSL_SMI.exists() else None)
+    smi = gpu.find_smi()
     found = replace(found, cards=tuple(name_cards(found.host, {})), memory_problem="NVML cannot be loaded")
     problem = gpu.run_smi(smi, found.host.driver).problem if smi else None
     return replace(found, problem=problem, is_mismatched="mismatch" in (problem or "").lower())

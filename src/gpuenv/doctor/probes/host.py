@@ -18,7 +18,7 @@ from gpuenv.core.errors import HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Storage, Variables, Wish
 from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
-from gpuenv.host import processor, systems
+from gpuenv.host import processor, pythons, systems
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
@@ -121,16 +121,13 @@ def _shadows(folders: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def local_pythons(wish: Wish) -> Pythons:
     """The interpreters that the fallbacks use, asked as the fallbacks ask, and what was made with them already."""
-    from gpuenv.host import pythons
+    from gpuenv.cuda import installed
 
-    found = {
-        variant.python_minor: pythons.find_python(variant.python_minor, variant.python) for variant in wish.variants
-    }
     return Pythons(
-        found=found,
-        made=frozenset(made for variant in wish.variants for made in _list_made(variant)),
-        cuda=frozenset(variant.name for variant in wish.variants if _has_cuda(variant)),
-        base_obstacles={variant.name: base_obstacle(variant) for variant in wish.variants},
+        found={one.python_minor: pythons.find_python(one.python_minor, one.python) for one in wish.variants},
+        made=frozenset(made for one in wish.variants for made in _list_made(one)),
+        cuda=frozenset(one.name for one in wish.variants if installed.find(one, load_cuda_lock(one.cuda_lock_path))),
+        base_obstacles={one.name: base_obstacle(one) for one in wish.variants},
     )
 
 
@@ -139,18 +136,11 @@ def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
     from gpuenv.prefix import conda_env, folder, virtual_env
 
     settings = Settings()
-    plans = {"venv": virtual_env.plan, "conda": conda_env.plan}
-    for kind, plan in plans.items():
+    for kind, plan in (("venv", virtual_env.plan), ("conda", conda_env.plan)):
         for flavor in FLAVORS if kind == "venv" or variant.conda is not None else ():
             prefix = plan(choice.environment(settings, variant, flavor), settings)[0]
             if folder.is_complete(prefix):
                 yield variant.name, flavor, kind
-
-
-def _has_cuda(variant: Variant) -> bool:
-    from gpuenv.cuda import installed
-
-    return bool(installed.find(variant, load_cuda_lock(variant.cuda_lock_path)))
 
 
 def base_obstacle(variant: Variant) -> str | None:

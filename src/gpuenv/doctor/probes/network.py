@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,51 +27,32 @@ from gpuenv.variants.kinds import FLAVORS
 _CHANNEL = "https://conda.anaconda.org/{}/linux-64/repodata.json"
 
 
-@dataclass(frozen=True)
-class _Local:
-    """What is read here before anything is asked."""
-
-    pip: PipSettings
-    pip_problem: str | None
-    bundle: str | None
-    bundle_origin: str
-    bundle_problem: str | None
-    #: What downloads are verified by, which do not read pip's settings.
-    verify: str | bool = True
-    missing_bundles: tuple[tuple[str, str], ...] = ()
-    bundle_remedy: str = ""
-
-
 def network_facts(wish: Wish) -> Network:
     """Settings and answers."""
-    local = _read_settings()
+    pip, verify, found = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
     absent = {name: reachable.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
     sources = {source.url: source for parts in absent.values() for part in parts for source in part.sources}
     missing = {url: "it is missing" for url, source in sources.items() if local_path(source)}
-    answers = ask_all(list(questions(wish, local, sorted(sources.keys() - missing))))
+    answers = ask_all(list(questions(wish, pip, found.bundle, verify, sorted(sources.keys() - missing))))
     problems = {**{url: answer.problem for url, answer in answers.items()}, **missing}
-    return Network(
-        answers=(*answers.values(), *folder_index(local.pip.index_url)),
+    return replace(
+        found,
+        answers=(*answers.values(), *folder_index(pip.index_url)),
         proxies=tuple((name, redact.address(os.environ[name])) for name in build_settings.proxy_names(os.environ)),
-        bundle=local.bundle,
-        bundle_origin=local.bundle_origin,
-        bundle_problem=local.bundle_problem,
-        bundle_remedy=local.bundle_remedy,
-        missing_bundles=local.missing_bundles,
-        pip_problem=local.pip_problem,
         archive_obstacles={name: reachable.first_obstacle(parts, problems) for name, parts in absent.items()},
     )
 
 
-def _read_settings() -> _Local:
-    settings, pip_problem = PipSettings(), None
+def _read_settings() -> tuple[PipSettings, str | bool, Network]:
+    """What is read before anything is asked: pip's settings, and what downloads, which do not read those, verify by."""
+    pip, found = PipSettings(), Network()
     try:
-        settings = load_pip_settings()
+        pip = load_pip_settings()
     except GpuenvError as error:
-        pip_problem = f"{error.what}: {error.why}"
+        found = replace(found, pip_problem=f"{error.what}: {error.why}")
     try:
-        path, origin = build_settings.find_ca_bundle(settings, os.environ)
+        path, origin = build_settings.find_ca_bundle(pip, os.environ)
         if path is not None:
             build_settings.read_certificates(path)
         # Downloads ask here, and stop at a bundle that is named and missing even where pip has another one.
@@ -79,32 +60,35 @@ def _read_settings() -> _Local:
     except GpuenvError as error:
         # What answers is asked by what the system trusts: that, too, is worth knowing.
         system = certificates.find_bundle({})
-        problem = f"{error.what}: {error.why}"
-        return _Local(settings, pip_problem, None, "", problem, str(system) if system else True, (), error.next_step)
+        found = replace(found, bundle_problem=f"{error.what}: {error.why}", bundle_remedy=error.next_step)
+        return pip, str(system) if system else True, found
     named = ((name, os.environ.get(name, "")) for name in certificates.VARIABLES)
     missing = tuple((name, file) for name, file in named if file and not Path(file).is_file())
-    return _Local(settings, pip_problem, str(path) if path else None, origin, None, verify, missing)
+    bundle = str(path) if path else None
+    return pip, verify, replace(found, bundle=bundle, bundle_origin=origin, missing_bundles=missing)
 
 
-def questions(wish: Wish, local: _Local, archives: Iterable[str]) -> Iterator[Question]:
+def questions(
+    wish: Wish, pip: PipSettings, bundle: str | None, verify: str | bool, archives: Iterable[str]
+) -> Iterator[Question]:
     """Every address that a build on this machine would ask, each once."""
-    named = local.pip.index_url
+    named = pip.index_url
     # A build does not see a folder of this machine, and takes the public index.
     index = named if named and urlsplit(named).scheme != "file" else default_index()
-    proxy = (("http", local.pip.proxy), ("https", local.pip.proxy)) if local.pip.proxy else ()
+    proxy = (("http", pip.proxy), ("https", pip.proxy)) if pip.proxy else ()
     if index and urlsplit(index).scheme in ("http", "https"):
         name = redact.address(urlsplit(index).netloc)
-        yield Question("index", name, f"{index.rstrip('/')}/pip/", local.bundle or local.verify, proxy)
+        yield Question("index", name, f"{index.rstrip('/')}/pip/", bundle or verify, proxy)
     registries = {registry.split_name(base.reference)[0] for one in wish.variants for base in (one.base, one.builder)}
     for url in sorted(registries):
-        yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", local.verify, trusts_anybody=True)
+        yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify, trusts_anybody=True)
     for url in archives:
-        yield Question("archive", url, url, local.verify, has_to_be_there=True)
+        yield Question("archive", url, url, verify, has_to_be_there=True)
     for name in channel_names(wish):
-        yield Question("channel", name, channel_url(name), local.bundle or local.verify, proxy, has_to_be_there=True)
+        yield Question("channel", name, channel_url(name), bundle or verify, proxy, has_to_be_there=True)
     mirror = apt_mirror()
     if mirror:
-        yield Question("apt", urlsplit(mirror).netloc, mirror, local.verify)
+        yield Question("apt", urlsplit(mirror).netloc, mirror, verify)
 
 
 def folder_index(index: str | None) -> Iterator[Answer]:
