@@ -7,6 +7,8 @@ SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNEL
 OWN := PYTHON VENV SHELL MAKEFLAGS GPUENV_%
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 $(foreach name,$(filter $(SETTINGS),$(GIVEN)),$(eval export GPUENV_$(name) = $$(value $(name))))
+# By itself make exports what its command line sets, expanded: `CMD='file "$(file x)"'` would be an error of make's.
+unexport $(filter $(SETTINGS),$(GIVEN))
 # The one exception: REQUIRE_GPU counts from the environment too (`REQUIRE_GPU=1 make test-env`), because a promise that
 # was overheard would look like one that was kept. Nothing else uses that name.
 $(if $(filter environment,$(firstword $(origin REQUIRE_GPU))),$(eval export GPUENV_REQUIRE_GPU = $$(value REQUIRE_GPU)))
@@ -78,7 +80,7 @@ lint: $(VENV)/ready-dev
 	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' | xargs $(VENV)/bin/shellcheck
 
 test-unit: $(VENV)/ready-dev
-	@$(VENV)/bin/python -m pytest tests/unit -n $(or $(JOBS),auto) --maxprocesses 8 --dist worksteal
+	@$(VENV)/bin/python -m pytest tests/unit -n "$${GPUENV_JOBS:-auto}" --maxprocesses 8 --dist worksteal
 
 test-e2e: $(VENV)/ready-dev
 	@$(VENV)/bin/python -m pytest tests/e2e

@@ -57,13 +57,30 @@ def reached(root: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def test_a_setting_reaches_the_command_word_for_word(checkout: Path) -> None:
-    value = """one=1; echo "$one  \\$two" 'a' `b` $(c)"""
+    value = """one=1; echo "$one  \\$two" 'a' `b` $(c) $(file d) $(shell touch pwned) $("""
     done = make(checkout, "gpu-shell", f"CMD={value}", WORK="/of/the/cluster", REQUIRE_GPU="1")
     assert done.returncode == 0, done.stderr
     argv, environ = reached(checkout)
     assert argv == ["-I", "-m", "gpuenv", "gpu-shell"]
     assert environ.pop("GPUENV_CMD") == value
     assert environ == {"GPUENV_REQUIRE_GPU": "1", "GPUENV_MAKE_GIVEN": "CMD", "GPUENV_MAKE_GOALS": "gpu-shell"}
+    assert not (checkout / "pwned").exists()
+
+
+def test_a_setting_does_not_reach_the_command_under_its_own_name(checkout: Path) -> None:
+    """What the command runs (builds, a user's programs) gives names like PREFIX or TARGET a meaning of their own."""
+    done = make(checkout, "gpu-shell", "PREFIX=/p", "WORK=.")
+    assert done.returncode == 0, done.stderr
+    assert not {"PREFIX", "WORK"} & json.loads((checkout.parent / "reached").read_text())[1].keys()
+
+
+def test_the_number_of_jobs_is_no_line_of_a_shell(checkout: Path) -> None:
+    value = "2; touch pwned"
+    done = make(checkout, "test-unit", f"JOBS={value}", JOBS="3")
+    assert done.returncode == 0, done.stderr
+    argv = reached(checkout)[0]
+    assert argv[argv.index("-n") + 1] == value
+    assert not (checkout / "pwned").exists()
 
 
 @pytest.mark.parametrize(
@@ -101,4 +118,4 @@ def test_a_make_inside_is_told_by_the_environment_alone(checkout: Path) -> None:
     """Else a setting of `make bench` would be refused by the verbs that it measures."""
     (checkout / "inner.mk").write_text("all:\n\t@echo '$(origin BASE)' $$GPUENV_BASE\n")
     (checkout / "Makefile").write_text((checkout / "Makefile").read_text() + "\nouter:\n\t@$(MAKE) -s -f inner.mk\n")
-    assert make(checkout, "outer", "BASE=local").stdout == "environment local\n"
+    assert make(checkout, "outer", "BASE=local").stdout == "undefined local\n"
