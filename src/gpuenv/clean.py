@@ -42,10 +42,10 @@ CACHED = (
     "venvs",
 )
 KEPT = (
+    "announced",
     "base.lock",
     "buildx",
     "engine",
-    "engine-announced",
     "environments",
     "images",
     "logs",

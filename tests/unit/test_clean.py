@@ -71,7 +71,11 @@ def test_every_place_that_the_code_uses_is_known() -> None:
     """Whatever a module keeps in the state or the cache folder has to be in the lists of `clean`."""
     found: dict[str, set[str]] = {"state_dir": set(), "cache_dir": set()}
     for path in Path(clean.__file__).parent.rglob("*.py"):
-        for name, place in re.findall(r'paths\.(state_dir|cache_dir)\(\) / "([^"]+)"', path.read_text()):
+        text = path.read_text()
+        assert not re.search(r'paths\.(state_dir|cache_dir)\(\) / (?!f?")', text), (
+            f"{path}: a constant would hide it here"
+        )
+        for name, place in re.findall(r'paths\.(state_dir|cache_dir)\(\) / "([^"]+)"', text):
             found[name].add(place)
     assert found["state_dir"]
     assert found["state_dir"] <= set(clean.KEPT)

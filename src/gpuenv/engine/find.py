@@ -25,9 +25,6 @@ from gpuenv.engine.model import Engine
 if TYPE_CHECKING:
     from gpuenv.engine.private_daemon import Daemon
 
-#: In the state folder: the engine that was announced last.
-ANNOUNCED = "announced"
-
 
 def find_engine(request: str | None) -> Engine | None:
     """The engine to use. ``None`` (for auto, venv and conda) means: an environment of this machine.
@@ -81,7 +78,7 @@ def _announce(engine: Engine, why: str, *, is_told: bool) -> None:
         # Each start of an engine makes its socket anew.
         socket = Path(urlsplit(engine.url).path).stat()
         life += f" {socket.st_ino} {socket.st_ctime_ns}"
-    announced = paths.state_dir() / ANNOUNCED
+    announced = paths.state_dir() / "announced"
     is_known = announced.is_file() and announced.read_text(encoding="utf-8") == life
     ui.say(f"using {engine.why}" if is_told or is_known else f"{why}; using {engine.why}. {describe_better()}")
     if not is_known:
