@@ -14,8 +14,9 @@ from gpuenv.core import ui
 
 #: Passed on as they are. Not SIGTSTP: stopping us stops only our side.
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-_ENDING = ("SIGTERM", "SIGHUP")
-_DEFERRED = ("SIGINT", "SIGQUIT", *_ENDING)
+#: Windows has no SIGHUP and no SIGQUIT.
+_ENDING = tuple(name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_DEFERRED = tuple(name for name in ("SIGINT", "SIGQUIT", *_ENDING) if hasattr(signal, name))
 #: What `docker stop` gives a container between asking and killing.
 GRACE_S = 10.0
 _INTERRUPTS_BEFORE_KILL = 3

@@ -80,8 +80,8 @@ def test_on_windows_it_says_what_to_do_there() -> None:
 import sys
 for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None
-import os
-del os.getuid
+import os, signal
+del os.getuid, signal.SIGHUP, signal.SIGQUIT
 from gpuenv import cli
 from gpuenv.net import questions as doctor_ask
 from gpuenv.host import systems
