@@ -135,5 +135,5 @@ def read_record(place: Folders) -> Daemon | None:
     """What was written down last; None if nothing was, or by another version of this program."""
     try:
         return msgspec.json.decode(place.record.read_bytes(), type=Daemon)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None

@@ -160,5 +160,5 @@ def ask(path: Path, stamp: str = "") -> _Answer | None:
 def _read_known(store: Path) -> dict[str, _Answer]:
     try:
         return msgspec.json.decode(store.read_bytes(), type=dict[str, _Answer])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError):
         return {}

@@ -67,7 +67,7 @@ def read(folder: Path) -> Mark | None:
     """The mark of an environment; None where there is none that this version understands."""
     try:
         return msgspec.json.decode((folder / COMPLETE).read_bytes(), type=Mark)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
 
 

@@ -109,6 +109,11 @@ def test_a_record_that_says_nothing_is_none(place: Folders, content: str) -> Non
     assert private_daemon.read_record(place) is None
 
 
+def test_a_record_that_is_no_text_is_none(place: Folders) -> None:
+    place.record.write_bytes(b'{"pid": 1, "began": 2, "url": "\xff"}')
+    assert private_daemon.read_record(place) is None
+
+
 def test_a_foreign_process_with_the_same_number_is_not_the_daemon(
     place: Folders, process: subprocess.Popen[bytes]
 ) -> None:

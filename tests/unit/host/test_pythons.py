@@ -130,9 +130,10 @@ def test_an_interpreter_that_is_gone_is_not_remembered(isolated: Path) -> None:
     assert pythons.find_python("3.6") is None
 
 
-def test_a_broken_store_is_made_anew(isolated: Path) -> None:
+@pytest.mark.parametrize("content", [b"[1]", b'{"/bin/\xff": 1}'])
+def test_a_broken_store_is_made_anew(isolated: Path, content: bytes) -> None:
     from gpuenv.core import paths
 
     make_python(isolated / ".pyenv/versions/3.6.15", "3.6.15")
-    (paths.cache_dir() / "pythons.json").write_text("[1]")
+    (paths.cache_dir() / "pythons.json").write_bytes(content)
     assert pythons.find_python("3.6") is not None

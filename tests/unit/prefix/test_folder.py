@@ -134,6 +134,11 @@ def test_a_moved_one_does_not_count(tmp_path: Path) -> None:
     assert not prefixes.is_complete(prefix_at(tmp_path / "f"))
 
 
+def test_a_mark_that_is_no_text_does_not_count(tmp_path: Path) -> None:
+    (tmp_path / prefix_mark.COMPLETE).write_bytes(b'{"content": {"kind": "\xff"}}')
+    assert prefix_mark.read(tmp_path) is None
+
+
 def test_one_whose_cuda_has_gone_does_not_count(tmp_path: Path) -> None:
     folder, library = tmp_path / "e", tmp_path / "libcudart.so.9.0"
     library.touch()
