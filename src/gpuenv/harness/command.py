@@ -81,10 +81,15 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
     UsageError, and CheckError where REQUIRE_GPU=1 has no gpu target.
     """
     found = hosts.list_targets(settings) if settings.hosts else ()
+    here: tuple[Target, ...] = ()
     if engine is not None:
-        found += mark_simulated(listing.list_images(settings, engine, host), host)
+        here = listing.list_images(settings, engine, host)
     elif settings.target is not None or not settings.hosts:
-        found += mark_simulated(listing.list_prefixes(settings), host)
+        here = listing.list_prefixes(settings)
+    # What will get the devices of a simulated driver says so, wherever a person reads of it.
+    found += tuple(
+        dataclasses.replace(one, has_simulated_driver=host.is_simulated and one.flavor == "gpu") for one in here
+    )
     testable = [target for target in found if target.missing is None]
     remote = sum(target.kind == "host" for target in testable)
     jobs = settings.jobs or max(1, min(HOSTS_AT_ONCE, remote))
@@ -101,13 +106,6 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
     )
     refuse_gpu_without_target(planned)
     return planned
-
-
-def mark_simulated(found: tuple[Target, ...], host: gpu.HostGpus) -> tuple[Target, ...]:
-    """What will get the devices of a simulated driver says so, wherever a person reads of it."""
-    if not host.is_simulated:
-        return found
-    return tuple(dataclasses.replace(one, has_simulated_driver=one.flavor == "gpu") for one in found)
 
 
 def refuse_gpu_without_driver(settings: Settings, host: gpu.HostGpus) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from markupsafe import Markup
 
@@ -30,56 +30,35 @@ _PROBES = pictures.AXIS[::8]
 
 @dataclass(frozen=True)
 class Figure:
-    """What one net decides, for the targets (and packages) that share the picture; ``gap``: why there is none."""
+    """A result and its picture, for the targets (and packages) that share it; ``gap``: why there is none."""
 
     title: str
-    verdict: str
-    is_bad: bool
-    members: tuple[str, ...]
+    verdict: str = ""
+    is_bad: bool = False
+    members: tuple[str, ...] = ()
     picture: Markup | None = None
     gap: str = ""
 
 
-@dataclass(frozen=True)
-class Starts:
-    """How many of a target's starts learned XOR."""
+def learn(shown: Shown) -> dict[str, Any]:
+    """Draw everything; without matplotlib, only what words say.
 
-    line: str
-    is_bad: bool
-    picture: Markup | None
-
-
-@dataclass(frozen=True)
-class Learned:
-    """All of the training. A row is a target's title and, of each package or start, the result or why there is none."""
-
-    no_pictures: str
-    figures: tuple[Figure, ...]
-    losses: Markup | None
-    curves: tuple[tuple[str, tuple[Curve | str, ...]], ...]
-    starts: tuple[tuple[str, Starts | str], ...]
-
-    @property
-    def has_curves(self) -> bool:
-        """Whether any loss curve can be compared with a reference."""
-        return any(isinstance(one, Curve) for _, cells in self.curves for one in cells)
-
-
-def learn(shown: Shown) -> Learned:
-    """Draw everything; without matplotlib, only what words say."""
+    A row of ``curves`` is a target's title and, of each package, its curve or why there is none.
+    """
     no_pictures = why_none()
-    rows = tuple((target.title, tuple(_curve(target, known, name) for name in PACKAGES)) for target, known in shown)
+    rows = [(target.title, [_curve(target, known, name) for name in PACKAGES]) for target, known in shown]
     curves = [one for _, cells in rows for one in cells if isinstance(one, Curve)]
-    return Learned(
-        no_pictures,
-        (*find_figures(shown, draws=not no_pictures), *_gaps(shown)),
-        pictures.draw_losses(curves) if curves and not no_pictures else None,
-        rows,
-        tuple(
-            (target.title, _starts(target, known, "" if no_pictures else f"starts-{number}"))
+    return {
+        "no_pictures": no_pictures,
+        "figures": [*find_figures(shown, draws=not no_pictures), *_gaps(shown)],
+        "has_curves": bool(curves),
+        "losses": pictures.draw_losses(curves) if curves and not no_pictures else None,
+        "curves": rows,
+        "starts": [
+            _starts(target, known, "" if no_pictures else f"starts-{number}")
             for number, (target, known) in enumerate(shown)
-        ),
-    )
+        ],
+    }
 
 
 def say_why(target: Target, known: Evidence, part: str) -> str:
@@ -166,7 +145,7 @@ def _gaps(shown: Shown) -> Iterator[Figure]:
         for part, name in lacking.items():
             missing.setdefault(say_why(target, known, part), []).append((target.title, name))
     for reason, pairs in missing.items():
-        yield Figure("No result", "", is_bad=False, members=_collect(pairs), gap=f"{reason}.")
+        yield Figure("No result", members=_collect(pairs), gap=f"{reason}.")
 
 
 # --- loss curves and starts -------------------------------------------------------------------------
@@ -178,12 +157,13 @@ def _curve(target: Target, known: Evidence, package: str) -> Curve | str:
     return say_why(target, known, package if package not in known.nets else REFERENCE)
 
 
-def _starts(target: Target, known: Evidence, key: str) -> Starts | str:
+def _starts(target: Target, known: Evidence, key: str) -> Figure:
     """``"20 of 20 starts learn XOR; worst output 0.021 off its target"``."""
     values = list(known.seeds.values())
     if not values:
-        return say_why(target, known, "seeds")
+        return Figure(target.title, gap=say_why(target, known, "seeds"))
     learned = sum(value <= XOR_ERROR_MAX for value in values)
     worst = math.nan if any(map(math.isnan, values)) else max(values)
     line = f"{learned} of {len(values)} starts learn XOR; worst output {worst:.3f} off its target"
-    return Starts(line, learned < len(values), pictures.draw_starts(values, key) if key else None)
+    picture = pictures.draw_starts(values, key) if key else None
+    return Figure(target.title, line, learned < len(values), picture=picture)

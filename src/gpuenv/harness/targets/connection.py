@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -141,15 +142,11 @@ class ProgramResult:
 
 def parse_result(output: Output) -> Any:
     """The JSON on the last line of standard output. Raises CheckError when there is none."""
-    lines = output.stdout.strip().splitlines()
-    try:
-        if output.code == 0 and lines:
-            return json.loads(lines[-1])
-    except json.JSONDecodeError:
-        pass
-    last = (output.stderr.strip().splitlines() or ["it printed nothing on standard error"])[-1]
+    if output.code == 0:
+        with contextlib.suppress(json.JSONDecodeError):
+            return json.loads(output.stdout.strip().rpartition("\n")[2])
     raise CheckError(
         f"`{output.command}` ended with exit code {output.code} and no result",
-        last[:300],
+        last_line(output.stderr) or "it printed nothing on standard error",
         "read its output below; the same program runs with `make gpu-shell` in the same target",
     )

@@ -10,19 +10,20 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gpuenv.core import atomic
 
 #: The fixtures of tests/env whose finding the reports show, by their names.
 KEPT = ("facts", "frameworks", "driver_inside", "training")
+EXPECTED = "expected.json"
 #: How many checks each group of each target has: ``{identity: {group: number}}``.
 Expected = Mapping[str, Mapping[str, int]]
 
 
 def save_finding(results: Path, identity: str, name: str, data: Any) -> None:
     """Keep what the program ``name`` found in one target; ``results`` is the file of results."""
-    folder = results.parent / "findings"
+    folder = results.with_name("findings")
     folder.mkdir(exist_ok=True)
     # An identity may hold an address (ssh://...), which is no name for a file.
     digest = hashlib.sha256(f"{identity}\n{name}".encode()).hexdigest()
@@ -33,7 +34,7 @@ def save_finding(results: Path, identity: str, name: str, data: Any) -> None:
 def load_findings(results: Path) -> dict[str, dict[str, Any]]:
     """``{identity: {name: data}}`` for all that :func:`save_finding` kept; empty if nothing was."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted((results.parent / "findings").glob("[0-9a-f]*.json")):
+    for path in sorted((results.with_name("findings")).glob("[0-9a-f]*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
         found.setdefault(content["target"], {})[content["name"]] = content["data"]
     return found
@@ -41,17 +42,12 @@ def load_findings(results: Path) -> dict[str, dict[str, Any]]:
 
 def save_expected(results: Path, expected: Expected) -> None:
     """Keep how many checks there are. Each of several processes says the same."""
-    atomic.write_text(_expected_path(results), json.dumps(expected))
+    atomic.write_text(results.with_name(EXPECTED), json.dumps(expected))
 
 
 def load_expected(results: Path) -> Expected | None:
     """How many checks there are; None as long as pytest has not counted them."""
     try:
-        counted: Expected = json.loads(_expected_path(results).read_text(encoding="utf-8"))
+        return cast("Expected", json.loads(results.with_name(EXPECTED).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    return counted
-
-
-def _expected_path(results: Path) -> Path:
-    return results.parent / "expected.json"

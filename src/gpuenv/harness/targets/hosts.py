@@ -13,7 +13,7 @@ from gpuenv.core.errors import GpuenvError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import stubs
 from gpuenv.harness.targets.addresses import Address, parse_hosts
-from gpuenv.harness.targets.connection import Connection, Output, last_line
+from gpuenv.harness.targets.connection import Connection, last_line
 from gpuenv.harness.targets.model import Target, label_of
 from gpuenv.harness.targets.remote import open_host
 from gpuenv.host import gpu
@@ -105,14 +105,17 @@ def _no_hosts(address: Address, why: str) -> UsageError:
 def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
     """The target behind ``address``: reached or not, with its driver. A host with one is ``gpu``, as everywhere."""
     blank = _blank(address, variant, flavor or "cpu")
+    # Last of all whether its Python starts.
+    ask = f"echo {_REACHED}; cat /proc/driver/nvidia/version 2>/dev/null; {_LOOK_FOR_SIMULATED}; "
     try:
-        output = Connection(blank, open_host(address.uri, PROBE_LIMIT_S), "").run(_question(blank.python))
-    except GpuenvError as error:
-        return _lost(blank, f"{UNREACHED}: {error.why}")
+        host = open_host(address.uri, PROBE_LIMIT_S)
+        output = Connection(blank, host, "").run(f"{ask}{shlex.quote(blank.python)} -c pass")
     except Exception as error:  # noqa: BLE001 - a backend may raise anything; it is that host's failure alone
-        return _lost(blank, f"{UNREACHED}: {last_line(str(error)) or type(error).__name__}")
+        why = error.why if isinstance(error, GpuenvError) else last_line(str(error)) or type(error).__name__
+        return blank.lacking(f"{UNREACHED}: {why}")
     if output.code != 0:
-        return _lost(blank, _why_not(output))
+        what = "its Python does not start" if _REACHED in output.stdout else UNREACHED
+        return blank.lacking(f"{what}: {last_line(output.stderr) or f'exit code {output.code}'}")
     driver = gpu.parse_driver_version(output.stdout)
     found = _blank(address, variant, flavor or ("gpu" if driver else "cpu"))
     return dataclasses.replace(
@@ -123,22 +126,7 @@ def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
     )
 
 
-def _question(python: str) -> str:
-    """What a host is asked first: whether it is there, what it has, and last of all whether its Python starts."""
-    driver = "cat /proc/driver/nvidia/version 2>/dev/null"
-    return f"echo {_REACHED}; {driver}; {_LOOK_FOR_SIMULATED}; {shlex.quote(python)} -c pass"
-
-
-def _why_not(output: Output) -> str:
-    what = "its Python does not start" if _REACHED in output.stdout else UNREACHED
-    return f"{what}: {last_line(output.stderr) or f'exit code {output.code}'}"
-
-
 def _blank(address: Address, variant: Variant, flavor: str) -> Target:
     identity = f"{name_of(variant.name, flavor)}-on-{label_of(address.uri)}"
     cuda = "genuine" if flavor == "gpu" else "none"
     return Target(identity, "host", variant.name, flavor, cuda, prefix=address.prefix, host=address.uri)
-
-
-def _lost(blank: Target, why: str) -> Target:
-    return dataclasses.replace(blank, missing=why, is_required=True)

@@ -47,18 +47,13 @@ def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
     blank = Target(environment.name, "image", environment.variant.name, environment.flavor, environment.cuda_label)
     if planned.reason_not is not None:
         # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
-        return lacking(blank, planned.reason_not, is_required=settings.flavor not in (None, ALL))
+        return blank.lacking(planned.reason_not, is_required=settings.flavor not in (None, ALL))
     try:
         built = image.ensure_image(engine, environment, settings)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
-        return lacking(blank, f"{error.what}: {error.why}", is_required=True)
+        return blank.lacking(f"{error.what}: {error.why}")
     return dataclasses.replace(blank, image=built.id)
-
-
-def lacking(target: Target, reason: str, *, is_required: bool) -> Target:
-    """``target`` as one that could not be made."""
-    return dataclasses.replace(target, missing=reason, is_required=is_required)
 
 
 def list_prefixes(settings: Settings) -> tuple[Target, ...]:
@@ -87,7 +82,7 @@ def _make_prefix(settings: Settings, variant: Variant) -> Target:
         made = prefix_choice.make(kind, environment, settings)
     except GpuenvError as error:
         ui.say(f"{blank.title}: {error}")
-        return lacking(blank, f"{error.what}: {error.why}", is_required=True)
+        return blank.lacking(f"{error.what}: {error.why}")
     identity = prefix_identity(variant.name, flavor, kind, made.cuda)
     return dataclasses.replace(blank, identity=identity, cuda=made.cuda, prefix=str(made.folder))
 

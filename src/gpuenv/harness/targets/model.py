@@ -5,6 +5,7 @@ The plan of one run is a JSON file: the command writes it, pytest (in other proc
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,10 @@ class Target:
     driver: Optional[str] = None
     #: The driver knows devices and computes nothing: programs that would compute on them must not see them.
     has_simulated_driver: bool = False
+
+    def lacking(self, reason: str, *, is_required: bool = True) -> Target:
+        """The same target as one that could not be made."""
+        return dataclasses.replace(self, missing=reason, is_required=is_required)
 
     @property
     def title(self) -> str:

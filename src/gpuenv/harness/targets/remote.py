@@ -142,7 +142,10 @@ def close_connections(folder: str) -> None:
 def connect(target: Target) -> Iterator[Connection]:
     """A connection to ``target`` with the reference programs in a folder there, which is removed at the end."""
     connection = Connection(target, open_host(target.host), "")
-    connection.reference = make_folder(connection)
+    output = connection.run(f"{shlex.quote(target.python)} -c {shlex.quote(_MAKE_FOLDER)}")
+    connection.reference = last_line(output.stdout)
+    if output.code != 0 or not connection.reference.startswith("/") or "/gpuenv-" not in connection.reference:
+        raise _does_not_take(connection, output)
     try:
         send_programs(connection)
         yield connection
@@ -150,15 +153,6 @@ def connect(target: Target) -> Iterator[Connection]:
         # The host may be gone by now; then there is nothing to be done, and the checks have said so.
         with suppress(CheckError):
             connection.run(f"rm -rf -- {shlex.quote(connection.reference)}")
-
-
-def make_folder(connection: Connection) -> str:
-    """A new folder on the host, for the reference programs. Raises CheckError."""
-    output = connection.run(f"{shlex.quote(connection.target.python)} -c {shlex.quote(_MAKE_FOLDER)}")
-    folder = last_line(output.stdout)
-    if output.code != 0 or not folder.startswith("/") or "/gpuenv-" not in folder:
-        raise _does_not_take(connection, output)
-    return folder
 
 
 def send_programs(connection: Connection) -> None:

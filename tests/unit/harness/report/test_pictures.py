@@ -185,7 +185,7 @@ def test_pictures_that_look_the_same_are_one() -> None:
 
 
 def curves_of(evidence: Evidence) -> list[Curve]:
-    ((_, cells),) = learned.learn([(fake.GOOD, evidence)]).curves
+    ((_, cells),) = learned.learn([(fake.GOOD, evidence)])["curves"]
     return [one for one in cells if isinstance(one, Curve)]
 
 
