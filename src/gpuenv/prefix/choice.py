@@ -39,17 +39,16 @@ class Made:
 
 
 def ensure(settings: Settings, variant: Variant) -> Made:
-    """The environment that ``settings`` ask for, made if need be. Raises what making it raises."""
+    """The environment that ``settings`` ask for, made if need be."""
     kind = choose_kind(settings, variant)
     return make(kind, choose_environment(settings, kind, variant), settings)
 
 
 def make(kind: str, environment: Environment, settings: Settings) -> Made:
-    """Have an environment in a folder, made if need be. Raises what making it raises."""
-    ensure_one = conda_env.ensure_conda if kind == "conda" else venv_env.ensure_venv
-    folder = ensure_one(environment, settings)
-    flavor = environment.flavor
-    return Made(kind, flavor, folder, prefix_cuda.label(folder) if flavor == "gpu" else "none")
+    """Have an environment in a folder, made if need be."""
+    folder = (conda_env.ensure_conda if kind == "conda" else venv_env.ensure_venv)(environment, settings)
+    cuda = prefix_cuda.label(folder) if environment.flavor == "gpu" else "none"
+    return Made(kind, environment.flavor, folder, cuda)
 
 
 def refuse_container(settings: Settings) -> None:
@@ -74,10 +73,7 @@ def find_mark(settings: Settings) -> Mark | None:
 
 
 def choose_kind(settings: Settings, variant: Variant) -> str:
-    """The kind that was asked for, or is in the folder that was asked for.
-
-    Else a virtual environment where a Python is, else conda, which brings one.
-    """
+    """The kind asked for, else that of the folder (PREFIX), else venv where a Python is, else conda."""
     if settings.engine is not None and settings.engine in TITLES:
         return settings.engine
     mark = find_mark(settings)
@@ -93,9 +89,9 @@ def choose_kind(settings: Settings, variant: Variant) -> str:
 
 
 def choose_environment(settings: Settings, kind: str, variant: Variant) -> Environment:
-    """The flavor that was asked for, else that of the folder (PREFIX), else the one for this machine; with its CUDA.
+    """The flavor asked for, else that of the folder (PREFIX), else this machine's; with its CUDA.
 
-    cpu, and why, where no CUDA is to be had. Raises UsageError and what loading the CUDA raises.
+    cpu, and a warning why, where no CUDA is to be had.
     """
     mark = find_mark(settings)
     named = settings.flavor or (mark.content.flavor if mark is not None else None)
@@ -106,8 +102,7 @@ def choose_environment(settings: Settings, kind: str, variant: Variant) -> Envir
     if named or environment.cuda is None or host_cuda.find(variant, environment.cuda):
         return environment
     sources.check_folder(settings.sources_dir)
-    reason = reachable.unreachable_reason(environment.cuda, settings.sources_dir)
-    if reason is None:
-        return environment
-    ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
-    return Environment(variant, "cpu")
+    if reason := reachable.unreachable_reason(environment.cuda, settings.sources_dir):
+        ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
+        return Environment(variant, "cpu")
+    return environment

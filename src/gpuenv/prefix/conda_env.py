@@ -10,7 +10,6 @@ from pathlib import Path
 
 from gpuenv.conda import channels, failures, programs, spec
 from gpuenv.conda.channels import CondaRequest
-from gpuenv.conda.programs import Program
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
@@ -27,10 +26,10 @@ from gpuenv.variants.environment import Environment
 
 
 def ensure_conda(environment: Environment, settings: Settings) -> Path:
-    """The complete environment of one flavor, made if missing; two at once make it once.
+    """The complete environment of one flavor, made if missing.
 
-    Raises UsageError for a folder that is not ours, HostError without a program to make it with, SourceError where
-    a channel does not give what it should, DataError where no set of packages fits, BuildError if pip fails.
+    Raises HostError without a program to make it with, SourceError where a channel does not give what it should,
+    DataError where no set of packages fits, BuildError if pip fails, and what :func:`ensure` raises.
     """
     return ensure(*plan(environment, settings))
 
@@ -69,7 +68,9 @@ def _make(environment: Environment, lock: locks.Lock, settings: Settings, making
         request = channels.request(environment, settings, temporary)
         named = ", ".join(map(redact.text, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
-        _run_program(making, program, request, variables(environment), temporary)
+        argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
+        explain = partial(failures.explain, program=program.name, request=request, log=prefix.log)
+        making.run(argv, variables(environment), explain)
     pip.install(making, environment, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
@@ -87,15 +88,6 @@ def variables(environment: Environment) -> dict[str, str]:
         # Packages may ask for a driver (`__cuda`), which the machine that the environment is made on need not have.
         environ.setdefault("CONDA_OVERRIDE_CUDA", environment.variant.cuda.version)
     return environ
-
-
-def _run_program(
-    making: Making, program: Program, request: CondaRequest, environ: dict[str, str], temporary: Path
-) -> None:
-    prefix = making.prefix
-    argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
-    explain = partial(failures.explain, program=program.name, request=request, log=prefix.log)
-    making.run(argv, environ, explain)
 
 
 def _rattler_argv(prefix: Prefix, request: CondaRequest, temporary: Path) -> list[str]:

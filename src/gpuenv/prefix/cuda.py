@@ -1,11 +1,9 @@
 """CUDA in an environment without a container: where its libraries come from, and how TensorFlow finds them.
 
-No variable is set and no file of TensorFlow is changed. Its libraries carry an RPATH whose first existing folder is
-the one that they lie in ($ORIGIN), and links in there lead to the CUDA libraries. The loader itself then finds them
-for everything that starts Python: a shell, a notebook's kernel, a program of an editor. TensorFlow 1.12 needs them
-while it is loaded (DT_NEEDED, BIND_NOW), before a line of its Python runs, so that nothing that Python does later is
-early enough; 1.15 opens them by name, for which the loader asks the same RPATH. It comes before LD_LIBRARY_PATH, so
-another CUDA there does no harm, and no other program gets to see the libraries.
+TensorFlow's libraries carry an RPATH whose first existing folder is the one that they lie in ($ORIGIN); links in there
+lead to CUDA. So whatever starts Python finds it, and nothing else does. TensorFlow 1.12 needs it while it is loaded
+(DT_NEEDED, BIND_NOW), before a line of its Python runs; 1.15 opens it by name, for which the loader asks the same
+RPATH, before LD_LIBRARY_PATH.
 """
 
 from __future__ import annotations
@@ -38,10 +36,7 @@ def libraries(folder: Path, variant: Variant) -> Path:
 
 
 def place_libraries(folder: Path, variant: Variant, lock: CudaLock, sources_dir: Path | None) -> None:
-    """Put every library of ``lock`` there: those of this machine if all fit, else from the verified archives.
-
-    Raises SourceError where they cannot be had, UsageError for a bad folder.
-    """
+    """Put every library of ``lock`` there: those of this machine if all fit, else from the verified archives."""
     target = libraries(folder, variant)
     found = {} if lock.simulated or sources_dir else host_cuda.find(variant, lock)
     if found:
@@ -79,13 +74,10 @@ def link(folder: Path, cuda: Path, only: Iterable[str] | None = None) -> list[Pa
 
 def check_compiler(variant: Variant) -> None:
     """Refuse at once what :func:`_add_stand_in` would refuse after minutes of downloads. Raises HostError."""
-    if _is_linked_with_driver(variant) and _find_compiler() is None and gpu.host_gpus().driver is None:
-        raise _no_compiler(f"TensorFlow {variant.tensorflow.version}")
-
-
-def _is_linked_with_driver(variant: Variant) -> bool:
     # Measured on the wheels: up to 1.13 libcuda.so.1 is a DT_NEEDED; from 1.14 on it is opened at first use.
-    return numbers(variant.tensorflow.version) < (1, 14)
+    is_linked = numbers(variant.tensorflow.version) < (1, 14)
+    if is_linked and _find_compiler() is None and gpu.host_gpus().driver is None:
+        raise _no_compiler(f"TensorFlow {variant.tensorflow.version}")
 
 
 def find_framework(folder: Path) -> Path:
@@ -105,9 +97,8 @@ def _relink(link_path: Path, target: Path) -> None:
 def _add_stand_in(folder: Path, framework: Path) -> None:
     """Where no driver is, TensorFlow 1.12 cannot even be imported: a library that answers "no device" helps.
 
-    It must lose to every real driver, also to one that is installed later, or is there on the next node of a
-    cluster. A link in the RPATH would win; so Python loads it before TensorFlow, and only if no driver is found.
-    Raises HostError on a machine with neither a driver nor a compiler.
+    It must lose to every real driver, also to one that is there later, or on the next node of a cluster. A link in
+    the RPATH would win; so Python loads it before TensorFlow, and only if no driver is found.
     """
     compiler = _find_compiler()
     if compiler is None:
@@ -139,10 +130,7 @@ def _no_compiler(what: str) -> HostError:
 
 
 def label(folder: Path) -> str:
-    """``simulated`` for an environment whose CUDA libraries are stand-ins, else ``genuine``.
-
-    Asked of the libraries that TensorFlow finds: a simulated one is small, and says so in its own text.
-    """
+    """``simulated`` for an environment whose CUDA libraries are stand-ins (small, and marked), else ``genuine``."""
     links = [path for path in find_framework(folder).parent.glob("lib*.so.*") if path.is_symlink() and path.exists()]
     small = (path for path in links if path.stat().st_size < _SIMULATED_BYTES)
     return "simulated" if any(MARKER.encode() in path.read_bytes() for path in small) else "genuine"

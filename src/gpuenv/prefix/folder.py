@@ -40,11 +40,6 @@ class Prefix:
     is_given: bool = False
 
     @property
-    def name(self) -> str:
-        """For people, and for files about it."""
-        return self.content.name
-
-    @property
     def python(self) -> Path:
         """Its interpreter."""
         return self.folder / "bin" / "python"
@@ -52,7 +47,7 @@ class Prefix:
     @property
     def log(self) -> Path:
         """Where the programs that make it write."""
-        return self._beside(f"{self.name}-", ".log")
+        return self._beside(f"{self.content.name}-", ".log")
 
     @property
     def record(self) -> Path:
@@ -71,14 +66,9 @@ class Prefix:
 
 
 def place(content: Content, folder: Path | None) -> Prefix:
-    """An environment in the folder that was asked for, else in one of the cache.
-
-    Raises UsageError for a folder with a name that an environment cannot have.
-    """
-    if folder is not None:
-        where = folder.resolve()
-    else:
-        where = paths.cache_dir() / f"{content.kind}s" / f"{content.name}-{content.digest[:12]}"
+    """An environment in the folder that was asked for, else in one of the cache. Raises UsageError for a bad name."""
+    in_cache = f"{content.kind}s/{content.name}-{content.digest[:12]}"
+    where = paths.cache_dir() / in_cache if folder is None else folder.resolve()
     found = sorted({repr(character) for character in str(where) if character in _UNSPEAKABLE})
     if found:
         raise UsageError(
@@ -107,30 +97,27 @@ def refuse_foreign(prefix: Prefix) -> None:
     if not os.path.lexists(prefix.folder) or not prefix.is_given:
         return
     mark = prefix_mark.read(prefix.folder)
-    entries = prefix_mark.list_entries(prefix.folder)
     if mark is not None and mark.content.title != prefix.content.title:
         raise UsageError(
             f"{prefix.folder} is another environment already",
             f"it is {mark.content.title}, and {prefix.content.title} was asked for",
             f"name another folder with PREFIX=, or use that one: {mark.content.words}",
         )
-    known = _OURS.union(mark.entries if mark else ())
-    foreign = [name for name in entries if name not in known]
-    is_ours = mark is not None or prefix.record.exists() or (prefix.folder.is_dir() and not entries)
-    if is_ours and not foreign:
-        return
-    if is_ours:
-        shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > len(foreign[:3]) else "")
+    entries = prefix_mark.list_entries(prefix.folder)
+    if mark is None and not prefix.record.exists() and (entries or not prefix.folder.is_dir()):
         raise UsageError(
-            f"{prefix.folder} holds what is not part of the environment: {shown}",
+            f"{prefix.folder} is there already, and it is not ours",
+            f"it has no file {prefix_mark.COMPLETE} that this version understands, so it is not touched",
+            "name another folder with PREFIX=, or remove that one yourself",
+        )
+    foreign = [name for name in entries if name not in _OURS.union(mark.entries if mark else ())]
+    if foreign:
+        raise UsageError(
+            f"{prefix.folder} holds what is not part of the environment: "
+            f"{', '.join(foreign[:3])}{', ...' if foreign[3:] else ''}",
             "the environment there has to be made anew, and with it all that is in its folder would be removed",
             "move that elsewhere, or name another folder with PREFIX=",
         )
-    raise UsageError(
-        f"{prefix.folder} is there already, and it is not ours",
-        f"it has no file {prefix_mark.COMPLETE} that this version understands, so it is not touched",
-        "name another folder with PREFIX=, or remove that one yourself",
-    )
 
 
 def check_room(prefix: Prefix) -> None:
@@ -139,7 +126,7 @@ def check_room(prefix: Prefix) -> None:
     free, needed = shutil.disk_usage(parent).free, PREFIX_GB.get(prefix.content.flavor, PREFIX_GB["gpu"])
     if free < needed * 10**9:
         raise HostError(
-            f"there is no room for {prefix.name} in {prefix.folder.parent}",
+            f"there is no room for {prefix.content.name} in {prefix.folder.parent}",
             f"{free / 1e9:.1f} GB are free there, and making it takes {needed} GB",
             "make room (`make clean` removes what this project made), or name a folder of another disk with PREFIX=",
         )

@@ -44,12 +44,14 @@ _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH"
 def ensure(prefix: Prefix, fill: Callable[[Making], Iterable[Path] | None]) -> Path:
     """Return the folder of the complete environment, filled by ``fill`` if need be; two at once make it once.
 
-    ``fill`` returns the links without which it does not work. Raises UsageError, and touches nothing, where something
-    stands there that is not ours; HostError where nothing can be written; and what ``fill`` raises, after which there
-    is what was there before.
+    ``fill`` returns the links without which it does not work; after an error there is what was there before. Raises
+    UsageError where something stands there that is not ours, HostError where nothing can be written, what ``fill``
+    raises.
     """
     if not is_complete(prefix):
-        with Making(prefix) as making:
+        with locking.held(prefix.lock, f"waiting for another gpuenv that makes {prefix.content.name}") as lock:
+            making = Making(prefix, lock)
+            making.finish_what_was_killed()
             if not is_complete(prefix):
                 making.make(fill)
     return prefix.folder
@@ -57,29 +59,15 @@ def ensure(prefix: Prefix, fill: Callable[[Making], Iterable[Path] | None]) -> P
 
 @final
 class Making:
-    """The making of one environment. Holds its lock between ``with`` and its end, and so do the programs it runs.
+    """The making of one environment; the programs that it runs hold its lock, too.
 
     After a `kill -9` of ours, the next one waits until they, too, have ended.
     """
 
-    def __init__(self, prefix: Prefix) -> None:
+    def __init__(self, prefix: Prefix, *locks: int) -> None:
         self.prefix = prefix
-        self._stack = contextlib.ExitStack()
-        self._inherited: tuple[int, ...] = ()
+        self._locks = locks
         self._aside: Path | None = None
-
-    def __enter__(self) -> Making:
-        """Wait for the lock, and bring back what a killed run has set aside."""
-        with self._stack as stack:
-            waiting = f"waiting for another gpuenv that makes {self.prefix.name}"
-            self._inherited = (stack.enter_context(locking.held(self.prefix.lock, waiting)),)
-            self._finish_what_was_killed()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._inherited = ()
-        self._stack.close()
 
     def make(self, fill: Callable[[Making], Iterable[Path] | None]) -> None:
         """Fill the folder anew and mark it; when that fails, put back what was there. Raises as :func:`ensure` does."""
@@ -95,7 +83,7 @@ class Making:
                 folder.rename(self._aside)
             _clear(folder)
             self.prefix.log.unlink(missing_ok=True)
-            links = prefix_mark.relative(folder, fill(self) or ())
+            links = tuple(sorted(str(path.relative_to(folder)) for path in fill(self) or ()))
             entries = prefix_mark.list_entries(folder)
             prefix_mark.write(folder, Mark(self.prefix.content, str(folder), entries, links))
         except BaseException:
@@ -129,21 +117,24 @@ class Making:
             ui.say(f"{folder} is what it was before")
         self.prefix.record.unlink(missing_ok=True)
 
-    def _finish_what_was_killed(self) -> None:
+    def finish_what_was_killed(self) -> None:
         """Bring a folder back to what it was before a run that was killed, or to what that run had made whole."""
         folder, record = self.prefix.folder, self.prefix.record
         if not record.exists():
             return
-        aside = _read_aside(record)
+        try:
+            aside = json.loads(record.read_text(encoding="utf-8"))["aside"]
+        except (ValueError, TypeError, KeyError):
+            aside = None
         mark = prefix_mark.read(folder)
-        if mark is None and aside is not None and aside.is_dir():
+        if mark is None and aside and Path(aside).is_dir():
             refuse_foreign(self.prefix)
             _clear(folder)
-            aside.rename(folder)
+            Path(aside).rename(folder)
             ui.say(f"{folder} is again what it was before a run that was killed")
         elif mark is None or Path(mark.folder) != folder:
             return
-        elif aside is not None:
+        elif aside:
             shutil.rmtree(aside, ignore_errors=True)
         record.unlink()
 
@@ -167,13 +158,12 @@ class Making:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=self._inherited,
+                pass_fds=self._locks,
             )
         if done.returncode == 0:
             return
         text = log.read_bytes()[begin:].decode("utf-8", "replace")
-        place = full_place(self.prefix.folder, text)
-        if place is not None:
+        if place := full_place(self.prefix.folder, text):
             raise full(place)
         raise explain(text) if explain is not None else _failed(argv, log, text)
 
@@ -192,14 +182,6 @@ def _clear(folder: Path) -> None:
             f"the system says: {error.strerror or error}",
             "name another folder with PREFIX=",
         ) from error
-
-
-def _read_aside(record: Path) -> Path | None:
-    try:
-        found = json.loads(record.read_text(encoding="utf-8"))["aside"]
-    except (ValueError, TypeError, KeyError):
-        return None
-    return Path(found) if found else None
 
 
 def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:

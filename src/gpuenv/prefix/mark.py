@@ -5,7 +5,6 @@ Without it an environment is half made, whatever else is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -17,10 +16,7 @@ COMPLETE = "gpuenv-complete"
 
 
 class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an environment is: ``digest`` is that of everything it is made from.
-
-    ``is_simulated``: its CUDA is known to be, before it is made.
-    """
+    """What an environment is: ``digest`` is that of everything it is made from."""
 
     kind: str
     variant: str
@@ -31,8 +27,7 @@ class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @classmethod
     def of(cls, environment: Environment, kind: str, digest: str) -> Content:
         """Name what ``environment`` is made as."""
-        is_simulated = environment.cuda_label == "simulated"
-        return cls(kind, environment.variant.name, environment.flavor, digest, is_simulated)
+        return cls(kind, environment.variant.name, environment.flavor, digest, environment.cuda_label == "simulated")
 
     @property
     def name(self) -> str:
@@ -51,11 +46,7 @@ class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was made, and in which folder.
-
-    ``entries`` are the names at its top when it was whole; ``links`` are paths in it without which TensorFlow does not
-    find its CUDA: they may lead out of the environment.
-    """
+    """What was made where: the names at the folder's top, and the links without which TensorFlow finds no CUDA."""
 
     content: Content
     folder: str
@@ -79,8 +70,3 @@ def write(folder: Path, mark: Mark) -> None:
 def list_entries(folder: Path) -> tuple[str, ...]:
     """The names at the top of a folder, but for the mark's own; none where there is no folder."""
     return tuple(sorted(path.name for path in folder.iterdir() if path.name != COMPLETE)) if folder.is_dir() else ()
-
-
-def relative(folder: Path, links: Iterable[Path]) -> tuple[str, ...]:
-    """``links`` as a mark holds them."""
-    return tuple(sorted(str(path.relative_to(folder)) for path in links))

@@ -17,8 +17,7 @@ from gpuenv.variants.environment import Environment
 def install(making: Making, environment: Environment, lock: locks.Lock, sources_dir: Path | None) -> None:
     """Install what ``lock`` pins for Linux; wheels of ``sources_dir`` are taken from there.
 
-    Raises BuildError with the end of pip's output, or if what is there then is not what the lock says; HostError for a
-    full disk.
+    Raises BuildError with the end of pip's output, or if what is there then is not what the lock says.
     """
     folder = making.prefix.folder
     requirements = folder / "requirements"
@@ -37,7 +36,9 @@ def check_installed(folder: Path, lock: locks.Lock) -> None:
     pip may have been told to put them elsewhere, by a setting that is no variable. What is there besides came with
     conda's Python; the harness looks at that.
     """
-    found = read_installed(folder)
+    # Read from the metadata on the disk.
+    sites = [str(path) for path in sorted(folder.glob("lib/python3.*/site-packages"))]
+    found = {canonicalize_name(one.metadata["Name"]): one.version for one in metadata.distributions(path=sites)}
     wrong = [
         f"{pin.name} {found[pin.name]} instead of {pin.version}" if pin.name in found else f"no {pin.name}"
         for pin in locks.linux_pins(lock)
@@ -49,12 +50,6 @@ def check_installed(folder: Path, lock: locks.Lock) -> None:
             "pip put it elsewhere: look for target, prefix or root in its settings (`pip config list`)",
             "remove that setting, or run it with PIP_CONFIG_FILE=/dev/null",
         )
-
-
-def read_installed(folder: Path) -> dict[str, str]:
-    """Name -> version of every package in an environment, from the metadata on its disk."""
-    sites = [str(path) for path in sorted(folder.glob("lib/python3.*/site-packages"))]
-    return {canonicalize_name(one.metadata["Name"]): one.version for one in metadata.distributions(path=sites)}
 
 
 def local_files(lock: locks.Lock, sources_dir: Path | None) -> list[str]:

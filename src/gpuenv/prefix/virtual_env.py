@@ -17,14 +17,13 @@ from gpuenv.prefix.making import Making, ensure
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
-from gpuenv.variants.model import Variant
 
 
 def ensure_venv(environment: Environment, settings: Settings) -> Path:
-    """The complete environment of one flavor, made if missing; two at once make it once.
+    """The complete environment of one flavor, made if missing.
 
-    Raises HostError without a Python of the variant's version, BuildError if pip fails, and for the gpu flavor
-    SourceError where its CUDA libraries are neither on this machine nor to be had.
+    Raises HostError without a Python of the variant's version, BuildError if pip fails, SourceError where its CUDA
+    libraries are neither on this machine nor to be had, and what :func:`ensure` raises.
     """
     return ensure(*plan(environment, settings))
 
@@ -45,7 +44,13 @@ def _make(environment: Environment, lock: locks.Lock, sources_dir: Path | None, 
         prefix_cuda.check_compiler(variant)
     python = pythons.find_python(variant.python_minor, variant.python)
     if python is None:
-        raise missing_python(variant)
+        raise HostError(
+            f"there is no complete CPython {variant.python_minor} on this machine",
+            f"{variant.name} needs one where there is no container engine; PATH, pyenv, uv and conda were searched",
+            f"`pyenv install {variant.python}`, or `uv python install {variant.python_minor}`, or "
+            f"`conda create -n python{variant.python_minor} python={variant.python_minor}`; or install Docker, "
+            "or `make conda-env`, which brings its own",
+        )
     differs = "" if python.version == variant.python else f" (pinned: {variant.python})"
     ui.say(f"making the environment {prefix.folder} with Python {python.version}{differs} (log: {prefix.log})")
     making.run([str(python.executable), "-m", "venv", str(prefix.folder)])
@@ -56,14 +61,3 @@ def _make(environment: Environment, lock: locks.Lock, sources_dir: Path | None, 
     if environment.cuda is None:
         return []
     return prefix_cuda.link(prefix.folder, prefix_cuda.libraries(prefix.folder, variant))
-
-
-def missing_python(variant: Variant) -> HostError:
-    """The error when this machine has no Python of the variant's version."""
-    return HostError(
-        f"there is no complete CPython {variant.python_minor} on this machine",
-        f"{variant.name} needs one where there is no container engine; PATH, pyenv, uv and conda were searched",
-        f"`pyenv install {variant.python}`, or `uv python install {variant.python_minor}`, or "
-        f"`conda create -n python{variant.python_minor} python={variant.python_minor}`; or install Docker, "
-        "or `make conda-env`, which brings its own",
-    )
