@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from gpuenv.explain import windows
-from gpuenv.explain.entry import LANGUAGES, Remedy
+from gpuenv.explain.catalog import LANGUAGES, Remedy
 from gpuenv.explain.lines import Line
 from gpuenv.explain.match import Match, Ordered
+from gpuenv.variants import model as variants
 
 WORDS = {
     "en": {
@@ -114,12 +115,10 @@ class Step:
 
     text: str
     command: str | None
-    run: str
 
-    @property
-    def on_one_line(self) -> str:
+    def on_one_line(self, context: Context) -> str:
         """Both, for programs and short reports."""
-        return f"{self.text} {self.run}: {self.command}" if self.command else self.text
+        return f"{self.text} {context.word('run')}: {self.command}" if self.command else self.text
 
 
 def choose_language(environment: Mapping[str, str] | None = None) -> str:
@@ -151,17 +150,16 @@ def steps(match: Match, context: Context) -> list[Step]:
 
 
 def _is_for(remedy: Remedy, system: str) -> bool:
-    if system == "macos" and (remedy.command or "").startswith(_FOR_LINUX):
-        return False
-    return not remedy.systems or system in remedy.systems
+    is_for_linux = (remedy.command or "").startswith(_FOR_LINUX)
+    return (not remedy.systems or system in remedy.systems) and not (is_for_linux and system == "macos")
 
 
 def _fill(remedy: Remedy, match: Match, context: Context, label: str = "") -> Step:
     command = remedy.command.format_map(match.values) if remedy.command else None
     if command and context.system == "windows" and not remedy.systems:
-        command = windows.for_windows(command)
+        command = for_windows(command)
         label = context.word("wsl2") if command.startswith("make ") else ""
-    return Step(label + remedy.text(context.language).format_map(match.values), command, context.word("run"))
+    return Step(label + remedy.text(context.language).format_map(match.values), command)
 
 
 def _with_anaconda(found: list[Step], context: Context) -> list[Step]:
@@ -169,17 +167,52 @@ def _with_anaconda(found: list[Step], context: Context) -> list[Step]:
     commands = [step.command or "" for step in found]
     if any("conda env create" in command for command in commands):
         return found
-    for place, command in enumerate(commands, 1):
-        made = windows.conda_for_windows(command)
+    for place, made in enumerate(map(conda_for_windows, commands), 1):
         if made:
-            step = Step(context.word("anaconda").format(name=made.name), made.command, context.word("run"))
+            step = Step(context.word("anaconda").format(name=made.name), made.command)
             return [*found[:place], step, *found[place:]]
     return found
 
 
+class CondaEnvironment(NamedTuple):
+    """An environment that conda makes on Windows."""
+
+    name: str
+    command: str
+
+
+def for_windows(command: str) -> str:
+    """The same command where there is no POSIX shell and conda alone; what has no equal stays as it is."""
+    if re.fullmatch(r"make conda-env( VARIANT=\S+)?", command):
+        return _conda(command).command
+    words = command.split(" ")
+    if words[0] == "unset":
+        return " & ".join(f"set {name}=" for name in words[1:])
+    return re.sub(r"^export (?=\w+=\S+$)", "set ", command)
+
+
+def conda_for_windows(command: str) -> CondaEnvironment | None:
+    """What conda makes in place of a plain `make gpu-shell`; None for any other command."""
+    plain = re.fullmatch(r"make gpu-shell(?: (?:VARIANT|FLAVOR)=\S+| GPUS=(?:none|all))*", command)
+    return _conda(command) if plain else None
+
+
+def _conda(command: str) -> CondaEnvironment:
+    settings = dict(re.findall(r" ([A-Z]+)=(\S+)", command))
+    variant = settings.get("VARIANT") or variants.find_variant(None).name
+    suffix = "-cpu" if settings.get("FLAVOR") == "cpu" else ""
+    created = f"conda env create -f envs\\{variant}\\environment{suffix}.yml"
+    return CondaEnvironment(f"gpuenv-{variant}{suffix}", created)
+
+
 def render_known(found: Ordered, context: Context) -> str:
     """The whole answer, the root cause first."""
-    lines = list(_render_root(found.root, context))
+    root = found.root
+    lines = [f"{context.word('cause')}: {cause(root, context)}", "", f"{context.word('evidence')}:"]
+    lines += [f"  {_render_line(line, context)}" for line in root.evidence]
+    lines += ["", f"{context.word('remedy').format(system=context.system)}:", *_render_steps(root, context)]
+    name = ", ".join(filter(None, (root.entry.id, root.entry.row)))
+    lines += ["", f"{context.word('references')}: {', '.join(root.entry.references)} ({name})"]
     for match in found.others:
         lines += ["", f"{context.word('others')}:", *_render_short(match, context), *_render_steps(match, context)]
     for key, matches in (("later", found.later), ("consequences", found.consequences)):
@@ -188,19 +221,6 @@ def render_known(found: Ordered, context: Context) -> str:
         for match in matches:
             lines += _render_short(match, context)
     return "\n".join(lines)
-
-
-def _render_root(match: Match, context: Context) -> Iterator[str]:
-    yield f"{context.word('cause')}: {cause(match, context)}"
-    yield ""
-    yield f"{context.word('evidence')}:"
-    yield from (f"  {_render_line(line, context)}" for line in match.evidence)
-    yield ""
-    yield f"{context.word('remedy').format(system=context.system)}:"
-    yield from _render_steps(match, context)
-    yield ""
-    name = ", ".join(filter(None, (match.entry.id, match.entry.row)))
-    yield f"{context.word('references')}: {', '.join(match.entry.references)} ({name})"
 
 
 def _render_line(line: Line, context: Context) -> str:
@@ -220,9 +240,6 @@ def _render_short(match: Match, context: Context) -> list[str]:
 
 def render_unknown(suspects: Sequence[Line], context: Context) -> str:
     """What is said of a log that the catalog knows nothing of."""
-    lines = [context.word("unknown")]
-    if suspects:
-        lines += ["", f"{context.word('suspects')}:", *(f"  {_render_line(line, context)}" for line in suspects)]
-    else:
-        lines += ["", context.word("no_suspects")]
+    shown = [f"{context.word('suspects')}:", *(f"  {_render_line(line, context)}" for line in suspects)]
+    lines = [context.word("unknown"), "", *(shown if suspects else [context.word("no_suspects")])]
     return "\n".join([*lines, "", context.word("add")])

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from gpuenv.core.settings import Settings
 from gpuenv.explain import answer
 from gpuenv.explain.answer import Context, Signs
-from gpuenv.explain.catalog import load_catalog
-from gpuenv.explain.entry import Entry
-from gpuenv.explain.lines import Line
-from gpuenv.explain.match import Match, Matcher, Ordered, order
-from gpuenv.explain.suspects import Suspects
+from gpuenv.explain.catalog import Entry, load_catalog
+from gpuenv.explain.lines import Line, Suspects
+from gpuenv.explain.match import Matcher, Ordered, order
 from gpuenv.explain.text import clean, open_pieces
 from gpuenv.host import systems
 
@@ -39,9 +37,8 @@ class Reading:
 
 def run(settings: Settings) -> int:
     """Explain one log; 0 if a cause is known, 3 if not."""
-    entries = load_catalog()
     with open_pieces(settings.log) as pieces:
-        reading = read(pieces, entries)
+        reading = read(pieces, load_catalog())
     context = make_context(reading.signs)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A log holds characters that not every terminal has.
@@ -74,20 +71,18 @@ def make_context(signs: Signs) -> Context:
 
 def render_json(reading: Reading, context: Context) -> dict[str, object]:
     """The answer for programs; docs/catalogue.md describes it."""
-    found = reading.found
-    matches = found.all if found else ()
-    return {"known": bool(matches), "causes": [_describe(match, context) for match in matches]}
-
-
-def _describe(match: Match, context: Context) -> dict[str, object]:
-    return {
-        "id": match.entry.id,
-        "row": match.entry.row,
-        "stage": match.entry.stage,
-        "cause": answer.cause(match, context),
-        "remedy": [step.on_one_line for step in answer.steps(match, context)],
-        "evidence": [line.shown for line in match.evidence],
-    }
+    causes = [
+        {
+            "id": match.entry.id,
+            "row": match.entry.row,
+            "stage": match.entry.stage,
+            "cause": answer.cause(match, context),
+            "remedy": [step.on_one_line(context) for step in answer.steps(match, context)],
+            "evidence": [line.shown for line in match.evidence],
+        }
+        for match in (reading.found.all if reading.found else ())
+    ]
+    return {"known": bool(causes), "causes": causes}
 
 
 @dataclass(frozen=True)
@@ -109,7 +104,7 @@ def diagnose(text: str) -> Diagnosis | None:
             return None
         context = Context(answer.choose_language(), systems.detect(), None)
         step = next((one for one in answer.steps(found.root, context) if one.command), None)
-        return Diagnosis(answer.cause(found.root, context), step.on_one_line if step else "")
+        return Diagnosis(answer.cause(found.root, context), step.on_one_line(context) if step else "")
     except Exception:  # noqa: BLE001 - see above
         return None
 

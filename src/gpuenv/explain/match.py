@@ -15,11 +15,10 @@ To begin with the rarest fragment, or only in windows that hold every one, was m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gpuenv.explain.entry import MOST_LINES, STAGES, Entry, Rule
+from gpuenv.explain.catalog import MOST_LINES, STAGES, Entry, Rule
 from gpuenv.explain.lines import TO_WORDS, Line, Unit
 
 #: From this stage on failures do not come from a GPU that is missing.
@@ -74,18 +73,16 @@ class _Probe:
             return None
         for run in _runs(self._windows(unit), self.rule.within):
             # All of them at once first: what a log repeats on every line would else be looked at in each window.
-            if len(run) > 1 and not self._may_match(unit.lines[run[0] : run[-1] + self.rule.within]):
+            together = "\n".join(unit.lines[run[0] : run[-1] + self.rule.within])
+            if self.rule.regex and len(run) > 1 and not self.rule.regex.search(together):
                 continue
             for start in run:
                 lines = unit.lines[start : start + self.rule.within]
                 found = match_rule(self.rule, lines)
-                if found is not None:
+                if found:
                     values, places = found
                     return values, tuple(Line(unit.first + start + place, lines[place], at) for place, at in places)
         return None
-
-    def _may_match(self, lines: Sequence[str]) -> bool:
-        return self.rule.regex is None or self.rule.regex.search("\n".join(lines)) is not None
 
     def _windows(self, unit: Unit) -> Iterator[int]:
         """Where the windows begin in which the first fragment stands."""
@@ -115,24 +112,22 @@ def match_rule(rule: Rule, lines: Sequence[str]) -> tuple[dict[str, str], list[t
     if not all(fragment in text for fragment in rule.fragments) or any(other in text for other in rule.without):
         return None
     values: dict[str, str] = {}
-    found = rule.regex.search(text) if rule.regex else None
-    if rule.regex and found is None:
-        return None
-    spots = [_near(text, fragment, found) for fragment in rule.fragments]
-    if found:
+    spots = [text.index(fragment) for fragment in rule.fragments]
+    if rule.regex:
+        found = rule.regex.search(text)
+        if found is None:
+            return None
         values = {name: value for name, value in found.groupdict().items() if value is not None}
+        start, end = found.span()
+        # Where a fragment stands in what the expression found, that place counts.
+        inside = [text.find(fragment, start, end) for fragment in rule.fragments]
+        spots = [near if near >= 0 else spot for near, spot in zip(inside, spots)]
         # Of what the expression spans, its begin and its end say most.
-        spots += [found.start(), max(found.start(), found.end() - 1)]
+        spots += [start, max(start, end - 1)]
     places: dict[int, int] = {}
     for spot in sorted(spots):
         places.setdefault(text.count("\n", 0, spot), spot - (text.rfind("\n", 0, spot) + 1))
     return values, sorted(places.items())
-
-
-def _near(text: str, fragment: str, found: re.Match[str] | None) -> int:
-    """Where a fragment stands: in what the expression found, if it does."""
-    inside = text.find(fragment, found.start(), found.end()) if found else -1
-    return inside if inside >= 0 else text.index(fragment)
 
 
 class Matcher:
@@ -149,16 +144,13 @@ class Matcher:
         unit = Unit(self._tail + piece, self._first)
         still_open = []
         for entry, probes in self._open:
-            match = _find_first(entry, probes, unit)
-            if match is None:
-                still_open.append((entry, probes))
+            found = [one for one in (probe.find(unit) for probe in probes) if one]
+            if found:
+                values, evidence = min(found, key=lambda one: one[1][0].number)
+                self.matches.append(Match(entry, complete(entry, values), evidence))
             else:
-                self.matches.append(match)
+                still_open.append((entry, probes))
         self._open = still_open
-        self._keep_tail(unit)
-        return unit
-
-    def _keep_tail(self, unit: Unit) -> None:
         start = len(unit.data)
         for _ in range(MOST_LINES):
             start = unit.data.rfind(b"\n", 0, max(0, start))
@@ -166,14 +158,7 @@ class Matcher:
                 break
         self._tail = unit.data[start + 1 :]
         self._first = unit.first + unit.data.count(b"\n", 0, start + 1)
-
-
-def _find_first(entry: Entry, probes: Sequence[_Probe], unit: Unit) -> Match | None:
-    found = [one for one in (probe.find(unit) for probe in probes) if one is not None]
-    if not found:
-        return None
-    values, evidence = min(found, key=lambda one: one[1][0].number)
-    return Match(entry, complete(entry, values), evidence)
+        return unit
 
 
 def complete(entry: Entry, captured: Mapping[str, str]) -> dict[str, str]:
@@ -188,8 +173,7 @@ def order(matches: Iterable[Match]) -> Ordered | None:
 
     A notice stands back behind what ended the program at its own stage, or at one that needs no GPU.
     """
-    matches = list(matches)
-    if not matches:
+    if not (matches := list(matches)):
         return None
     names = {match.entry.id for match in matches}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -52,24 +52,16 @@ def open_pieces(name: str | None) -> Iterator[Iterator[bytes]]:
             ui.say("paste the log, then press Ctrl-D on a line of its own (Ctrl-Z and Enter on Windows)")
         yield read_pieces(_chunks(sys.stdin.buffer, "standard input"), "standard input")
         return
-    path = _find(str(name))
+    path = Path(str(name))
     try:
-        stream = path.open("rb")
-    except (OSError, ValueError) as error:
+        path = path.expanduser()
+        stream = None if path.is_dir() else path.open("rb")
+    except (OSError, RuntimeError, ValueError) as error:
         raise _unreadable(str(path), error) from error
+    if stream is None:
+        raise UsageError(f"{path} is a folder", "one log is explained at a time", f"make explain LOG={path}/<file>")
     with stream:
         yield read_pieces(_shown(path, _chunks(stream, str(path))), str(path))
-
-
-def _find(name: str) -> Path:
-    try:
-        path = Path(name).expanduser()
-        is_folder = path.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _unreadable(name, error) from error
-    if is_folder:
-        raise UsageError(f"{path} is a folder", "one log is explained at a time", f"make explain LOG={path}/<file>")
-    return path
 
 
 def _unreadable(name: str, error: Exception) -> UsageError:
@@ -160,15 +152,8 @@ def clean(piece: bytes) -> bytes:
     lines = piece.split(b"\n")
     if b"\r" not in piece and max(map(len, lines)) <= LINE_BYTES:
         return piece
-    return b"\n".join(part for line in lines for part in _cut(_last_state(line)))
-
-
-def _last_state(line: bytes) -> bytes:
-    """What is left of a line that was written over."""
-    return line.rstrip(b"\r").rpartition(b"\r")[2] if b"\r" in line else line
-
-
-def _cut(line: bytes) -> Sequence[bytes]:
-    if len(line) <= LINE_BYTES:
-        return (line,)
-    return [line[start : start + LINE_BYTES] for start in range(0, len(line), LINE_BYTES)]
+    # Of a line that was written over, its last state.
+    states = [line.rstrip(b"\r").rpartition(b"\r")[2] if b"\r" in line else line for line in lines]
+    return b"\n".join(
+        line[start : start + LINE_BYTES] for line in states for start in range(0, len(line) or 1, LINE_BYTES)
+    )

@@ -38,7 +38,9 @@ def check_installed(folder: Path, lock: locks.Lock) -> None:
     """
     # Read from the metadata on the disk.
     sites = [str(path) for path in sorted(folder.glob("lib/python3.*/site-packages"))]
-    found = {canonicalize_name(one.metadata["Name"]): one.version for one in metadata.distributions(path=sites)}
+    found: dict[str, str] = {
+        canonicalize_name(one.metadata["Name"]): one.version for one in metadata.distributions(path=sites)
+    }
     wrong = [
         f"{pin.name} {found[pin.name]} instead of {pin.version}" if pin.name in found else f"no {pin.name}"
         for pin in locks.linux_pins(lock)

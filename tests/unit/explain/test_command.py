@@ -16,11 +16,10 @@ import pytest
 
 from gpuenv import cli
 from gpuenv.engine import refusals
-from gpuenv.explain import answer, windows
+from gpuenv.explain import answer
 from gpuenv.explain import command as explain
-from gpuenv.explain.catalog import load_catalog
+from gpuenv.explain.catalog import Entry, load_catalog
 from gpuenv.explain.command import Reading
-from gpuenv.explain.entry import Entry
 from gpuenv.images import log as build_log
 from gpuenv.net.build_settings import BuildNetwork
 
@@ -237,15 +236,15 @@ def test_windows_gets_what_works_there(tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_a_command_on_windows(command: str, there: str) -> None:
-    assert windows.for_windows(command) == there
+    assert answer.for_windows(command) == there
 
 
 def test_what_anaconda_makes_in_place_of_a_shell() -> None:
-    made = windows.conda_for_windows("make gpu-shell VARIANT=cuda9.0 GPUS=none FLAVOR=cpu")
+    made = answer.conda_for_windows("make gpu-shell VARIANT=cuda9.0 GPUS=none FLAVOR=cpu")
     assert made
     assert (made.name, made.command[-30:]) == ("gpuenv-cuda9.0-cpu", r"envs\cuda9.0\environment-cpu.yml"[-30:])
-    assert windows.conda_for_windows("make gpu-shell PORT=8888 CMD=jupyter") is None
-    assert windows.conda_for_windows("make images") is None
+    assert answer.conda_for_windows("make gpu-shell PORT=8888 CMD=jupyter") is None
+    assert answer.conda_for_windows("make images") is None
 
 
 def test_a_harmless_message_is_no_root_cause(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,7 @@ from gpuenv.core.settings import OPTIONS
 from gpuenv.explain import answer
 from gpuenv.explain import command as explain
 from gpuenv.explain.answer import Context, Step
-from gpuenv.explain.catalog import default_folder, load_catalog
-from gpuenv.explain.entry import LANGUAGES, STAGES, SYSTEMS, Entry, Rule
+from gpuenv.explain.catalog import FOLDER, LANGUAGES, STAGES, SYSTEMS, Entry, Rule, load_catalog
 from gpuenv.explain.lines import Line
 from gpuenv.explain.match import Match, Ordered, match_rule
 from gpuenv.explain.text import clean
@@ -134,7 +133,7 @@ def steps_on(system: str, entry: Entry) -> list[Step]:
 
 
 def test_every_stage_has_a_file() -> None:
-    assert {path.stem for path in default_folder().glob("*.toml")} == set(STAGES)
+    assert {path.stem for path in FOLDER.glob("*.toml")} == set(STAGES)
 
 
 def test_every_row_of_the_pain_list_is_covered_or_left_out_for_a_reason() -> None:

@@ -7,10 +7,9 @@ import time
 
 import pytest
 
-from gpuenv.explain.entry import Derived, Entry, Rule, Words
-from gpuenv.explain.lines import SHOWN_CHARACTERS, Line
+from gpuenv.explain.catalog import Derived, Entry, Rule, Words
+from gpuenv.explain.lines import MOST_SUSPECTS, SHOWN_CHARACTERS, Line, Suspects
 from gpuenv.explain.match import Match, Matcher, Ordered, order
-from gpuenv.explain.suspects import MOST_SUSPECTS, Suspects
 
 
 def rule(*fragments: str, regex: str | None = None, without: tuple[str, ...] = (), within: int = 1) -> Rule:
