@@ -6,14 +6,16 @@ build leaves the image that was there before, or none.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gpuenv.base_image.base import Base, ensure_base
 from gpuenv.core import paths, scratch, ui
-from gpuenv.core.errors import BuildError
+from gpuenv.core.errors import BuildError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.api import Api, RefusedError, inspect, labels_in
 from gpuenv.engine.model import Engine
@@ -22,8 +24,8 @@ from gpuenv.images import context as build_context
 from gpuenv.images import log as build_log
 from gpuenv.images import run as build_run
 from gpuenv.images.context import Inputs, content_key
-from gpuenv.images.disk import check_disk
 from gpuenv.net import build_settings as network
+from gpuenv.variants.environment import Environment
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,30 @@ def build(engine: Engine, inputs: Inputs, settings: Settings) -> tuple[str, dict
     seconds = time.monotonic() - began
     ui.say(f"built {environment.tag} in {seconds:.0f} s")
     return image_id, labels, seconds
+
+
+def check_disk(engine: Engine, environment: Environment) -> None:
+    """Refuse to begin a build that the engine's disk cannot hold. Raises HostError.
+
+    Only asked of an engine on this machine: what another one has cannot be seen from here.
+    """
+    if urlsplit(engine.url).scheme != "unix":
+        return
+    root = Path(Api(engine).call("GET", "/info").get("DockerRootDir") or "")
+    # Docker Desktop's is inside its virtual machine.
+    if root.is_dir() and root != Path():
+        needed_gb = environment.variant.disk.needed_gb(environment.flavor)
+        refuse_small_disk(root, shutil.disk_usage(root).free, needed_gb, environment.name)
+
+
+def refuse_small_disk(root: Path, free_bytes: int, needed_gb: int, name: str) -> None:
+    """Raises HostError when ``free_bytes`` below ``root`` are less than ``needed_gb`` (10**9 bytes)."""
+    if free_bytes < needed_gb * 10**9:
+        raise HostError(
+            f"there is too little disk space to build {name}",
+            f"it takes {needed_gb} GB, and {root} has {free_bytes / 1e9:.1f} GB free",
+            "make room (`docker system df` shows what an engine holds), or use an engine with another data folder",
+        )
 
 
 def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path) -> tuple[str, dict[str, str]]:

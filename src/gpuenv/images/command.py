@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuenv.core import ui
@@ -29,17 +28,6 @@ class Planned:
     reason_not: str | None = None
 
 
-@dataclass(frozen=True)
-class ImageRow:
-    """What became of one image. ``size_bytes`` is 0 where there is none."""
-
-    tag: str
-    state: str
-    why: str
-    size_bytes: int = 0
-    seconds: float | None = None
-
-
 def run(settings: Settings) -> int:
     """Build, one after the other, and print a table; not 0 if one that should be there is missing.
 
@@ -50,12 +38,14 @@ def run(settings: Settings) -> int:
     engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("images need a container engine", "none is used", "run `make engine`, or `make gpu-shell`")
-    rows, failures = [], 0
+    from rich.table import Table
+
+    table, failures = Table("image", "state", "size", "time", "why"), 0
     for planned in plan(settings, engine):
         row, is_failure = _try(engine, planned, settings)
-        rows.append(row)
+        table.add_row(planned.environment.tag, *row)
         failures += is_failure
-    show(rows)
+    ui.console().print(table, markup=False)
     return 1 if failures else 0
 
 
@@ -80,10 +70,13 @@ def _plan_one(settings: Settings, engine: Engine, variant: Variant, flavor: str)
     return Planned(environment, reachable.unreachable_reason(environment.cuda, settings.sources_dir))
 
 
-def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[ImageRow, bool]:
-    """Build one. An image that cannot be built is a failure only if its flavor was asked for."""
+def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[tuple[str, str, str, str], bool]:
+    """Build one: its row (state, size, time, why), and whether it failed.
+
+    An image that cannot be built is a failure only if its flavor was asked for.
+    """
     if planned.reason_not is not None:
-        return ImageRow(planned.environment.tag, "not built", planned.reason_not), settings.flavor is not None
+        return ("not built", "", "", planned.reason_not), settings.flavor is not None
     try:
         built = image.ensure_image(engine, planned.environment, settings)
     except EngineError:
@@ -91,18 +84,7 @@ def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[ImageRow
         raise
     except GpuenvError as error:
         ui.say(f"error: {error}")
-        return ImageRow(planned.environment.tag, "failed", error.why.splitlines()[0]), True
-    details = inspect(engine, built.id) or {}
-    state = "present" if built.seconds is None else "built"
-    return ImageRow(built.tag, state, "", details.get("Size", 0), built.seconds), False
-
-
-def show(rows: Sequence[ImageRow]) -> None:
-    """Print the table of what became of each image, on standard error."""
-    from rich.table import Table
-
-    table = Table("image", "state", "size", "time", "why")
-    for row in rows:
-        size = f"{row.size_bytes / 1e9:.2f} GB" if row.size_bytes else ""
-        table.add_row(row.tag, row.state, size, f"{row.seconds:.0f} s" if row.seconds else "", row.why)
-    ui.console().print(table, markup=False)
+        return ("failed", "", "", error.why.splitlines()[0]), True
+    size_bytes = (inspect(engine, built.id) or {}).get("Size", 0)
+    size = f"{size_bytes / 1e9:.2f} GB" if size_bytes else ""
+    return ("present", size, "", "") if built.seconds is None else ("built", size, f"{built.seconds:.0f} s", ""), False

@@ -85,10 +85,7 @@ def content_key(inputs: Inputs, base_kind: str, base_identity: str) -> str:
     environment = inputs.environment
     cuda = environment.cuda.digest if environment.cuda else None
     version = environment.variant.cuda.version
-    return _digest([environment.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity])
-
-
-def _digest(value: object) -> str:
+    value = [environment.tag, files, dict(inputs.labels), version, cuda, base_kind, base_identity]
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

@@ -56,13 +56,10 @@ def find_image(engine: Engine, inputs: Inputs, base_choice: str | None) -> Built
         return None
     labels = labels_in(details)
     kind, identity = labels.get("gpuenv.base", ""), labels.get("gpuenv.base_identity", "")
-    if base_choice not in (None, "auto", kind) or not _is_current_base(inputs, kind, identity):
-        return None
-    if labels.get("gpuenv.key") != content_key(inputs, kind, identity):
-        return None
-    return Built(inputs.environment, details["Id"], labels)
-
-
-def _is_current_base(inputs: Inputs, kind: str, identity: str) -> bool:
     pinned = inputs.environment.variant.base_identity(need_builder=inputs.needs_builder)
-    return kind == "local" or (kind == "registry" and identity == pinned)
+    is_current = (
+        base_choice in (None, "auto", kind)
+        and (kind == "local" or (kind, identity) == ("registry", pinned))
+        and labels.get("gpuenv.key") == content_key(inputs, kind, identity)
+    )
+    return Built(inputs.environment, details["Id"], labels) if is_current else None

@@ -82,9 +82,7 @@ def _display() -> Iterator[Callable[[str | None, str], None]]:
     if not sys.stderr.isatty():
         yield lambda finished, _current: ui.say(finished) if finished else None
         return
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
+    console = ui.console()
     with console.status("starting") as status:
 
         def show(finished: str | None, current: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core.errors import HostError
-from gpuenv.images.disk import refuse_small_disk
+from gpuenv.images.build import refuse_small_disk
 
 
 def test_a_disk_that_is_too_small(tmp_path: Path) -> None:
