@@ -127,22 +127,12 @@ def _running_engines(request: str | None) -> Iterator[Engine]:
 
 
 def _clean_engine(engine: Engine) -> list[str]:
-    removed = clean_client(engine.client())
-    if removed:
-        ui.say(
-            f"the build cache of {engine.url} stays: steps bear no label, so ours cannot be told from others "
-            "(`docker builder prune` removes all that is unused)"
-        )
-    return removed
-
-
-def clean_client(client: DockerClient) -> list[str]:
     """Remove our containers, images and volumes from an engine; returns a line for each.
 
     Others may share the engine: containers of other machines stay, and so do other users' volumes. Raises HostError,
     and removes nothing, while one of our own shells is open.
     """
-    ours = "gpuenv.project=gpuenv"
+    client, ours = engine.client(), "gpuenv.project=gpuenv"
     removed: list[str] = []
     labels = [ours, "gpuenv.owner", f"gpuenv.host={reaper.host_id()}"]
     left = client.containers.list(all=True, filters={"label": labels})
@@ -158,6 +148,11 @@ def clean_client(client: DockerClient) -> list[str]:
             ui.say(f"volume {volume.name} stays: it is another user's")
             continue
         _attempt(f"volume {volume.name}", volume.remove, removed)
+    if removed:
+        ui.say(
+            f"the build cache of {engine.url} stays: steps bear no label, so ours cannot be told from others "
+            "(`docker builder prune` removes all that is unused)"
+        )
     return removed
 
 

@@ -36,8 +36,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     default = os.environ.get(option.variable) or None
     text = f"{option.help} [{option.variable}]"
     if option.is_flag:
-        is_set = default not in (None, "0")
-        parser.add_argument(option.flag, action="store_true", default=is_set, help=text)
+        parser.add_argument(option.flag, action="store_true", default=default not in (None, "0"), help=text)
         return
     if option.argument:
         parser.add_argument("argument", nargs="?", help=option.help, metavar=option.argument)
@@ -98,17 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
         if parsed.debug:
             traceback.print_exc()
-        described = describe_unforeseen(error)
+        said = f"{type(error).__name__}: {error}"
+        described = GpuenvError("something unforeseen happened", said, "run the same with GPUENV_DEBUG=1 to see where")
+        if is_full_disk(error):
+            # It may show anywhere.
+            described = full_disk(error)
         ui.say(f"error: {described}")
         return described.exit_code
-
-
-def describe_unforeseen(error: Exception) -> GpuenvError:
-    """An error that no module expected, in three lines. A full disk may show anywhere."""
-    if is_full_disk(error):
-        return full_disk(error)
-    said = f"{type(error).__name__}: {error}"
-    return GpuenvError("something unforeseen happened", said, "run the same with GPUENV_DEBUG=1 to see where")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ repositories) is left out, and so is everything that would weaken verification.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 #: Settings of the host's apt that say how mirrors are reached. Anything about skipping checks stays behind.
@@ -65,12 +65,8 @@ def transport_options(apt_config_dump: str) -> str:
     """The lines of ``apt-config dump`` that say how mirrors are reached (proxies, retries, certificates)."""
     lines = apt_config_dump.splitlines()
     picked = [line for line in lines if _TRANSPORT.match(line) and not _WEAKENING.search(line)]
-    return "".join(f"{line}\n" for line in _with_value(picked))
-
-
-def _with_value(lines: Iterable[str]) -> Iterable[str]:
-    """Without the group headings, which the dump lists as empty values."""
-    return (line for line in lines if not line.endswith('"";'))
+    # The headings of groups are listed as empty values.
+    return "".join(f"{line}\n" for line in picked if not line.endswith('"";'))
 
 
 def _read(path: Path) -> str:

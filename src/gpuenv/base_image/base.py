@@ -8,31 +8,18 @@ only ``BASE=registry`` or ``BASE=local`` makes it change over.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from gpuenv.base_image import local as local_base
 from gpuenv.base_image import registry
+from gpuenv.base_image.local import Base
 from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core import ui
 from gpuenv.core.errors import SourceError
 from gpuenv.engine.api import Api
 from gpuenv.engine.model import Engine
 from gpuenv.variants.model import BaseImage, Variant
-
-
-@dataclass(frozen=True)
-class Base:
-    """References for FROM. ``identity`` changes whenever what they stand for changes.
-
-    ``builder`` exists in the engine only if it was asked for; its name is always known.
-    """
-
-    image: str
-    builder: str
-    kind: str
-    identity: str
 
 
 def ensure_base(engine: Engine, variant: Variant, choice: str | None, need_builder: bool) -> Base:
@@ -43,16 +30,21 @@ def ensure_base(engine: Engine, variant: Variant, choice: str | None, need_build
     """
     if choice == "local":
         return _local(engine, variant, need_builder=need_builder)
-    if choice == "registry":
-        return _registry_or_error(engine, variant, need_builder=need_builder)
-    there = find_base(engine, variant, need_builder=need_builder)
+    there = None if choice == "registry" else find_base(engine, variant, need_builder=need_builder)
     if there is not None:
         return there
     try:
-        _pull_missing(engine, _wanted(variant, need_builder=need_builder))
+        for image in _wanted(variant, need_builder=need_builder):
+            _pull_missing(engine, image)
     except RegistryUnreachableError as error:
-        why = f"the registry cannot be reached ({error})"
-        return _local(engine, variant, need_builder=need_builder, why=why)
+        if choice != "registry":
+            why = f"the registry cannot be reached ({error})"
+            return _local(engine, variant, need_builder=need_builder, why=why)
+        raise SourceError(
+            f"{variant.base.pinned} could not be pulled",
+            str(error),
+            "set BASE=local to make a base on this machine, or check network and proxy of the engine",
+        ) from error
     return _registry_base(variant, need_builder=need_builder)
 
 
@@ -60,8 +52,7 @@ def find_base(engine: Engine, variant: Variant, *, need_builder: bool) -> Base |
     """The base that the engine has already: the pinned one, or one that was made here."""
     if all(registry.has_pinned(engine, image) for image in _wanted(variant, need_builder=need_builder)):
         return _registry_base(variant, need_builder=need_builder)
-    made = local_base.find_made(engine, variant, need_builder=need_builder)
-    return _from_local(made) if made else None
+    return local_base.find_made(engine, variant, need_builder=need_builder)
 
 
 def has_own_way(engine: Engine, info: Mapping[str, Any]) -> bool:
@@ -73,28 +64,15 @@ def _wanted(variant: Variant, *, need_builder: bool) -> list[BaseImage]:
     return [variant.base, variant.builder] if need_builder else [variant.base]
 
 
-def _registry_or_error(engine: Engine, variant: Variant, *, need_builder: bool) -> Base:
-    try:
-        _pull_missing(engine, _wanted(variant, need_builder=need_builder))
-    except RegistryUnreachableError as error:
-        raise SourceError(
-            f"{variant.base.pinned} could not be pulled",
-            str(error),
-            "set BASE=local to make a base on this machine, or check network and proxy of the engine",
-        ) from error
-    return _registry_base(variant, need_builder=need_builder)
-
-
-def _pull_missing(engine: Engine, wanted: list[BaseImage]) -> None:
+def _pull_missing(engine: Engine, image: BaseImage) -> None:
     """Raises RegistryUnreachableError quickly where the engine would try for a long time."""
-    for image in wanted:
-        if registry.has_pinned(engine, image):
-            continue
-        if not has_own_way(engine, Api(engine).call("GET", "/info")):
-            reason = registry.probe(registry.split_name(image.reference)[0])
-            if reason:
-                raise RegistryUnreachableError(reason)
-        registry.pull(engine, image)
+    if registry.has_pinned(engine, image):
+        return
+    if not has_own_way(engine, Api(engine).call("GET", "/info")):
+        reason = registry.probe(registry.split_name(image.reference)[0])
+        if reason:
+            raise RegistryUnreachableError(reason)
+    registry.pull(engine, image)
 
 
 def _registry_base(variant: Variant, *, need_builder: bool) -> Base:
@@ -110,8 +88,4 @@ def _local(engine: Engine, variant: Variant, *, need_builder: bool, why: str | N
         remedy = "; for the published one make the registry reachable and set BASE=registry" if why else ""
         ui.say(f"{reason}: making a base from {plan.summary}{remedy}")
         made = local_base.make(engine, plan, need_builder=need_builder)
-    return _from_local(made)
-
-
-def _from_local(made: local_base.LocalBase) -> Base:
-    return Base(made.image, made.builder, "local", made.key)
+    return made

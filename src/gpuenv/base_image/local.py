@@ -10,6 +10,7 @@ import hashlib
 import platform
 import shutil
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,6 @@ from gpuenv.host import pythons, systems
 from gpuenv.host.pythons import LocalPython
 from gpuenv.variants.model import Variant
 
-BASE_REPOSITORY = "gpuenv-base"
-BUILDER_REPOSITORY = "gpuenv-builder"
 #: What the published slim images have besides the Python's libraries.
 BASE_PACKAGES = ("ca-certificates", "netbase", "tzdata")
 #: What the published full images have that building a source distribution needs, and libgomp.
@@ -51,12 +50,16 @@ class BasePlan:
 
 
 @dataclass(frozen=True)
-class LocalBase:
-    """The references of a local base, by content."""
+class Base:
+    """References for FROM. ``identity`` changes whenever what they stand for changes.
+
+    ``builder`` exists in the engine only if it was asked for; its name is always known.
+    """
 
     image: str
     builder: str
-    key: str
+    kind: str
+    identity: str
 
 
 def plan(variant: Variant) -> BasePlan:
@@ -65,15 +68,18 @@ def plan(variant: Variant) -> BasePlan:
     codename = apt_sources.suite_of(release)
     if codename is None or not systems.is_debian(release):
         raise _impossible("this system is neither Debian nor Ubuntu")
-    python = _movable_python(variant)
-    if python is None:
+    found = [python for python in pythons.find_pythons(variant.python_minor) if python.prefix != Path("/usr")]
+    if not found:
         raise _impossible(
             f"there is no CPython {variant.python_minor} on PATH, in pyenv, uv or conda "
             "(the distribution's own in /usr does not count: it cannot be moved)",
             f"install one, for example with `pyenv install {variant.python}`; or make the registry reachable",
         )
+    python = next((python for python in found if python.version == variant.python), found[0])
     system = release.get("PRETTY_NAME", codename)
-    key = content_key(codename, python.version, platform.machine(), _recipe())
+    folder = Path(__file__).parent
+    recipe = b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in _RECIPE)
+    key = content_key(codename, python.version, platform.machine(), recipe)
     return BasePlan(python, variant.python_minor, variant.python, system, codename, key)
 
 
@@ -83,35 +89,23 @@ def content_key(codename: str, python_version: str, machine: str, recipe: bytes)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def _recipe() -> bytes:
-    folder = Path(__file__).parent
-    return b"".join(hashlib.sha256((folder / name).read_bytes()).digest() for name in _RECIPE)
-
-
-def _movable_python(variant: Variant) -> LocalPython | None:
-    found = [python for python in pythons.find_pythons(variant.python_minor) if python.prefix != Path("/usr")]
-    exact = [python for python in found if python.version == variant.python]
-    return next(iter(exact or found), None)
-
-
 def _impossible(why: str, next_step: str = "make the registry reachable and set BASE=registry") -> HostError:
     return HostError("no base image can be made on this machine", why, next_step)
 
 
-def references(key: str) -> LocalBase:
+def _local_base(key: str) -> Base:
     """The names that a local base with this key has."""
-    short = key[:12]
-    return LocalBase(f"{BASE_REPOSITORY}:{short}", f"{BUILDER_REPOSITORY}:{short}", key)
+    return Base(f"gpuenv-base:{key[:12]}", f"gpuenv-builder:{key[:12]}", "local", key)
 
 
-def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> LocalBase | None:
+def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> Base | None:
     """The local base that was made before from what this machine has now, if the engine still has it."""
     try:
-        made = references(plan(variant).key)
+        made = _local_base(plan(variant).key)
     except HostError:
         return None
     wanted = [made.image, made.builder] if need_builder else [made.image]
-    return made if all(_has(engine, reference, made.key) for reference in wanted) else None
+    return made if all(_has(engine, reference, made.identity) for reference in wanted) else None
 
 
 def _has(engine: Engine, reference: str, key: str) -> bool:
@@ -120,47 +114,46 @@ def _has(engine: Engine, reference: str, key: str) -> bool:
     return image is not None and labels_in(image).get("gpuenv.key") == key
 
 
-def make(engine: Engine, plan: BasePlan, *, need_builder: bool) -> LocalBase:
+def make(engine: Engine, plan: BasePlan, *, need_builder: bool) -> Base:
     """Make what the engine lacks of it; two at once make it once. Raises HostError or EngineError."""
-    made = references(plan.key)
+    made = _local_base(plan.key)
+    wanted: dict[str, tuple[str, ...]] = {made.image: BASE_PACKAGES}
+    if need_builder:
+        wanted[made.builder] = (*BASE_PACKAGES, *BUILDER_PACKAGES)
     with locking.held(paths.state_dir() / "base.lock", "waiting for another gpuenv that makes a base image"):
         scratch.sweep()
-        lacks_base = not _has(engine, made.image, plan.key)
-        lacks_builder = need_builder and not _has(engine, made.builder, plan.key)
-        if lacks_base or lacks_builder:
-            _make(engine, plan, made, lacks_base=lacks_base, lacks_builder=lacks_builder)
+        lacking = {name: packages for name, packages in wanted.items() if not _has(engine, name, plan.key)}
+        if lacking:
+            _make(engine, plan, lacking)
     return made
 
 
-def _make(engine: Engine, plan: BasePlan, made: LocalBase, *, lacks_base: bool, lacks_builder: bool) -> None:
+def _make(engine: Engine, plan: BasePlan, lacking: Mapping[str, tuple[str, ...]]) -> None:
+    """Make each image of ``lacking`` with its packages besides the Python's own libraries."""
     root_system.check_program()
     with scratch.folder("base") as folder:
         ui.say(f"copying the CPython in {plan.python.prefix}")
         python_tar, packages = _pack_python(plan, folder)
         system = root_system.System(plan.codename, plan.minor, python_tar, folder)
-        for is_lacking, reference, more in (
-            (lacks_base, made.image, BASE_PACKAGES),
-            (lacks_builder, made.builder, (*BASE_PACKAGES, *BUILDER_PACKAGES)),
-        ):
-            if is_lacking:
-                ui.say(f"making {reference} with mmdebstrap (about a minute)")
-                archive = root_system.make(system, (*packages, *more))
-                _import(engine, archive, reference, plan)
-                archive.unlink()
+        for reference, more in lacking.items():
+            ui.say(f"making {reference} with mmdebstrap (about a minute)")
+            archive = root_system.make(system, (*packages, *more))
+            _import(engine, archive, reference, plan)
+            archive.unlink()
 
 
 def _pack_python(plan: BasePlan, folder: Path) -> tuple[Path, tuple[str, ...]]:
     """The Python as a tar archive to be laid over a system, and the packages that it needs."""
     tree = folder / "python"
     python_tree.copy(plan.python, plan.minor, tree)
-    libraries = python_tree.find_libraries(tree / "usr/local", plan.python.prefix)
-    for library in libraries.files:
+    packages, loose = python_tree.find_libraries(tree / "usr/local", plan.python.prefix)
+    for library in loose:
         shutil.copy2(library, tree / "usr/local/lib" / library.name)
     archive = folder / "python.tar"
     with tarfile.open(archive, "w") as tar:
         tar.add(tree / "usr", "usr", filter=_owned_by_root)
     shutil.rmtree(tree)
-    return archive, libraries.packages
+    return archive, packages
 
 
 def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.base_image.relocate import files, relocate
@@ -22,21 +20,19 @@ _LEFT_OUT = ("test", "tests", "idle_test", "idlelib", "turtledemo", "__pycache__
 _LDD_LINE = re.compile(r"^\s+\S+ => (not found|/\S+)", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Libraries:
-    """The shared libraries of an interpreter: of the distribution (by package name), and loose files."""
-
-    packages: tuple[str, ...]
-    files: tuple[Path, ...]
-
-
 def copy(python: LocalPython, minor: str, target: Path) -> None:
     """Put a clean copy under ``target``/usr/local. Raises HostError if traces of the old place remain."""
     old, new = python.prefix, target / NEW_PREFIX.lstrip("/")
     (new / "bin").mkdir(parents=True)
-    library = new / "lib" / f"python{minor}"
-    shutil.copytree(old / "lib" / library.name, library, symlinks=True, ignore=_ignored(old / "lib" / library.name))
-    (library / "site-packages").mkdir()
+    library = Path("lib", f"python{minor}")
+    everywhere = shutil.ignore_patterns(*_LEFT_OUT)
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        # What was installed besides stays behind.
+        return everywhere(folder, names) | ({"site-packages"} if Path(folder) == old / library else set())
+
+    shutil.copytree(old / library, new / library, symlinks=True, ignore=ignore)
+    (new / library / "site-packages").mkdir()
     for pattern in (f"bin/python{minor}", f"bin/python{minor}m", f"lib/libpython{minor}*.so*", "lib/libpython3.so"):
         for path in sorted(old.glob(pattern)):
             shutil.copy2(path, new / path.relative_to(old), follow_symlinks=False)
@@ -47,19 +43,11 @@ def copy(python: LocalPython, minor: str, target: Path) -> None:
     relocate(new, str(old), NEW_PREFIX)
 
 
-def _ignored(library: Path) -> Callable[[str, list[str]], set[str]]:
-    """What ``copytree`` leaves out: :data:`_LEFT_OUT` everywhere, and what was installed besides."""
-    everywhere = shutil.ignore_patterns(*_LEFT_OUT)
+def find_libraries(tree: Path, old_prefix: Path) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """What the binaries below ``tree`` link: packages of the distribution, and loose files.
 
-    def ignore(folder: str, names: list[str]) -> set[str]:
-        top = {"site-packages"} if Path(folder) == library else set()
-        return everywhere(folder, names) | top
-
-    return ignore
-
-
-def find_libraries(tree: Path, old_prefix: Path) -> Libraries:
-    """What the binaries below ``tree`` link, resolved on this machine. Raises HostError for one that is not there."""
+    Raises HostError for a library that is not on this machine.
+    """
     binaries = [path for path in files(tree) if is_elf(path)]
     # Their own search path is gone by now, but not what else was installed beside them.
     search = f"{tree / 'lib'}:{old_prefix / 'lib'}"
@@ -75,7 +63,7 @@ def find_libraries(tree: Path, old_prefix: Path) -> Libraries:
     outside = sorted(path for path in map(Path, linked) if not path.is_relative_to(tree))
     owners = {path: find_package(path) for path in outside}
     packages = sorted({owner for owner in owners.values() if owner})
-    return Libraries(tuple(packages), tuple(path for path, owner in owners.items() if owner is None))
+    return tuple(packages), tuple(path for path, owner in owners.items() if owner is None)
 
 
 def parse_ldd(output: str) -> set[str]:

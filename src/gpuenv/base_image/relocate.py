@@ -78,14 +78,10 @@ def without_search_path(content: bytes, old: bytes) -> bytes:
     search_paths = [getattr(tag, kinds[tag.entry.d_tag]) for tag in section.iter_tags() if tag.entry.d_tag in kinds]
     if not any(_whole(old).search(path.encode()) for path in search_paths):
         return content
-    start, end = section["sh_offset"], section["sh_offset"] + section["sh_size"]
-    return content[:start] + drop_search_path(content[start:end]) + content[end:]
-
-
-def drop_search_path(dynamic: bytes) -> bytes:
-    """A dynamic section of the same size without RPATH and RUNPATH."""
-    entries = [entry for entry in _ENTRY.iter_unpack(dynamic) if entry[0] not in (_DT_RPATH, _DT_RUNPATH)]
-    return b"".join(_ENTRY.pack(*entry) for entry in entries).ljust(len(dynamic), b"\0")
+    start, size = section["sh_offset"], section["sh_size"]
+    entries = _ENTRY.iter_unpack(content[start : start + size])
+    left = b"".join(_ENTRY.pack(*entry) for entry in entries if entry[0] not in (_DT_RPATH, _DT_RUNPATH))
+    return content[:start] + left.ljust(size, b"\0") + content[start + size :]
 
 
 def files(tree: Path) -> Iterator[Path]:

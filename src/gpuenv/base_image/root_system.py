@@ -100,7 +100,8 @@ def make(system: System, packages: Sequence[str]) -> Path:
         mirrors.append(mirror)
     options = system.folder / "apt.conf"
     options.touch(mode=0o600)  # A proxy's address may carry a password.
-    options.write_text(apt_options(_apt_config(), ETC_APT), encoding="utf-8")
+    config = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
+    options.write_text(apt_options(config, ETC_APT), encoding="utf-8")
     archive = system.folder / "system.tar"
     log = paths.state_dir() / "mmdebstrap.log"
     _run([*own_mounts(), *mmdebstrap_argv(system, packages, mirrors, options, archive)], system.folder, log)
@@ -153,11 +154,6 @@ def own_mounts() -> list[str]:
     return namespace if works else []
 
 
-def _apt_config() -> str:
-    done = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False)
-    return done.stdout
-
-
 def _run(argv: list[str], folder: Path, log: Path) -> None:
     """Run mmdebstrap to its end. Raises HostError with the end of its output; on Ctrl-C lets it tidy up first."""
     with log.open("wb") as output, signals.deferred() as deliver:
@@ -172,17 +168,13 @@ def _run(argv: list[str], folder: Path, log: Path) -> None:
             deliver()
             code = process.wait()
         except BaseException:
-            _stop(process)
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             raise
     if code != 0:
         said = end_of_output(log.read_text(errors="replace"))
         raise HostError("mmdebstrap failed", said, f"see {log}, or set BASE=registry")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

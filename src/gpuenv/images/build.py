@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gpuenv.base_image.base import Base, ensure_base
+from gpuenv.base_image.base import ensure_base
+from gpuenv.base_image.local import Base
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import BuildError, HostError
 from gpuenv.core.settings import Settings

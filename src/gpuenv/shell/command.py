@@ -35,7 +35,7 @@ class Request:
     host: HostGpus
     #: The GPUs to ask the engine for; empty for the CPU.
     devices: Sequence[Mapping[str, Any]]
-    port: int | None = None
+    port: int | None
 
 
 def run(settings: Settings) -> int:
@@ -62,31 +62,20 @@ def run(settings: Settings) -> int:
 def parse_request(settings: Settings, host: HostGpus) -> Request:
     """Check what was asked for. Raises UsageError and HostError, before anything is built or started."""
     work = workspace.check_work(settings.work)
-    variant = _find_variant(settings)
+    if settings.prefix:
+        from gpuenv.prefix import choice as prefix_choice
+
+        prefix_choice.refuse_container(settings)
+        variant = prefix_choice.find_variant(settings)
+    else:
+        variant = variants.find_variant(settings.variant)
     flavor = settings.flavor or gpu.default_flavor(host)
     if flavor == "cpu" and settings.flavor and settings.gpus not in (None, "none"):
         raise UsageError(
             f"GPUS={settings.gpus} with FLAVOR=cpu", "the cpu flavor cannot use a GPU", "leave one of them out"
         )
     devices = gpu.device_requests(settings.gpus, host)
-    return Request(
-        variant=variant,
-        flavor=flavor,
-        work=work,
-        command=settings.cmd,
-        host=host,
-        devices=devices if flavor == "gpu" else [],
-        port=settings.port,
-    )
-
-
-def _find_variant(settings: Settings) -> Variant:
-    if not settings.prefix:
-        return variants.find_variant(settings.variant)
-    from gpuenv.prefix import choice as prefix_choice
-
-    prefix_choice.refuse_container(settings)
-    return prefix_choice.find_variant(settings)
+    return Request(variant, flavor, work, settings.cmd, host, devices if flavor == "gpu" else [], settings.port)
 
 
 def _explain(output: str) -> None:
@@ -148,11 +137,7 @@ def make_spec(
         groups=containers.shared_groups(request.work, Path("/dev/nvidiactl")),
         environment=values,
         labels=containers.own_labels(),
-        mounts=(
-            containers.Mount(str(request.work), workspace.WORK_INSIDE),
-            *containers.volumes(uid),
-            *ca_mounts,
-        ),
+        mounts=(containers.Mount(str(request.work), workspace.WORK_INSIDE), *containers.volumes(uid), *ca_mounts),
         device_requests=request.devices,
         working_dir=workspace.WORK_INSIDE,
         port=request.port,

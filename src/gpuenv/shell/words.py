@@ -11,18 +11,21 @@ from gpuenv.host.gpu import HostGpus
 
 def prompt(labels: Mapping[str, str]) -> str:
     """Bash's PS1: which environment, and where in it."""
-    simulated = ", simulated CUDA" if labels.get("gpuenv.cuda") == "simulated" else ""
-    return rf"({labels['gpuenv.variant']}-{labels['gpuenv.flavor']}{simulated}) \w\$ "
+    return rf"({_name(labels)}) \w\$ "
 
 
 def environment_line(labels: Mapping[str, str], device: str) -> str:
     """The one line on what this is."""
-    simulated = ", simulated CUDA" if labels.get("gpuenv.cuda") == "simulated" else ""
     versions = ", ".join(
         f"{title} {labels[f'gpuenv.{key}']}"
         for title, key in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("Python", "python"))
     )
-    return f"{labels['gpuenv.variant']}-{labels['gpuenv.flavor']}{simulated}: {versions}; device: {device}"
+    return f"{_name(labels)}: {versions}; device: {device}"
+
+
+def _name(labels: Mapping[str, str]) -> str:
+    simulated = ", simulated CUDA" if labels.get("gpuenv.cuda") == "simulated" else ""
+    return f"{labels['gpuenv.variant']}-{labels['gpuenv.flavor']}{simulated}"
 
 
 def device(host: HostGpus, flavor: str, requests: Sequence[Mapping[str, Any]]) -> str:

@@ -100,7 +100,16 @@ def names_archive(uid: int, gid: int, name: str) -> bytes | None:
     import io
     import tarfile
 
-    files = {"etc/passwd": render_passwd(uid, gid, name), "etc/group": render_group(gid, _group_name(gid, name))}
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = name
+    files = {
+        "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+        f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash\n",
+        "etc/group": f"root:x:0:\nnogroup:x:65534:\n{group}:x:{gid}:\n",
+    }
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         for path, text in files.items():
@@ -108,24 +117,3 @@ def names_archive(uid: int, gid: int, name: str) -> bytes | None:
             entry.size, entry.mode = len(text.encode()), 0o644
             archive.addfile(entry, io.BytesIO(text.encode()))
     return content.getvalue()
-
-
-def render_passwd(uid: int, gid: int, name: str) -> str:
-    """The users that a container needs: root, nobody, and the caller."""
-    return (
-        "root:x:0:0:root:/root:/bin/bash\n"
-        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash\n"
-    )
-
-
-def render_group(gid: int, name: str) -> str:
-    """The groups that belong to :func:`render_passwd`."""
-    return f"root:x:0:\nnogroup:x:65534:\n{name}:x:{gid}:\n"
-
-
-def _group_name(gid: int, fallback: str) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return fallback

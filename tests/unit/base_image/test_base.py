@@ -6,7 +6,7 @@ import pytest
 
 from gpuenv.base_image import base, registry
 from gpuenv.base_image import local as local_base
-from gpuenv.base_image.local import BasePlan, LocalBase
+from gpuenv.base_image.local import Base, BasePlan
 from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core.errors import HostError, SourceError
 from gpuenv.engine.model import Engine
@@ -18,7 +18,7 @@ from gpuenv.variants.model import BaseImage, Variant
 ENGINE = Engine("docker", "unix:///x", "a test", "1.41")
 PYTHON = LocalPython(Path("/opt/python/bin/python3.6"), "3.6.15", Path("/opt/python"))
 PLAN = BasePlan(PYTHON, "3.6", "3.6.15", "Debian GNU/Linux 12 (bookworm)", "bookworm", "k" * 64)
-MADE = LocalBase("gpuenv-base:kkk", "gpuenv-builder:kkk", "k" * 64)
+MADE = Base("gpuenv-base:kkk", "gpuenv-builder:kkk", "local", "k" * 64)
 
 
 class World:
@@ -37,7 +37,7 @@ class World:
             raise RegistryUnreachableError(self.unreachable)
         self.pulled.add(image.digest)
 
-    def make(self, *_: object, need_builder: bool) -> LocalBase:
+    def make(self, *_: object, need_builder: bool) -> Base:
         self.done.append(f"make builder={need_builder}")
         return MADE
 
@@ -65,7 +65,7 @@ def variant() -> Variant:
     return variants.find_variant(None)
 
 
-def ensure(variant: Variant, choice: str | None = None, *, need_builder: bool = False) -> base.Base:
+def ensure(variant: Variant, choice: str | None = None, *, need_builder: bool = False) -> Base:
     return base.ensure_base(ENGINE, variant, choice, need_builder)
 
 
@@ -88,7 +88,7 @@ def test_the_builder_is_fetched_only_when_it_is_needed(world: World, variant: Va
 def test_a_local_base_that_is_there_is_used_without_any_network(world: World, variant: Variant) -> None:
     world.has_local = True
     found = ensure(variant)
-    assert (found.kind, found.image, found.identity) == ("local", MADE.image, MADE.key)
+    assert (found.kind, found.image, found.identity) == ("local", MADE.image, MADE.identity)
     assert world.done == []
 
 

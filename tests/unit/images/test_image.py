@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from gpuenv.base_image import base
-from gpuenv.base_image.base import Base
+from gpuenv.base_image.local import Base
 from gpuenv.core import paths
 from gpuenv.core.errors import BuildError
 from gpuenv.engine.model import Engine

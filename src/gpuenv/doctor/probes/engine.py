@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.base_image import base
+from gpuenv.base_image.local import Base
 from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Clients, Engines, Refusal, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
@@ -82,7 +83,7 @@ def describe(engine: Engine, wish: Wish) -> Running:
     )
 
 
-def _find_base(engine: Engine, inputs: Inputs) -> base.Base | None:
+def _find_base(engine: Engine, inputs: Inputs) -> Base | None:
     return base.find_base(engine, inputs.environment.variant, need_builder=inputs.needs_builder)
 
 
