@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gpuenv.core.errors import UsageError
-from gpuenv.variants.conda import Conda
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import TOOLS, drifted, load_lock, read_checked, sha256_hex, with_header
-from gpuenv.variants.model import Variant
+from gpuenv.variants.model import Conda, Variant
 
 #: The systems that the file serves, as conda calls them.
 SUBDIRS = ("linux-64", "win-64")

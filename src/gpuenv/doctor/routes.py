@@ -9,19 +9,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuenv.doctor import obstacles
+from gpuenv.doctor import findings, obstacles
 from gpuenv.doctor.facts import Facts, Wish
-from gpuenv.doctor.findings import (
-    BUILD,
-    CONTAINER,
-    CONTAINER_GPU,
-    GPU,
-    INSTALL,
-    MACHINE,
-    PREFIX,
-    PREFIX_GPU,
-    Finding,
-)
+from gpuenv.doctor.findings import Finding
 from gpuenv.host import gpu
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS, TITLES
@@ -46,7 +36,7 @@ class Route:
         return not self.obstacles
 
 
-def list_routes(facts: Facts, findings: Sequence[Finding]) -> list[Route]:
+def list_routes(facts: Facts, found: Sequence[Finding]) -> list[Route]:
     """Every way, the best first: containers before environments of this machine, GPU before CPU, the default before
     the rest.
     """
@@ -56,7 +46,7 @@ def list_routes(facts: Facts, findings: Sequence[Finding]) -> list[Route]:
     # A virtual environment before conda, as `gpu-shell` chooses.
     kinds = [engine, *TITLES] if engine else [*TITLES]
     return [
-        _route(facts, findings, Environment(one, flavor), kind)
+        _route(facts, found, Environment(one, flavor), kind)
         for kind in kinds
         for flavor in FLAVORS
         for one in (wish.default, *others)
@@ -83,25 +73,29 @@ def engine_of(facts: Facts) -> str | None:
     return PRIVATE if engines.private_obstacle is None else None
 
 
-def _route(facts: Facts, findings: Sequence[Finding], environment: Environment, engine: str) -> Route:
+def _route(facts: Facts, found: Sequence[Finding], environment: Environment, engine: str) -> Route:
     variant, flavor = environment.variant, environment.flavor
     gpus, reasons = _serving(facts, variant) if flavor == "gpu" else ((), ())
 
     def blocked(*uses: str) -> list[str]:
-        return [finding.message for use in uses for finding in findings if use in finding.blocks]
+        return [finding.message for use in uses for finding in found if use in finding.blocks]
 
-    in_the_way = blocked(MACHINE)
+    in_the_way = blocked(findings.MACHINE)
     if flavor == "gpu":
-        in_the_way += [*blocked(GPU), *reasons, *blocked(PREFIX_GPU if engine in TITLES else CONTAINER_GPU)]
+        in_the_way += [
+            *blocked(findings.GPU),
+            *reasons,
+            *blocked(findings.PREFIX_GPU if engine in TITLES else findings.CONTAINER_GPU),
+        ]
     if engine in TITLES:
-        in_the_way += blocked(PREFIX)
+        in_the_way += blocked(findings.PREFIX)
         if facts.pythons is None or (variant.name, flavor, engine) not in facts.pythons.made:
-            in_the_way += [*blocked(INSTALL), *obstacles.of_prefix(facts, environment, engine)]
+            in_the_way += [*blocked(findings.INSTALL), *obstacles.of_prefix(facts, environment, engine)]
     else:
-        in_the_way += [*obstacles.of_engine(facts), *blocked(CONTAINER)]
+        in_the_way += [*obstacles.of_engine(facts), *blocked(findings.CONTAINER)]
         running = facts.engines.running if facts.engines else None
         if running is None or (variant.name, flavor) not in running.images:
-            in_the_way += [*blocked(BUILD, INSTALL), *obstacles.of_image(facts, environment)]
+            in_the_way += [*blocked(findings.BUILD, findings.INSTALL), *obstacles.of_image(facts, environment)]
     return Route(environment, engine, tuple(dict.fromkeys(in_the_way)), tuple(_doubts(facts, engine)), gpus)
 
 

@@ -52,26 +52,18 @@ def install(packages: Sequence[str], log: Path) -> None:
     if "docker.io" in wanted:
         _update(log)
         wanted += [package for package in CLIENT_PACKAGES if _is_known(package)]
-        _fetch(wanted, log)
-    else:
-        install_packages(wanted, log)
+    install_packages(wanted, log)
 
 
 def install_packages(packages: Sequence[str], log: Path) -> None:
     """Install with apt-get, output into ``log``; updates the lists first where they lack one. Raises EngineError."""
     if not all(_is_known(package) for package in packages):
         _update(log)
-    _fetch(packages, log)
-
-
-def _fetch(packages: Sequence[str], log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
     ui.say(f"installing {', '.join(packages)} with apt-get (log: {log})")
     _apt(["install", "--yes", "--no-install-recommends", *packages], log)
 
 
 def _update(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
     ui.say(f"fetching the lists of packages with apt-get (log: {log})")
     _apt(["update"], log)
 
@@ -85,6 +77,7 @@ def _apt(arguments: list[str], log: Path) -> None:
     # An interrupted earlier run may leave apt's lock held by something that is about to end: wait for it.
     argv = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-o", "Dpkg::Options::=--force-confold", *arguments]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("ab") as output:
             code = signals.run(

@@ -68,15 +68,14 @@ def find_pythons(minor: str) -> list[LocalPython]:
     """Every complete CPython of version ``minor``, each once, in the order of the places."""
     store = paths.cache_dir() / "pythons.json"
     known = _read_known(store)
-    answers: dict[str, _Answer] = {}
+    kept = {path: answer for path, answer in known.items() if os.path.exists(path)}  # noqa: PTH110
     usable: dict[Path, LocalPython] = {}
     for path in candidate_paths(minor, os.environ, Path.home()):
-        answer = _ask_once(path, known, answers)
+        answer = _ask_once(path, kept)
         if answer is None or not is_usable(answer, minor):
             continue
         prefix = Path(answer.prefix)
         usable.setdefault(prefix.resolve(), LocalPython(prefix / "bin" / f"python{minor}", answer.version, prefix))
-    kept = {**{path: answer for path, answer in known.items() if os.path.exists(path)}, **answers}  # noqa: PTH110
     if kept != known:
         from gpuenv.core import atomic  # the doctor also runs on Windows, which has no fcntl
 
@@ -134,18 +133,19 @@ def _conda_folders(home: Path) -> list[Path]:
     return [Path(line) for line in lines if line.startswith("/")]
 
 
-def _ask_once(path: Path, known: Mapping[str, _Answer], answers: dict[str, _Answer]) -> _Answer | None:
-    """The kept answer if the file has not changed since, else a new one, which is added to ``answers``."""
+def _ask_once(path: Path, kept: dict[str, _Answer]) -> _Answer | None:
+    """The kept answer if the file has not changed since, else a new one, which is kept."""
     info = path.resolve().stat()
     stamp = f"{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"
-    kept = known.get(str(path))
-    answer = kept if kept is not None and kept.stamp == stamp else ask(path, stamp)
+    answer = kept.get(str(path))
+    if answer is None or answer.stamp != stamp:
+        answer = _ask(path, stamp)
     if answer is not None:
-        answers[str(path)] = answer
+        kept[str(path)] = answer
     return answer
 
 
-def ask(path: Path, stamp: str = "") -> _Answer | None:
+def _ask(path: Path, stamp: str) -> _Answer | None:
     """Run an interpreter; None if it does not run (a pyenv shim of another version, a broken link)."""
     question = _QUESTION.format(modules=NEEDED_MODULES)
     try:

@@ -163,13 +163,6 @@ def split_for_build(lock: Lock, variant: Variant, flavor: str) -> dict[str, str]
 
     Raises DataError when the lock is not the one of ``variant`` and ``flavor``.
     """
-    parts: dict[str, list[Pin]] = {
-        "tools.txt": [],
-        "sources.txt": [],
-        "packages-1.txt": [],
-        "packages-2.txt": [],
-        "packages-3.txt": [],
-    }
     framework = f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}"
     if framework not in {f"{pin.name}=={pin.version}" for pin in lock.pins}:
         raise DataError(
@@ -177,9 +170,10 @@ def split_for_build(lock: Lock, variant: Variant, flavor: str) -> dict[str, str]
             f"it does not pin {framework}, which variant.toml asks for",
             f"run `make lock VARIANT={variant.name}`",
         )
+    parts = dict.fromkeys(("tools.txt", "sources.txt", "packages-1.txt", "packages-2.txt", "packages-3.txt"), "")
     for pin in linux_pins(lock):
-        parts[_part_of(pin)].append(pin)
-    return {name: "".join(map(render_pin, pins)) for name, pins in parts.items()}
+        parts[_part_of(pin)] += render_pin(pin)
+    return parts
 
 
 def _part_of(pin: Pin) -> str:

@@ -15,7 +15,6 @@ from msgspec import Meta, field
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError, suggest_known
 from gpuenv.core.schema import Count, Data, Name, Soname, Text, Version, load
-from gpuenv.variants.conda import Conda
 
 Distribution = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", description="the name of a distribution")]
 Python = Annotated[str, Meta(pattern=r"^\d+\.\d+\.\d+\Z", description='a full version such as "3.8.1"')]
@@ -23,6 +22,14 @@ Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z", description="sha
 Reference = Annotated[
     str,
     Meta(pattern=r"^[a-z0-9][a-z0-9._/-]*:[\w.-]+\Z", description='an image with a tag, such as "python:3.6-slim"'),
+]
+Channel = Annotated[str, Meta(pattern=r"^[\w./-]+\Z", description="names of channels")]
+Spec = Annotated[
+    str,
+    Meta(
+        pattern=r"^([\w./-]+::)?[a-z0-9_.-]+={1,2}[\w.]+(=[\w.]+)?\Z",
+        description='specifications such as "cudatoolkit=10.0.130", or "defaults::cudnn=7.6.5=cuda9.0_0"',
+    ),
 ]
 
 
@@ -83,6 +90,17 @@ class Disk(Data, frozen=True):
     def needed_gb(self, flavor: str) -> int:
         """What one flavor needs."""
         return self.gpu_gb if flavor == "gpu" else self.cpu_gb
+
+
+class Conda(Data, frozen=True):
+    """The conda side of a variant. ``gpu`` holds specifications, each with its channel where only one has it;
+    ``not_shipped`` are SONAMEs of the CUDA lock that none of these packages carries on both systems.
+    """
+
+    channels: Annotated[tuple[Channel, ...], Meta(min_length=1)]
+    gpu: Annotated[tuple[Spec, ...], Meta(min_length=1)]
+    gpu_channels: tuple[Channel, ...] = ()
+    not_shipped: tuple[Soname, ...] = ()
 
 
 class Variant(Data, frozen=True):

@@ -17,9 +17,8 @@ from gpuenv.lock import command as lock
 from gpuenv.lock import uv
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
-from gpuenv.variants.conda import Conda
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import Variant
+from gpuenv.variants.model import Conda, Variant
 
 
 @pytest.fixture

@@ -28,22 +28,18 @@ def conda(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> 
     program = environ.get("CONDA_EXE") or ""
     # A program that is named without its folder says nothing about its installation.
     program = program if os.path.isabs(program) else ""  # noqa: PTH117
+    obstacle = None
+    try:
+        programs.find(None, environ)
+    except HostError as error:
+        obstacle = f"{error.what} ({error.why})"
     return Conda(
         program=find_program(environ, home),
         configs=tuple(read_condarcs(environ, home, program)),
         active=prefix,
         packages=dict(find_tensorflow(Path(prefix))) if prefix else {},
-        obstacle=find_obstacle(environ),
+        obstacle=obstacle,
     )
-
-
-def find_obstacle(environ: Mapping[str, str]) -> str | None:
-    """Why no conda environment can be made on this machine, as far as its programs go."""
-    try:
-        programs.find(None, environ)
-    except HostError as error:
-        return f"{error.what} ({error.why})"
-    return None
 
 
 def find_program(environ: Mapping[str, str], home: Path) -> str | None:

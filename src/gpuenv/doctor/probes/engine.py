@@ -61,13 +61,13 @@ def look_at_group(url: str) -> tuple[str | None, bool]:
 
 def describe(engine: Engine, wish: Wish) -> Running:
     """What an engine says of itself, which of our images it has, and what would build for it."""
-    api = Api(engine)
+    silent = Running(engine.kind, engine.url, engine.why, api_version=engine.api_version or "")
     try:
-        info = api.call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
+        info = Api(engine).call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
     except (EngineError, RefusedError) as error:
-        return _in_trouble(engine, getattr(error, "why", str(error)))
+        return replace(silent, problem=getattr(error, "why", str(error)))
     if not isinstance(info, Mapping):
-        return _in_trouble(engine, "what it says of itself is not what an engine says")
+        return replace(silent, problem="what it says of itself is not what an engine says")
     running = read_info(engine, info)
     try:
         running = replace(running, builder=engine.build_prefix()[0][0])
@@ -85,10 +85,6 @@ def describe(engine: Engine, wish: Wish) -> Running:
 
 def _find_base(engine: Engine, inputs: Inputs) -> Base | None:
     return base.find_base(engine, inputs.environment.variant, need_builder=inputs.needs_builder)
-
-
-def _in_trouble(engine: Engine, why: str) -> Running:
-    return Running(engine.kind, engine.url, engine.why, why, api_version=engine.api_version or "")
 
 
 def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:

@@ -45,14 +45,15 @@ def gpus() -> Gpus:
     )
     # A driver that does not answer once, which may take long, is not asked again.
     answer = {"problem": host.problem} if host.problem else nvml.ask_apart(nvml_environment(root))
-    return ask_smi(found) if answer is None else read_answer(found, answer)
+    return read_answer(found, ask_smi(host) if answer is None else answer)
 
 
 def read_answer(found: Gpus, answer: dict[str, Any]) -> Gpus:
-    """What is known, with the answer of NVML."""
+    """What is known, with the answer of NVML or of :func:`ask_smi`."""
     uuids = found.host.uuids
     by_uuid = {one["uuid"]: one for one in answer.get("cards", ()) if one["uuid"] in uuids}
     capabilities = {uuid: one["capability"] for uuid, one in by_uuid.items()}
+    memory_problems = [one["memory_problem"] for one in (answer, *by_uuid.values()) if "memory_problem" in one]
     return replace(
         found,
         cards=tuple(name_cards(found.host, capabilities)),
@@ -63,16 +64,15 @@ def read_answer(found: Gpus, answer: dict[str, Any]) -> Gpus:
             for uuid, one in by_uuid.items()
             if "memory_problem" not in one
         ),
-        memory_problem=next((one["memory_problem"] for one in by_uuid.values() if "memory_problem" in one), None),
+        memory_problem=next(iter(memory_problems), None),
     )
 
 
-def ask_smi(found: Gpus) -> Gpus:
-    """What is known, where NVML cannot be loaded: whether nvidia-smi, which brings its own, is answered."""
+def ask_smi(host: HostGpus) -> dict[str, Any]:
+    """Where NVML cannot be loaded: whether nvidia-smi, which brings its own, is answered."""
     smi = gpu.find_smi()
-    found = replace(found, cards=tuple(name_cards(found.host, {})), memory_problem="NVML cannot be loaded")
-    problem = gpu.run_smi(smi, found.host.driver).problem if smi else None
-    return replace(found, problem=problem, is_mismatched="mismatch" in (problem or "").lower())
+    problem = gpu.run_smi(smi, host.driver).problem if smi else None
+    return {"problem": problem, "memory_problem": "NVML cannot be loaded"}
 
 
 def nvml_environment(root: Path) -> dict[str, str]:
