@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,10 +21,15 @@ ALLOWED_LINES = (
 )
 
 
+def rebuild(what: str, why: str) -> CheckError:
+    """The error for what has to be made again."""
+    return CheckError(what, why, REBUILD)
+
+
 def judge_version(what: str, found: str | None, expected: str) -> None:
     """One version equals the variant's."""
     if found != expected:
-        raise CheckError(f"{what} is {found}, the variant says {expected}", f"another {what} was installed", REBUILD)
+        raise rebuild(f"{what} is {found}, the variant says {expected}", f"another {what} was installed")
 
 
 def judge_installed(found: Iterable[tuple[str, str]], locked: Mapping[str, str]) -> None:
@@ -35,14 +41,12 @@ def judge_installed(found: Iterable[tuple[str, str]], locked: Mapping[str, str])
     wrong += [f"{name} {have[name]} is not in the lock" for name in sorted(have.keys() - want.keys())]
     shared = sorted(have.keys() & want.keys())
     wrong += [f"{name} is {have[name]}, locked {want[name]}" for name in shared if have[name] != want[name]]
-    wrong += sorted(
-        {f"{name} is there more than once" for name, _ in pairs if sum(one == name for one, _ in pairs) > 1}
-    )
+    counted = Counter(name for name, _ in pairs)
+    wrong += sorted(f"{name} is there more than once" for name, number in counted.items() if number > 1)
     if wrong:
-        raise CheckError(
+        raise rebuild(
             f"the installed set is not the lock's: {'; '.join(wrong[:10])}{' ...' if len(wrong) > 10 else ''}",
             "something was installed into, or removed from, the environment after it was made",
-            REBUILD,
         )
 
 
@@ -50,13 +54,12 @@ def judge_records(problems: Mapping[str, list[str]], files: int) -> None:
     """Every file is the one that its distribution came with."""
     if problems:
         named = "; ".join(f"{name}: {found[0]}" for name, found in sorted(problems.items())[:5])
-        raise CheckError(
+        raise rebuild(
             f"{sum(map(len, problems.values()))} installed files are not what their RECORD says ({named})",
             "a file was edited, lost, or overwritten by another distribution",
-            REBUILD,
         )
     if files == 0:
-        raise CheckError("no installed file has a RECORD", "this is not an environment that pip made", REBUILD)
+        raise rebuild("no installed file has a RECORD", "this is not an environment that pip made")
 
 
 def judge_labels(labels: Mapping[str, str], variant: Variant, flavor: str, lock_digest: str, cuda: str) -> None:
@@ -75,15 +78,13 @@ def judge_labels(labels: Mapping[str, str], variant: Variant, flavor: str, lock_
         f"{name} is {labels.get(name)!r}, not {want!r}" for name, want in expected.items() if labels.get(name) != want
     ]
     if wrong:
-        raise CheckError(
-            f"labels that lie: {'; '.join(wrong)}", "the image was built from another lock, or relabeled", REBUILD
-        )
+        raise rebuild(f"labels that lie: {'; '.join(wrong)}", "the image was built from another lock, or relabeled")
 
 
 def judge_import(name: str, found: Mapping[str, Any] | None) -> None:
     """One distribution of the lock imports."""
     if found is None:
-        raise CheckError(f"{name} is not installed", "the lock names it and the target does not have it", REBUILD)
+        raise rebuild(f"{name} is not installed", "the lock names it and the target does not have it")
     if found["error"]:
         lines = found["error"].strip().splitlines()
         raise CheckError(

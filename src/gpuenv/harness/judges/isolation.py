@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpuenv.core.errors import CheckError
-from gpuenv.harness.judges.identity import REBUILD
+from gpuenv.harness.judges.identity import rebuild
 from gpuenv.harness.judges.layers import Leaks
 
 HARNESS_BROKEN = "compare src/gpuenv/engine/container.py: the container was not started as it should"
@@ -31,7 +31,7 @@ def judge_user(status: Mapping[str, str], expected_uid: int) -> None:
 def judge_image_user(user: str) -> None:
     """The image's own user, for whoever runs it without gpuenv, is not root."""
     if user.split(":", maxsplit=1)[0] in ("", "0", "root"):
-        raise CheckError(f"the image's user is {user or 'root (none is set)'!r}", "no USER in the Dockerfile", REBUILD)
+        raise rebuild(f"the image's user is {user or 'root (none is set)'!r}", "no USER in the Dockerfile")
 
 
 def judge_capabilities(status: Mapping[str, str]) -> None:
@@ -72,10 +72,9 @@ def judge_layers(leaks: Leaks) -> None:
             "report this with the engine's version (docker version)",
         )
     if leaks.problems:
-        raise CheckError(
+        raise rebuild(
             f"{len(leaks.problems)} things of the build's host are in the image: {'; '.join(leaks.problems[:5])}",
             "a RUN step left them behind; deleting them in a later step does not remove them",
-            REBUILD,
         )
 
 
@@ -85,18 +84,15 @@ def judge_history(steps: Sequence[str], environment: Sequence[str], secrets: Seq
     leaked = sorted({secret for secret in secrets if secret and any(secret in text for text in texts)})
     proxies = [one for one in environment if one.lower().split("=")[0].endswith("_proxy")]
     if leaked or proxies:
-        raise CheckError(
-            f"the image's settings or history name {', '.join(leaked + proxies)}",
-            "an ARG or ENV of the build was kept",
-            REBUILD,
+        raise rebuild(
+            f"the image's settings or history name {', '.join(leaked + proxies)}", "an ARG or ENV of the build was kept"
         )
 
 
 def judge_world_writable(paths: Sequence[str]) -> None:
     """Nobody but its owner can change an installed file."""
     if paths:
-        raise CheckError(
+        raise rebuild(
             f"anybody can change {len(paths)} or more installed files, such as {paths[0]}",
             "the environment was made with a umask of 0, or changed later",
-            REBUILD,
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -37,25 +36,14 @@ class Leaks:
     searched: int = 0
 
 
-class _Stream(io.RawIOBase):
-    """An iterator of byte chunks as a file that can be read once."""
+class _Stream:
+    """Chunks of bytes as what tarfile reads a stream from; it keeps what it gets beyond what it asked for."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks: Iterator[bytes] = iter(chunks)
-        self._rest = b""
+        self._chunks = filter(None, chunks)
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = chunk
-        part, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
+    def read(self, _size: int) -> bytes:
+        return next(self._chunks, b"")
 
 
 def layer_folders(details: Mapping[str, Any]) -> tuple[Path, ...]:
@@ -89,21 +77,18 @@ def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Leaks:
     """
     leaks = Leaks()
     wanted = _encoded(secrets)
-    stream = io.BufferedReader(_Stream(chunks), _BUFFER_BYTES)
+    stream: Any = _Stream(chunks)
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES) as image:
         for member in image:
-            content = image.extractfile(member) if member.isfile() else None
-            if content is not None and _is_layer(member.name):
+            is_layer = member.name.endswith("/layer.tar") or member.name.startswith("blobs/sha256/")
+            content = image.extractfile(member) if is_layer and member.isfile() else None
+            if content is not None:
                 _search_layer(content, wanted, leaks)
     return leaks
 
 
 def _encoded(secrets: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(secret.encode() for secret in secrets if secret)
-
-
-def _is_layer(name: str) -> bool:
-    return name.endswith("/layer.tar") or name.startswith("blobs/sha256/")
 
 
 def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], leaks: Leaks) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpuenv.core.errors import CheckError
-from gpuenv.harness.judges.identity import REBUILD
+from gpuenv.harness.judges.identity import rebuild
 from gpuenv.variants.model import numbers
 
 #: Where the stand-in is: the last folder that the loader looks into, after everything in its cache.
@@ -22,20 +22,17 @@ def judge_resolved(libraries: Iterable[Mapping[str, Any]], not_shipped: Sequence
     """
     libraries = tuple(libraries)
     if not libraries:
-        raise CheckError("no library of TensorFlow was found", "TensorFlow is not installed", REBUILD)
+        raise rebuild("no library of TensorFlow was found", "TensorFlow is not installed")
     missing = sorted({soname for library in libraries for soname in _missing(library, not_shipped)})
     if missing:
-        raise CheckError(
+        raise rebuild(
             f"the loader does not find {', '.join(missing)}",
             "a CUDA library is missing, has another SONAME, or belongs to another CUDA version than TensorFlow",
-            REBUILD,
         )
     complaints = [line for library in libraries for line in library["complaints"] if not _NOT_FOUND.search(line)]
     if complaints:
-        raise CheckError(
-            f"the loader complains: {complaints[0]}",
-            "a library is older than TensorFlow needs (glibc, libstdc++)",
-            REBUILD,
+        raise rebuild(
+            f"the loader complains: {complaints[0]}", "a library is older than TensorFlow needs (glibc, libstdc++)"
         )
 
 
@@ -53,10 +50,9 @@ def judge_symbols(libraries: Iterable[Mapping[str, Any]]) -> None:
     missing = [symbol for library in libraries for symbol in library["missing_symbols"]]
     if missing:
         name, version, soname = missing[0]
-        raise CheckError(
+        raise rebuild(
             f"{len(missing)} symbols that TensorFlow binds are not there, the first is {name}@{version} of {soname}",
             "the library found is of another version than the one that TensorFlow was linked with",
-            REBUILD,
         )
 
 
@@ -65,12 +61,11 @@ def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Iterable[str]
     for soname in sonames:
         found = loaded[soname]
         if found["error"]:
-            raise CheckError(f"{soname} does not load", found["error"], REBUILD)
+            raise rebuild(f"{soname} does not load", found["error"])
         if found.get("soname") != soname:
-            raise CheckError(
+            raise rebuild(
                 f"{found['path']} was loaded as {soname}, but its SONAME is {found.get('soname')!r}",
                 "a library was renamed or linked to another version's name",
-                REBUILD,
             )
 
 
@@ -89,23 +84,21 @@ def cudnn_number(version: str) -> int:
 def judge_cuda_version(found: int | None, expected: str) -> None:
     """The CUDA runtime tells the variant's version."""
     if found != cuda_number(expected):
-        raise CheckError(
+        raise rebuild(
             f"the CUDA runtime says {found}, the variant says {expected} ({cuda_number(expected)})",
             "libraries of another CUDA version",
-            REBUILD,
         )
 
 
 def judge_cudnn_version(found: int | None, expected: str, floor: str) -> None:
     """CuDNN is the variant's, and not below the version that TensorFlow was compiled against."""
     if found is None or found < cudnn_number(floor):
-        raise CheckError(
+        raise rebuild(
             f"cuDNN says {found}; TensorFlow was compiled against {floor} ({cudnn_number(floor)})",
             "a cuDNN below the floor is refused: every convolution would fail on a GPU",
-            REBUILD,
         )
     if found != cudnn_number(expected):
-        raise CheckError(f"cuDNN says {found}, the variant says {expected}", "another cuDNN was installed", REBUILD)
+        raise rebuild(f"cuDNN says {found}, the variant says {expected}", "another cuDNN was installed")
 
 
 def judge_driver_files(files: Iterable[str], flavor: str, *, in_cache: bool) -> None:
@@ -113,26 +106,23 @@ def judge_driver_files(files: Iterable[str], flavor: str, *, in_cache: bool) -> 
     allowed = {STAND_IN} if flavor == "gpu" else set()
     foreign = [path for path in files if path not in allowed]
     if foreign:
-        raise CheckError(
+        raise rebuild(
             f"a library of the driver is part of the image: {', '.join(foreign[:5])}",
             "it hides the host's driver, and fails with any other version of the kernel module",
-            REBUILD,
         )
     if in_cache:
-        raise CheckError(
+        raise rebuild(
             "the loader's cache names libcuda.so.1",
             "ldconfig ran after the stand-in was put into its place, so the stand-in may win over a real driver",
-            REBUILD,
         )
 
 
 def judge_driver_wins(path: str | None, expected: str) -> None:
     """With a real driver library mounted, that one is loaded and not the stand-in."""
     if path != expected:
-        raise CheckError(
+        raise rebuild(
             f"with a driver at {expected} the loader takes {path}",
             "the libcuda stand-in is found before the real driver",
-            REBUILD,
         )
 
 
@@ -156,9 +146,8 @@ def judge_gpu_code(found: Mapping[str, list[str]], capability: tuple[str, str]) 
     serves_low = any(one[0] == low[0] and one <= low for one in machine) or any(one <= low for one in portable)
     serves_high = any(one[0] == high[0] and one <= high for one in machine) or any(one <= high for one in portable)
     if not (serves_low and serves_high):
-        raise CheckError(
+        raise rebuild(
             f"TensorFlow has code for {', '.join(found['sass']) or 'no GPU'}, PTX {', '.join(found['ptx']) or 'none'}; "
             f"the variant promises {capability[0]} to {capability[1]}",
             "another TensorFlow wheel (a cpu wheel has no GPU code at all)",
-            REBUILD,
         )

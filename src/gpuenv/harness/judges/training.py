@@ -26,24 +26,26 @@ CURVE_TOLERANCE = 1e-4
 CONVNET_ACCURACY_MIN = 0.9
 SEEDS_LEARNED_MIN = 20
 
-RUN_AGAIN = "run it by hand: make gpu-shell VARIANT=... CMD='python ...' with the command below"
+
+def run_again(what: str, why: str) -> CheckError:
+    """The error for a result that is best looked at by hand."""
+    return CheckError(what, why, "run it by hand: make gpu-shell VARIANT=... CMD='python ...' with the command below")
 
 
 def require_part(parts: Mapping[str, Any], name: str) -> Any:
     """The result of one part of the training run; an error in it is a failure with its last line."""
     part = parts[name]
     if part["error"]:
-        raise CheckError(f"the program {name} failed", part["error"].strip().splitlines()[-1], RUN_AGAIN)
+        raise run_again(f"the program {name} failed", part["error"].strip().splitlines()[-1])
     return part["result"]
 
 
 def judge_perceptron(result: Mapping[str, Any], gate: str) -> None:
     """AND, OR and NAND are learned exactly."""
     if result["correct"] != 4:
-        raise CheckError(
+        raise run_again(
             f"the perceptron did not learn {gate}: {result['correct']} of 4 rows are right",
             "the learning rule converges for every linearly separable gate, so weights are not updated as they should",
-            RUN_AGAIN,
         )
 
 
@@ -56,10 +58,9 @@ def judge_perceptron_xor(result: Mapping[str, Any]) -> None:
             "the program is not the one that was reviewed: compare src/gpuenv/harness/reference/perceptron.py",
         )
     if result["best"] < 2:
-        raise CheckError(
+        raise run_again(
             f"a perceptron got only {result['best']} of 4 rows of XOR right",
             "guessing gets two: the net is not trained at all",
-            RUN_AGAIN,
         )
 
 
@@ -71,11 +72,10 @@ def judge_xor(result: Mapping[str, Any]) -> None:
     if is_right and losses[-1] <= XOR_LOSS_MAX:
         return
     cause = "weights are not updated (learning rate 0?)" if losses[-1] >= losses[0] else "too few hidden units or steps"
-    raise CheckError(
+    raise run_again(
         f"the two-layer net did not learn XOR: table {result['table']}, worst output {max(errors):.3f} off, "
         f"loss {losses[0]:.3f} -> {losses[-1]:.4f}",
         f"{cause}; 20 of 20 seeds reach a loss below {XOR_LOSS_MAX} with 8 units",
-        RUN_AGAIN,
     )
 
 
@@ -83,47 +83,43 @@ def judge_curve(result: Mapping[str, Any], reference: Mapping[str, Any]) -> None
     """From the same weights, the loss curve is that of plain numpy."""
     ours, theirs = result["losses"], reference["losses"]
     if len(ours) != len(theirs):
-        raise CheckError(f"{len(ours)} losses against {len(theirs)}", "another number of steps was trained", RUN_AGAIN)
+        raise run_again(f"{len(ours)} losses against {len(theirs)}", "another number of steps was trained")
     # Not `difference > ...`: a loss that is no number at all must fail too.
     differences = [abs(one - other) for one, other in zip(ours, theirs)]
     leaves = [step for step, difference in enumerate(differences) if not difference <= CURVE_TOLERANCE]
     if leaves:
-        raise CheckError(
+        raise run_again(
             f"the loss leaves the numpy reference by {differences[leaves[0]]:.2g} at step {leaves[0]} "
             f"(at most {CURVE_TOLERANCE:g})",
             "another optimizer, loss or initial weight than the reference's; or an update out of order",
-            RUN_AGAIN,
         )
 
 
 def judge_losses_fall(losses: Sequence[float]) -> None:
     """Training makes the loss smaller: the last is below half of the first."""
     if not losses[-1] < losses[0] / 2:
-        raise CheckError(
+        raise run_again(
             f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f}",
             "the model does not train (learning rate 0, or gradients that do not arrive)",
-            RUN_AGAIN,
         )
 
 
 def judge_convnet(result: Mapping[str, Any]) -> None:
     """Images that were not trained on are told apart."""
     if not result["accuracy"] >= CONVNET_ACCURACY_MIN:
-        raise CheckError(
+        raise run_again(
             f"the convolutional net is right on {result['accuracy']:.0%} of the test images "
             f"(at least {CONVNET_ACCURACY_MIN:.0%})",
             "convolution, pooling or their gradients are wrong, or nothing was trained",
-            RUN_AGAIN,
         )
 
 
 def judge_repeated(result: Mapping[str, Any]) -> None:
     """Two runs with one seed agree bit for bit on the CPU."""
     if result["first"] != result["second"]:
-        raise CheckError(
+        raise run_again(
             f"two runs with one seed differ: {result['first'][-1]!r} and {result['second'][-1]!r}",
             "a random source that is not seeded, or sums in varying order (several threads)",
-            RUN_AGAIN,
         )
 
 
@@ -142,10 +138,9 @@ def judge_seeds(worst_by_seed: Mapping[str, float]) -> None:
     learned = [seed for seed, worst in worst_by_seed.items() if worst <= XOR_ERROR_MAX]
     if len(learned) < SEEDS_LEARNED_MIN:
         missed = sorted(set(worst_by_seed) - set(learned), key=int)
-        raise CheckError(
+        raise run_again(
             f"XOR was learned from {len(learned)} of {len(worst_by_seed)} starts; not from seeds {', '.join(missed)}",
             "too few hidden units, another learning rate, or an optimizer that is not plain gradient descent",
-            RUN_AGAIN,
         )
 
 
@@ -159,7 +154,7 @@ def judge_course(result: Mapping[str, Any]) -> None:
                 "check Keras: make gpu-shell CMD='pip show keras'",
             )
         if found["classes_shape"] != [4, 1]:
-            raise CheckError(f"{package}: predict_classes gave shape {found['classes_shape']}", "not (4, 1)", RUN_AGAIN)
+            raise run_again(f"{package}: predict_classes gave shape {found['classes_shape']}", "not (4, 1)")
     for package, found in result["imdb"].items():
         if found[:2] != [6, 4]:
-            raise CheckError(f"{package}: imdb.load_data() gave {found}", "expected 6 and 4 reviews", RUN_AGAIN)
+            raise run_again(f"{package}: imdb.load_data() gave {found}", "expected 6 and 4 reviews")
