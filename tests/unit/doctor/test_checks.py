@@ -219,7 +219,11 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ),
     ("builder", "error", "no buildx plugin", "buildx", [running(builder=None, builder_problem="no buildx plugin")]),
     ("client", "ok", "24.0.7", "", []),
-    ("client", "ok", "podman is there", "", [Clients(podman="/usr/bin/podman")]),
+    ("client", "ok", "podman is there", "", [Clients(podman="/usr/bin/podman"), running(kind="podman")]),
+    ("client", "ok", "no docker program", "", [Clients(), NO_ENGINE]),
+    ("client", "error", "no client program", "docker-cli", [Clients()]),
+    ("client", "error", "no client program", "docker-cli", [Clients(podman="/usr/bin/podman")]),
+    ("client", "error", "no client program", "docker-cli", [Clients(), running(kind="podman")]),
     (
         "client",
         "warning",

@@ -142,9 +142,13 @@ def builder(engines: Engines, clients: Clients) -> Verdict:
     return ok(f"no client yet{'' if blocks else ': it comes with the engine'}", *blocks)
 
 
-def client(clients: Clients) -> Verdict:
-    """`docker run --gpus` by hand needs a client of 2019; gpuenv itself asks the engine directly (P03)."""
+def client(clients: Clients, engines: Engines) -> Verdict:
+    """Any client starts the containers of gpu-shell; `docker run --gpus` by hand needs one of 2019 (P03)."""
+    running = engines.running
     if not clients.docker:
+        if running is not None and not (clients.podman and running.kind == "podman"):
+            text = f"there is no client program to start a container with in {running.why}"
+            return error(text, remedy("install-client"), CONTAINER)
         return ok(f"no docker program{'; podman is there' if clients.podman else ''}")
     first = clients.docker[0]
     text = f"{first.path} {'.'.join(map(str, first.version))}"
