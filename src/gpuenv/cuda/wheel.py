@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import locking, paths, ui
+from gpuenv.core import locking, paths, signals, ui
 from gpuenv.core.errors import DataError, HostError, SourceError
 from gpuenv.net import certificates, pip_settings
 
@@ -90,7 +90,7 @@ def _run_pip(wheel: Wheel, target: Path) -> None:
         # Older releases of pip know no other authorities than their own list.
         environment.setdefault("PIP_CERT", str(bundle))
     argv = download_argv(find_pip(target.parent), wheel, target)
-    done = subprocess.run(argv, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    done = signals.run(argv, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]
         raise SourceError(
