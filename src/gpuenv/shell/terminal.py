@@ -7,7 +7,7 @@ import signal
 import subprocess
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -18,8 +18,9 @@ def kept(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # TCSADRAIN: what was typed ahead stays.
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        # TCSADRAIN: what was typed ahead stays. The terminal may be gone.
+        with suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 @contextmanager

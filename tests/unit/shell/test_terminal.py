@@ -38,6 +38,13 @@ def test_it_comes_back_after_an_error(screen: int) -> None:
     assert termios.tcgetattr(screen) == before
 
 
+def test_a_terminal_that_is_gone_is_no_error() -> None:
+    leader, follower = os.openpty()
+    with terminal.kept(follower):
+        os.close(leader)
+    os.close(follower)
+
+
 def test_a_program_is_told_of_a_new_size_and_stopped_with_us(tmp_path: Path) -> None:
     code = """
 import os, signal, subprocess, sys
