@@ -50,12 +50,6 @@ def _archives(network: Network | None, variant: Variant) -> Iterator[str]:
         yield reason
 
 
-def of_engine(facts: Facts) -> Iterator[str]:
-    """A private engine may have to be installed first."""
-    if facts.engines is not None and facts.engines.running is None and facts.engines.missing:
-        yield from unreachable(facts.network, "apt")
-
-
 def of_image(facts: Facts, environment: Environment) -> Iterator[str]:
     """Why the image cannot be built, beside what keeps every image from being built."""
     yield from _room(facts, environment)

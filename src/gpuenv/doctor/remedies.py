@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from gpuenv.core import schema
 
 #: What starts and stops services here; "" where nothing does, as in most containers.
 SYSTEMD, SYSV, OPENRC = "systemd", "sysv", "openrc"
@@ -33,10 +29,7 @@ def remedy(entry: str, **values: str) -> Remedy:
 @cache
 def load() -> Mapping[str, Mapping[str, str]]:
     """Every entry: kind of machine -> text."""
-    known: Mapping[str, Mapping[str, str]] = tomllib.loads(
-        resources.files(__package__).joinpath("remedies.toml").read_text(encoding="utf-8")
-    )
-    return known
+    return schema.read_toml(Path(__file__).with_name("remedies.toml"))
 
 
 class _Texts(dict[str, str]):

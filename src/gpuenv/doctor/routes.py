@@ -92,8 +92,11 @@ def _route(facts: Facts, found: Sequence[Finding], environment: Environment, eng
         if facts.pythons is None or (variant.name, flavor, engine) not in facts.pythons.made:
             in_the_way += [*blocked(findings.INSTALL), *obstacles.of_prefix(facts, environment, engine)]
     else:
-        in_the_way += [*obstacles.of_engine(facts), *blocked(findings.CONTAINER)]
         running = facts.engines.running if facts.engines else None
+        if running is None and facts.engines and facts.engines.missing:
+            # A private engine has to be installed first.
+            in_the_way += obstacles.unreachable(facts.network, "apt")
+        in_the_way += blocked(findings.CONTAINER)
         if running is None or (variant.name, flavor) not in running.images:
             in_the_way += [*blocked(findings.BUILD, findings.INSTALL), *obstacles.of_image(facts, environment)]
     return Route(environment, engine, tuple(dict.fromkeys(in_the_way)), tuple(_doubts(facts, engine)), gpus)

@@ -38,8 +38,12 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
         _show_on_terminal(listed)
     else:
         print(*render_findings(listed), sep="\n", end="\n" if listed else "")
-    end = [*([""] if listed else []), render_counts(findings, is_folded=not is_verbose)]
-    print(*map(printable, [*end, *render_end(facts, routes)]), sep="\n", flush=True)
+    counts = Counter(finding.severity for finding in findings)
+    summary = ", ".join(f"{counts[one]} {one}" for one in SEVERITIES if counts[one] or one == OK)
+    if counts[OK] and not is_verbose:
+        summary += " (VERBOSE=1 shows all)"
+    lines = [*([""] if listed else []), summary, *render_end(facts, routes)]
+    print(*map(printable, lines), sep="\n", flush=True)
 
 
 def render_findings(findings: Iterable[Finding]) -> Iterator[str]:
@@ -73,13 +77,6 @@ def _show_on_terminal(findings: Iterable[Finding]) -> None:
                 console.print(Text(" " * indent) + line, soft_wrap=True)
         if finding.remedy is not None:
             console.print(Text(f"{'':<{indent}}do: {printable(finding.remedy)}", style="bold"), soft_wrap=True)
-
-
-def render_counts(findings: Iterable[Finding], *, is_folded: bool) -> str:
-    """How many findings there are of each severity, and how to see those that are folded."""
-    counts = Counter(finding.severity for finding in findings)
-    text = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES if counts[severity] or severity == OK)
-    return f"{text} (VERBOSE=1 shows all)" if is_folded and counts[OK] else text
 
 
 def render_end(facts: Facts, routes: Sequence[Route]) -> Iterator[str]:

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,11 +122,9 @@ def device_requests(gpus: str | None, host: HostGpus) -> list[dict[str, Any]]:
     ``None`` means all where there is a driver, else none. Raises UsageError for anything else, and HostError for
     a GPU that was asked for and is not there.
     """
-    if gpus is None:
-        return [_request()] if host.driver else []
-    if gpus == "none":
+    if gpus == "none" or (gpus is None and host.driver is None):
         return []
-    numbers = [] if gpus == "all" else _numbers(gpus, host)
+    numbers = [] if gpus is None or gpus == "all" else _numbers(gpus, host)
     if host.driver is None:
         raise HostError(
             f"GPUS={gpus}, but this machine has no NVIDIA driver",
@@ -141,7 +138,16 @@ def device_requests(gpus: str | None, host: HostGpus) -> list[dict[str, Any]]:
             f"this machine has {describe(host)}",
             "set GPUS=all, or to numbers of these",
         )
-    return [_request([str(number) for number in numbers])]
+    # "compute" and "utility" name the driver's libraries that are mounted: CUDA, and nvidia-smi with NVML.
+    return [
+        {
+            "Driver": "",
+            "Count": 0 if numbers else -1,
+            "DeviceIDs": [str(number) for number in numbers],
+            "Capabilities": [["gpu", "compute", "utility"]],
+            "Options": {},
+        }
+    ]
 
 
 def describe(host: HostGpus) -> str:
@@ -175,18 +181,6 @@ def _numbers(gpus: str, host: HostGpus) -> list[int]:
             f"this machine has {describe(host)}",
         )
     return [int(field) for field in fields]
-
-
-def _request(device_ids: Sequence[str] = ()) -> dict[str, Any]:
-    # "compute" and "utility" name the driver's libraries that are mounted: CUDA, and nvidia-smi with NVML.
-    count = 0 if device_ids else -1
-    return {
-        "Driver": "",
-        "Count": count,
-        "DeviceIDs": list(device_ids),
-        "Capabilities": [["gpu", "compute", "utility"]],
-        "Options": {},
-    }
 
 
 def _from_proc(driver: str, folder: Path) -> HostGpus | None:

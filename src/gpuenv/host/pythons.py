@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ def find_pythons(minor: str) -> list[LocalPython]:
     usable: dict[Path, LocalPython] = {}
     for path in candidate_paths(minor, os.environ, Path.home()):
         answer = _ask_once(path, kept)
-        if answer is None or not is_usable(answer, minor):
+        if answer is None or answer.missing or answer.implementation != "CPython":
+            continue
+        if not answer.version.startswith(f"{minor}."):
             continue
         prefix = Path(answer.prefix)
         usable.setdefault(prefix.resolve(), LocalPython(prefix / "bin" / f"python{minor}", answer.version, prefix))
@@ -83,12 +86,6 @@ def find_pythons(minor: str) -> list[LocalPython]:
         with contextlib.suppress(OSError):
             atomic.write_text(store, msgspec.json.encode(kept).decode())
     return [python for python in usable.values() if python.executable.exists()]
-
-
-def is_usable(answer: _Answer, minor: str) -> bool:
-    """Whether an answer is that of a complete CPython of this minor version."""
-    is_minor = answer.version.startswith(f"{minor}.")
-    return is_minor and answer.implementation == "CPython" and not answer.missing
 
 
 def candidate_paths(minor: str, environ: Mapping[str, str], home: Path) -> Iterator[Path]:
@@ -111,13 +108,10 @@ def _existing(candidates: Iterable[Path]) -> Iterator[Path]:
 
 def _newest_first(folder: Path, pattern: str, name: str) -> Iterator[Path]:
     """Interpreters below ``folder``; names end in versions, so 3.6.15 has to come before 3.6.9."""
-
-    def numbers(path: Path) -> list[int]:
-        digits = "".join(character if character.isdigit() else " " for character in path.name)
-        return [int(part) for part in digits.split()]
-
     try:
-        found = sorted(folder.glob(pattern), key=numbers, reverse=True)
+        found = sorted(
+            folder.glob(pattern), key=lambda one: [int(n) for n in re.findall(r"\d+", one.name)], reverse=True
+        )
     except OSError:
         # Another user's, as after `su` without a new environment.
         return iter(())

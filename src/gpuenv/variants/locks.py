@@ -101,23 +101,20 @@ def parse_pins(body: str, path: Path) -> tuple[Pin, ...]:
         if match is None or not (match["linux"] or match["windows"]):
             line = body[position:].splitlines()[0]
             raise _refused(path, f"this is not a pin: {line!r}")
-        pins.append(_pin(match))
+        pin = Pin(
+            name=match["name"],
+            version=match["version"],
+            marker=match["marker"],
+            hashes=tuple(re.findall(r"sha256:([0-9a-f]{64})", match["hashes"])),
+            linux=match["linux"] or "",
+            windows=match["windows"] or "",
+            linux_bytes=int(match["linux_bytes"] or 0),
+            windows_bytes=int(match["windows_bytes"] or 0),
+            is_pure=match["pure"] is not None,
+        )
+        pins.append(pin)
         position = match.end()
     return tuple(pins)
-
-
-def _pin(match: re.Match[str]) -> Pin:
-    return Pin(
-        name=match["name"],
-        version=match["version"],
-        marker=match["marker"],
-        hashes=tuple(re.findall(r"sha256:([0-9a-f]{64})", match["hashes"])),
-        linux=match["linux"] or "",
-        windows=match["windows"] or "",
-        linux_bytes=int(match["linux_bytes"] or 0),
-        windows_bytes=int(match["windows_bytes"] or 0),
-        is_pure=match["pure"] is not None,
-    )
 
 
 def render_lock(name: str, pins: Iterable[Pin], inputs_digest: str) -> str:

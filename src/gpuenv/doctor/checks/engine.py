@@ -92,21 +92,17 @@ def socket(engines: Engines) -> Verdict:
     if "podman" in denied.url and engines.running is None:
         # Podman's engine of the system is root's; each user has one of their own.
         return warning(f"{denied.text}: Podman's own engine of this user does not run", remedy("own-podman"))
-    text, mend = _judge_denial(denied)
+    text, path = denied.text, denied.url.removeprefix("unix://")
+    mend = remedy("join-group", group=denied.group or "docker", path=path)
+    if denied.is_member:
+        text = f"{text}: this user was added to the group {denied.group} after logging in"
+        mend = remedy("log-in-again", group=denied.group or "")
+    elif denied.group == "":
+        text = f"{text}: no group but root's may open it"
+        mend = remedy("open-socket", path=path)
     if engines.running is not None:
         return warning(f"{text}; another engine is used", mend)
     return error(text, mend)
-
-
-def _judge_denial(denied: Refusal) -> tuple[str, Remedy]:
-    """Who may open a socket, and how this user becomes one of them."""
-    path = denied.url.removeprefix("unix://")
-    if denied.is_member:
-        text = f"{denied.text}: this user was added to the group {denied.group} after logging in"
-        return text, remedy("log-in-again", group=denied.group or "")
-    if denied.group == "":
-        return f"{denied.text}: no group but root's may open it", remedy("open-socket", path=path)
-    return denied.text, remedy("join-group", group=denied.group or "docker", path=path)
 
 
 def engine_version(engines: Engines) -> Verdict:

@@ -6,7 +6,6 @@ from gpuenv.doctor.facts import Conda, Pythons, Wish
 from gpuenv.doctor.findings import Verdict, Verdicts, ok, warning
 from gpuenv.doctor.remedies import remedy
 
-#: What YAML and conda read as "no".
 #: Channels by which an environment of ours can be made; others decide about versions in ways that nobody pinned.
 KNOWN_CHANNELS = ("defaults", "conda-forge", "nodefaults", "main")
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.base_image import base
-from gpuenv.base_image.local import Base
 from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Clients, Engines, Refusal, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
@@ -21,7 +20,7 @@ from gpuenv.engine.endpoints import DENIED
 from gpuenv.engine.model import Engine
 from gpuenv.host import packages
 from gpuenv.images import image
-from gpuenv.images.context import Inputs, load_inputs
+from gpuenv.images.context import load_inputs
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 
@@ -79,12 +78,12 @@ def describe(engine: Engine, wish: Wish) -> Running:
     return replace(
         running,
         images=frozenset(key for key, inputs in wanted.items() if image.find_image(engine, inputs, None) is not None),
-        bases=frozenset(key for key, inputs in wanted.items() if _find_base(engine, inputs) is not None),
+        bases=frozenset(
+            key
+            for key, inputs in wanted.items()
+            if base.find_base(engine, inputs.environment.variant, need_builder=inputs.needs_builder) is not None
+        ),
     )
-
-
-def _find_base(engine: Engine, inputs: Inputs) -> Base | None:
-    return base.find_base(engine, inputs.environment.variant, need_builder=inputs.needs_builder)
 
 
 def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:

@@ -14,6 +14,7 @@ import pytest
 
 from fakes.doctor import make_wish, write_script
 from fakes.engine import serving
+from gpuenv.base_image import base
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.engine import build_client, find, private
 from gpuenv.engine.build_client import DockerClient
@@ -41,7 +42,7 @@ def test_what_an_engine_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_images_that_are_there_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_probe_engine, "_find_base", lambda *_: None)
+    monkeypatch.setattr(base, "find_base", lambda *_, **__: None)
     monkeypatch.setattr(Engine, "build_prefix", lambda _: (["/usr/bin/docker", "build"], {}))
     with serving(tmp_path) as fake:
         fake.answers["GET /info"] = lambda *_: (HTTPStatus.OK, {"ServerVersion": "24"})
