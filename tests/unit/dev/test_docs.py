@@ -31,6 +31,20 @@ def test_a_readme_without_markers_is_refused(name: str) -> None:
         docs.render_readme(text, README)
 
 
+def test_files_that_documents_name_are_there() -> None:
+    root = paths.project_root()
+    documents = [README, *sorted(root.glob("docs/*.md")), *sorted(root.glob("tests/*/README.md"))]
+    named = {
+        (document.name, match[0].replace("\\", "/"))
+        for document in documents
+        for match in re.finditer(
+            r"(?<![\w/.\\-])(src|tests|docs|docker|envs)[/\\][\w./\\-]*\w", document.read_text("utf-8")
+        )
+    }
+    assert len(named) > 10
+    assert {(document, path) for document, path in named if not (root / path).exists()} == set()
+
+
 def test_every_setting_has_its_row() -> None:
     rows = docs.render_settings().splitlines()
     assert len(rows) == 2 + len(OPTIONS)
