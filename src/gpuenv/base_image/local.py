@@ -138,7 +138,12 @@ def _make(engine: Engine, plan: BasePlan, lacking: Mapping[str, tuple[str, ...]]
         for reference, more in lacking.items():
             ui.say(f"making {reference} with mmdebstrap (about a minute)")
             archive = root_system.make(system, (*packages, *more))
-            _import(engine, archive, reference, plan)
+            # Only now does the tag come to be: whatever was interrupted before has left none. The whole reference is
+            # the repository: every engine takes that, while Podman 4.3 leaves out a tag of its own.
+            take = engine.client().api.import_image_from_file
+            result = take(str(archive), repository=reference, changes=image_changes(plan))
+            if "error" in result or not _has(engine, reference, plan.key):
+                raise EngineError(f"{reference} could not be imported", result.strip(), "look at the engine's log")
             archive.unlink()
 
 
@@ -174,11 +179,3 @@ def image_changes(plan: BasePlan) -> list[str]:
     }
     path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
     return [f"ENV PATH={path}", "ENV LANG=C.UTF-8", 'CMD ["python3"]', *(f"LABEL {k}={v}" for k, v in labels.items())]
-
-
-def _import(engine: Engine, archive: Path, reference: str, plan: BasePlan) -> None:
-    """Only now does the tag come to be: whatever was interrupted before has left none."""
-    # The whole reference as the repository: every engine takes that, while Podman 4.3 leaves out a tag of its own.
-    result = engine.client().api.import_image_from_file(str(archive), repository=reference, changes=image_changes(plan))
-    if "error" in result or not _has(engine, reference, plan.key):
-        raise EngineError(f"{reference} could not be imported", result.strip(), "look at the engine's log")

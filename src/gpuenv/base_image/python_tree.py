@@ -73,12 +73,8 @@ def parse_ldd(output: str) -> set[str]:
 
 def find_package(library: Path) -> str | None:
     """The Debian package that owns a file; None for a loose one."""
-    for name in package_names(library):
-        done = subprocess.run(["dpkg-query", "--search", name], capture_output=True, text=True, check=False)
-        owner = parse_owner(done.stdout)
-        if owner:
-            return owner
-    return None
+    argv = ["dpkg-query", "--search", *package_names(library)]
+    return parse_owner(subprocess.run(argv, capture_output=True, text=True, check=False).stdout)
 
 
 def package_names(library: Path) -> list[str]:

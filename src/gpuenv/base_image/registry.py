@@ -6,7 +6,7 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,9 +84,18 @@ def pull(engine: Engine, base: BaseImage) -> None:
     from docker.errors import APIError
 
     name = split_name(base.reference)[1]
+    layers: dict[str, tuple[int, int]] = {}
     try:
         events = engine.client().api.pull(name, tag=base.digest, stream=True, decode=True)
-        _follow(events, f"pulling {base.reference}")
+        with ui.download_progress(f"pulling {base.reference}", None) as progress:
+            for event in events:
+                if "error" in event:
+                    raise pull_error(base, str(event["error"]))
+                detail = event.get("progressDetail") or {}
+                if event.get("status") == "Downloading" and detail.get("total"):
+                    layers[event["id"]] = (detail["current"], detail["total"])
+                    done, total = (sum(values) for values in zip(*layers.values()))
+                    progress.update(progress.task_ids[0], completed=done, total=total)
     except APIError as error:
         raise pull_error(base, str(error.explanation or error)) from error
 
@@ -100,20 +109,3 @@ def pull_error(base: BaseImage, message: str) -> Exception:
         message,
         "sign in with `docker login` if the registry asks for it, or set BASE=local to make a base on this machine",
     )
-
-
-def _follow(events: Iterable[Mapping[str, Any]], label: str) -> None:
-    """Show the layers' progress. Raises APIError for an error that comes in the middle of the stream."""
-    from docker.errors import APIError
-
-    layers: dict[str, tuple[int, int]] = {}
-    with ui.download_progress(label, None) as progress:
-        task = progress.task_ids[0]
-        for event in events:
-            if "error" in event:
-                raise APIError(str(event["error"]), explanation=str(event["error"]))
-            detail = event.get("progressDetail") or {}
-            if event.get("status") == "Downloading" and detail.get("total"):
-                layers[event["id"]] = (detail["current"], detail["total"])
-                done, total = (sum(values) for values in zip(*layers.values()))
-                progress.update(task, completed=done, total=total)

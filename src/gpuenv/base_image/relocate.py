@@ -7,10 +7,8 @@ shortening the one destroys the other. What a loader would follow, a RUNPATH, is
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -84,10 +82,6 @@ def without_search_path(content: bytes, old: bytes) -> bytes:
     return content[:start] + left.ljust(size, b"\0") + content[start + size :]
 
 
-def files(tree: Path) -> Iterator[Path]:
+def files(tree: Path) -> list[Path]:
     """Every regular file below ``tree``."""
-    for folder, _, names in os.walk(tree):
-        for name in names:
-            path = Path(folder) / name
-            if not path.is_symlink():
-                yield path
+    return [path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()]

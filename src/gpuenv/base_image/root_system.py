@@ -93,11 +93,9 @@ def make(system: System, packages: Sequence[str]) -> Path:
             f"{ETC_APT} has no source for the release {system.codename}",
             "add the distribution's own sources, or set BASE=registry",
         )
-    mirrors = []
-    for number, text in enumerate(sources):
-        mirror = system.folder / f"sources-{number}"
+    mirrors = [system.folder / f"sources-{number}" for number in range(len(sources))]
+    for mirror, text in zip(mirrors, sources):
         mirror.write_text(text, encoding="utf-8")
-        mirrors.append(mirror)
     options = system.folder / "apt.conf"
     options.touch(mode=0o600)  # A proxy's address may carry a password.
     config = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout

@@ -83,10 +83,10 @@ def start() -> Daemon:
     place = folders()
     with locking.held(place.lock, "waiting for another gpuenv that starts or stops the private engine"):
         daemon = find_daemon(place)
-        answer = answering(daemon) if daemon is not None else None
-        if answer is not None:
-            return answer
         if daemon is not None:
+            answer = answering(daemon)
+            if answer is not None:
+                return answer
             ui.warn("the private engine does not answer; it is started anew")
             end(daemon)
         ui.say(f"starting a private Docker daemon (data in {place.data}; `make engine-stop` ends it)")

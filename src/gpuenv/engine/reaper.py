@@ -72,19 +72,9 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
         "terminal": copy,
         "settings": None if copy is None else _settings(copy),
     }
-    watch = Watch(_spawn(order, () if copy is None else (copy,)))
-    if copy is not None:
-        os.close(copy)
-    try:
-        yield watch
-    finally:
-        watch.close()
-
-
-def _spawn(order: dict[str, Any], descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     # A process of its own, not a fork: the harness runs threads, and a fork of those may hang. It costs next to
     # nothing here, because it imports nothing before it has something to do (-S: no site packages either).
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(_MAIN), json.dumps(order)],
         stdin=subprocess.PIPE,
         # Not ours: whoever reads our output to its end must not wait for the watcher.
@@ -93,9 +83,16 @@ def _spawn(order: dict[str, Any], descriptors: tuple[int, ...]) -> subprocess.Po
         cwd="/",
         # Out of reach of Ctrl-C, and of a kill of the whole process group.
         start_new_session=True,
-        pass_fds=descriptors,
+        pass_fds=() if copy is None else (copy,),
         bufsize=0,
     )
+    watch = Watch(process)
+    if copy is not None:
+        os.close(copy)
+    try:
+        yield watch
+    finally:
+        watch.close()
 
 
 @cache

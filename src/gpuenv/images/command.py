@@ -17,7 +17,6 @@ from gpuenv.images.context import load_inputs
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import Variant
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ def plan(settings: Settings, engine: Engine) -> list[Planned]:
     chosen = [variants.find_variant(settings.variant)] if settings.variant else variants.load_all()
     # cpu first: the small one shows within minutes whether the network is right.
     flavors = (settings.flavor,) if settings.flavor else tuple(reversed(FLAVORS))
-    return [_plan_one(settings, engine, variant, flavor) for variant in chosen for flavor in flavors]
+    environments = [cuda_choice.environment(settings, variant, flavor) for variant in chosen for flavor in flavors]
+    return [_plan_one(settings, engine, environment) for environment in environments]
 
 
-def _plan_one(settings: Settings, engine: Engine, variant: Variant, flavor: str) -> Planned:
-    environment = cuda_choice.environment(settings, variant, flavor)
+def _plan_one(settings: Settings, engine: Engine, environment: Environment) -> Planned:
     # Nobody needs to ask for the sources of an image that is there.
     if environment.cuda is None or image.find_image(engine, load_inputs(environment), settings.base):
         return Planned(environment)

@@ -14,7 +14,6 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.host import gpu
-from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import terminal
@@ -39,9 +38,12 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
         )
     made = prefix_choice.ensure(settings, variant)
     host, name = gpu.host_gpus(), name_of(variant.name, made.flavor)
+    device = shell_words.device(
+        host, made.flavor, gpu.device_requests(settings.gpus, host) if made.flavor == "gpu" else []
+    )
     ui.say(
         f"{name}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
-        f"Python {variant.python}; device: {device(settings.gpus, made.flavor, host)} ({made.title}, not a container)"
+        f"Python {variant.python}; device: {device} ({made.title}, not a container)"
     )
     values = environment(os.environ, made.kind, made.folder, name, settings.gpus)
     inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
@@ -65,12 +67,6 @@ def environment(environ: Mapping[str, str], kind: str, folder: Path, name: str, 
         # Empty hides all of them.
         values["CUDA_VISIBLE_DEVICES"] = "" if gpus == "none" else str(gpus)
     return values
-
-
-def device(gpus: str | None, flavor: str, host: HostGpus) -> str:
-    """What programs will compute on, in a few words."""
-    devices = gpu.device_requests(gpus, host) if flavor == "gpu" else []
-    return shell_words.device(host, flavor, devices)
 
 
 def _send(child: subprocess.Popen[bytes], name: str) -> None:

@@ -80,12 +80,8 @@ def _pass_on(source: int, tail: Tail) -> None:
             tail.add(data)
             # Whoever reads our errors may have gone; the program is not told.
             with contextlib.suppress(OSError):
-                _write_all(memoryview(data))
-
-
-def _write_all(data: memoryview) -> None:
-    """Write to our errors, also where somebody else made them non-blocking."""
-    while data:
-        select.select([], [2], [])
-        with contextlib.suppress(BlockingIOError):
-            data = data[os.write(2, data) :]
+                # Also where somebody else made them non-blocking.
+                while data:
+                    select.select([], [2], [])
+                    with contextlib.suppress(BlockingIOError):
+                        data = data[os.write(2, data) :]

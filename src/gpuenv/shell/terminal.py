@@ -61,12 +61,8 @@ def input_descriptor() -> int | None:
         os.fstat(0)
     except OSError:
         return None
-    return None if _is_background(0) else 0
-
-
-def _is_background(descriptor: int) -> bool:
     try:
-        return os.tcgetpgrp(descriptor) != os.getpgrp()
+        return 0 if os.tcgetpgrp(0) == os.getpgrp() else None
     except OSError:
         # No terminal, or not the one that controls us: nobody stops us.
-        return False
+        return 0
