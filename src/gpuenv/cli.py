@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpuenv.core import paths, signals, ui
-from gpuenv.core.errors import GpuenvError, UsageError, full_disk, is_full_disk
+from gpuenv.core.errors import GpuenvError, UsageError, full_disk
 from gpuenv.core.settings import Option, Settings
 from gpuenv.core.verbs import COMMANDS, Verb, check_given
 
@@ -98,10 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if parsed.debug:
             traceback.print_exc()
         said = f"{type(error).__name__}: {error}"
-        described = GpuenvError("something unforeseen happened", said, "run the same with GPUENV_DEBUG=1 to see where")
-        if is_full_disk(error):
-            # It may show anywhere.
-            described = full_disk(error)
+        remedy = "run the same with GPUENV_DEBUG=1 to see where"
+        # A full disk may show anywhere.
+        described = full_disk(error) or GpuenvError("something unforeseen happened", said, remedy)
         ui.say(f"error: {described}")
         return described.exit_code
 

@@ -44,22 +44,16 @@ def parse_channels(text: str | None) -> tuple[str, ...]:
     """The channels of ``CHANNELS=``: names, addresses or folders, the one that wins first. Raises UsageError."""
     text = (text or "").strip()
     # One folder may have a blank, or a comma, in its name.
-    channels = (text,) if text and Path(text).expanduser().is_dir() and "/" in text else _split(text)
-    for channel in channels:
-        folder = Path(channel).expanduser()
-        if channel.startswith(("/", "~", ".")) and not folder.is_dir():
-            raise UsageError(
-                f"CHANNELS={channel} is not a folder", "it is missing or a file", "name a folder, a channel or a mirror"
-            )
-    return tuple(_as_url(channel) for channel in channels)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(text.replace(",", " ").split())
-
-
-def _as_url(channel: str) -> str:
-    return Path(channel).expanduser().resolve().as_uri() if channel.startswith(("/", "~", ".")) else channel
+    is_folder = "/" in text and Path(text).expanduser().is_dir()
+    channels = [text] if is_folder else text.replace(",", " ").split()
+    for place, channel in enumerate(channels):
+        if channel.startswith(("/", "~", ".")):
+            folder = Path(channel).expanduser()
+            if not folder.is_dir():
+                why, remedy = "it is missing or a file", "name a folder, a channel or a mirror"
+                raise UsageError(f"CHANNELS={channel} is not a folder", why, remedy)
+            channels[place] = folder.resolve().as_uri()
+    return tuple(channels)
 
 
 def local_channel(folder: Path | None, scratch: Path) -> str | None:
@@ -74,20 +68,16 @@ def local_channel(folder: Path | None, scratch: Path) -> str | None:
     packages = [path for path in sorted(folder.iterdir()) if path.name.endswith(_PACKAGES)]
     if not packages:
         return None
+    # A copy, for the user's folder stays as it is; it costs nothing where both are on one file system.
     made = scratch / "channel"
+    (made / SUBDIRS[0]).mkdir(parents=True)
     for path in packages:
-        _copy(path, made / SUBDIRS[0] / path.name)
+        try:
+            os.link(path, made / SUBDIRS[0] / path.name)
+        except OSError:  # noqa: PERF203 - another file system
+            shutil.copy(path, made / SUBDIRS[0])
     index(made)
     return made.as_uri()
-
-
-def _copy(path: Path, target: Path) -> None:
-    """A copy that costs nothing where both are on one file system; the user's folder stays as it is."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, target)
-    except OSError:
-        shutil.copy(path, target)
 
 
 def index(channel: Path) -> None:

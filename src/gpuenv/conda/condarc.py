@@ -32,7 +32,7 @@ class Condarc:
 
 def read_condarcs(environ: Mapping[str, str], home: Path, program: str = "") -> Iterator[Condarc]:
     """The files that are there, in conda's own order, then the variables; ``program`` is what would read them."""
-    yield from filter(None, map(_read, condarc_files(environ, home, program)))
+    yield from filter(None, map(_read, _condarc_files(environ, home, program)))
     for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY"):
         if environ.get(name):
             yield Condarc(name, environ[name], is_file=False)
@@ -74,11 +74,8 @@ def parse_condarc(text: str, path: str) -> Condarc:
     )
 
 
-def condarc_files(environ: Mapping[str, str], home: Path, program: str = "") -> Iterable[Path]:
-    """Where conda and its kin read settings from, in conda's own order; not all of them exist.
-
-    The installation's own is found by the ``program`` (``<root>/bin/conda``, ``<root>/condabin/conda``).
-    """
+def _condarc_files(environ: Mapping[str, str], home: Path, program: str) -> Iterable[Path]:
+    # The installation's own is found by the program (`<root>/bin/conda`, `<root>/condabin/conda`).
     roots = [Path("/etc/conda"), Path("/var/lib/conda")]
     roots += [Path(program).resolve().parents[1]] if program else []
     roots += [Path(environ["CONDA_ROOT"])] if environ.get("CONDA_ROOT") else []

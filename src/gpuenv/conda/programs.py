@@ -78,7 +78,7 @@ def _look(name: str, environ: Mapping[str, str]) -> tuple[Program | None, str]:
     path = shutil.which(name, path=environ.get("PATH")) or (named if is_its_name else None)
     if path is None:
         return None, "not on the PATH"
-    version = ask_version(path)
+    version = _ask_version(path)
     if version is None:
         return None, f"{path} does not say its version"
     if version < LOWEST.get(name, (0, 0)):
@@ -86,19 +86,14 @@ def _look(name: str, environ: Mapping[str, str]) -> tuple[Program | None, str]:
         found = ".".join(map(str, version))
         ui.warn(f"{path} is {name} {found}, which is too old ({lowest} or newer): `conda update --name base conda`")
         return None, f"{found} is too old, {lowest} or newer is needed (`conda update --name base conda`)"
-    if name in _READS_FINAL and (final := find_final(environ, Path.home(), path)):
+    files = read_condarcs(environ, Path.home(), path) if name in _READS_FINAL else ()
+    final = next((each.path for each in files if each.is_unverified and each.is_final), None)
+    if final:
         return None, f"{final} switches verification off with `#!final`, which no variable overrides"
     return Program(name, path, version), ""
 
 
-def find_final(environ: Mapping[str, str], home: Path, program: str) -> str | None:
-    """The condarc that switches verification off for good: conda lets nothing that is read later change it."""
-    found = read_condarcs(environ, home, program)
-    return next((each.path for each in found if each.is_unverified and each.is_final), None)
-
-
-def ask_version(path: str) -> tuple[int, int] | None:
-    """The first two parts of a program's version; None if it does not tell."""
+def _ask_version(path: str) -> tuple[int, int] | None:
     try:
         done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -25,9 +25,8 @@ async def install(job: dict[str, Any]) -> None:
     cache = Path(job["cache"])
     client = rattler.Client.from_config(rattler.Config(), max_retries=3)
     gateway = rattler.Gateway(cache_dir=cache / "repodata", client=client)
-    specifications = [renamed(each) for each in job["specifications"]]
-    channels = list(map(public_name, job["channels"]))
-    records = await solve(specifications, channels, job["subdir"], gateway)
+    specifications, channels = map(renamed, job["specifications"]), map(public_name, job["channels"])
+    records = await solve(list(specifications), list(channels), job["subdir"], gateway)
     for record in records:
         print(f"{record.name.normalized} {record.version} {record.build} {record.sha256 and record.sha256.hex()}")
     await rattler.install(records, job["prefix"], cache_dir=cache / "packages", client=client, show_progress=False)

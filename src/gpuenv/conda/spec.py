@@ -51,11 +51,6 @@ def cuda_names(variant: Variant) -> list[str]:
     return [name for name in load_cuda_lock(variant.cuda_lock_path).sonames if name not in left_out]
 
 
-def environment_name(variant: Variant, flavor: str) -> str:
-    """The environment's name in the file: the gpu flavor, which people mean, has the plain one."""
-    return f"gpuenv-{variant.name}" + ("" if flavor == "gpu" else f"-{flavor}")
-
-
 def path(variant: Variant, flavor: str) -> Path:
     """Where the file of one flavor stands, beside the requirements that it names."""
     return variant.folder / ("environment.yml" if flavor == "gpu" else f"environment-{flavor}.yml")
@@ -78,7 +73,8 @@ def render(variant: Variant, flavor: str, lock_text: str) -> str:
     lines = [f"# conda env create -f {file.parent.parent.name}/{file.parent.name}/{file.name}"]
     lines += ["# The same with mamba or micromamba instead of conda; on Linux (linux-64) and Windows (win-64).", "#"]
     lines += _remarks(variant, flavor)
-    lines += [f"name: {environment_name(variant, flavor)}", "channels:"]
+    # The gpu flavor, which people mean, has the plain name.
+    lines += [f"name: gpuenv-{variant.name}{'' if flavor == 'gpu' else f'-{flavor}'}", "channels:"]
     named = channels(variant, flavor)
     # Else conda adds its own default channels to those that stand here.
     lines += [f"  - {channel}" for channel in (*named, *(() if "defaults" in named else ("nodefaults",)))]

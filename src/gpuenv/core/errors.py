@@ -82,13 +82,8 @@ def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
     )
 
 
-def is_full_disk(error: Exception) -> bool:
-    """Whether an error of the system says that a disk, or the user's share of it, is full."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def full_disk(error: Exception) -> HostError:
-    """That error in words. Another source, or another try, would not help."""
-    return HostError(
-        "the disk is full", str(error), "make room (`make clean` removes what this project made), then repeat"
-    )
+def full_disk(error: Exception) -> HostError | None:
+    """An error of the system in words, if it says that a disk, or the user's share of it, is full; else None."""
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "make room (`make clean` removes what this project made), then repeat"
+    return HostError("the disk is full", str(error), remedy) if is_full else None

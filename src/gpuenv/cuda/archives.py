@@ -1,8 +1,7 @@
 """Unpacks CUDA's archives and takes the wanted libraries out of them.
 
-An archive is opened only after its sha256 was verified (see :mod:`gpuenv.cuda.sources`), and is still not
-trusted to stay inside its folder: names and links that lead out are refused. Only plain files are ever
-written, so no link of an archive can be followed later either.
+An archive is opened only after its sha256 was verified, and is still not trusted to stay inside its folder: names and
+links that lead out are refused. Only plain files are ever written, so no link can be followed later either.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gpuenv.core import elf, signals
-from gpuenv.core.errors import DataError, SourceError, full_disk, is_full_disk
+from gpuenv.core.errors import DataError, SourceError, full_disk
 
 MACHINE = "EM_X86_64"
 #: Folders of the inner package of NVIDIA's CUDA 9 and 10 installers that hold shared libraries.
@@ -37,9 +36,7 @@ def unpack(kind: str, archive: Path, into: Path) -> None:
     try:
         opener(archive, into)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        if is_full_disk(error):
-            raise full_disk(error) from error
-        raise _unusable(archive, str(error)) from error
+        raise full_disk(error) or _unusable(archive, str(error)) from error
 
 
 def is_library_name(name: str) -> bool:
@@ -57,7 +54,11 @@ def select_libraries(tree: Path, sonames: Iterable[str], target: Path) -> tuple[
     wanted = list(sonames)
     for soname in wanted:
         if soname not in present:
-            raise _missing(soname, foreign.get(soname), present)
+            what, why = f"{soname} is for another processor", f"it says {foreign.get(soname)}, expected {MACHINE}"
+            if soname not in foreign:
+                what, found = f"the archive holds no {soname}", ", ".join(sorted(present))
+                why = f"the SONAMEs in it: {found or 'no library at all'}"
+            raise SourceError(what, why, "correct `sonames` or the source in cuda.lock.toml")
     chosen: set[str] = set()
     while wanted:
         soname = wanted.pop()
@@ -77,29 +78,16 @@ def _libraries_in(tree: Path) -> tuple[dict[str, Path], dict[str, str]]:
     for path in sorted(tree.rglob("*.so*")):
         if path.is_symlink() or "stubs" in path.relative_to(tree).parts:
             continue  # a folder stubs/ holds link-time stand-ins that carry the real SONAMEs
-        library = _read_library(path)
-        if library is None or library.soname is None:
-            continue
-        if library.machine == MACHINE:
-            present.setdefault(library.soname, path)
-        else:
-            foreign[library.soname] = library.machine
+        try:
+            library = elf.read_library(path)
+        except DataError as error:
+            raise SourceError(f"{path.name} of the archive is damaged", error.why, error.next_step) from error
+        if library is not None and library.soname is not None:
+            if library.machine == MACHINE:
+                present.setdefault(library.soname, path)
+            else:
+                foreign[library.soname] = library.machine
     return present, foreign
-
-
-def _read_library(path: Path) -> elf.Library | None:
-    try:
-        return elf.read_library(path)
-    except DataError as error:
-        raise SourceError(f"{path.name} of the archive is damaged", error.why, error.next_step) from error
-
-
-def _missing(soname: str, machine: str | None, present: Iterable[str]) -> SourceError:
-    next_step = "correct `sonames` or the source in cuda.lock.toml"
-    if machine:
-        return SourceError(f"{soname} is for another processor", f"it says {machine}, expected {MACHINE}", next_step)
-    found = ", ".join(sorted(present)) or "no library at all"
-    return SourceError(f"the archive holds no {soname}", f"the SONAMEs in it: {found}", next_step)
 
 
 def _unpack_tar(archive: Path, into: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gpuenv.core import paths, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
@@ -23,7 +21,9 @@ def load(settings: Settings, variant: Variant) -> CudaLock:
     Announces a simulated one. Raises DataError for an unusable lock, and what making a simulated one raises.
     """
     if settings.cuda_lock:
-        lock = load_cuda_lock(_checked(settings.cuda_lock))
+        if not settings.cuda_lock.is_file():
+            raise UsageError(f"CUDA_LOCK={settings.cuda_lock} is not a file", "it is missing", "name a cuda.lock.toml")
+        lock = load_cuda_lock(settings.cuda_lock.resolve())
     elif settings.cuda == "simulated":
         # Not on the way of a warm shell with the variant's own lock.
         from gpuenv.cuda import simulated
@@ -34,9 +34,3 @@ def load(settings: Settings, variant: Variant) -> CudaLock:
     if lock.simulated:
         ui.say(f"{variant.name}: the CUDA libraries are SIMULATED ({lock.path}); no GPU can be used")
     return lock
-
-
-def _checked(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError(f"CUDA_LOCK={path} is not a file", "it is missing", "name a cuda.lock.toml")
-    return path.resolve()

@@ -1,18 +1,22 @@
-"""Archive files: name, cache path, SHA-256."""
+"""Files of CUDA archives and of their libraries: names, places in the cache, sums."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from gpuenv.core import paths
+from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.core.errors import SourceError
-from gpuenv.variants.cuda_lock import Source
+from gpuenv.variants.cuda_lock import CudaLock, Source
 
 _CHUNK_BYTES = 1 << 20
 _PART = ".part"
+_SUMS = "sha256.json"
 
 
 def file_name(source: Source) -> str:
@@ -40,8 +44,8 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def verify(path: Path, source: Source) -> Path:
-    """Return ``path`` if it is the archive that ``source`` names. Raises SourceError naming both hashes if not."""
+def verify(path: Path, source: Source) -> tuple[Path, Source]:
+    """Both, if ``path`` is the archive that ``source`` names. Raises SourceError naming both hashes if not."""
     found = sha256_of(path)
     if found != source.sha256:
         raise SourceError(
@@ -49,7 +53,7 @@ def verify(path: Path, source: Source) -> Path:
             f"its sha256 is {found}, expected {source.sha256}",
             "remove it, or fetch it again",
         )
-    return path
+    return path, source
 
 
 def find_by_digest(folder: Path, sources: Iterable[Source]) -> tuple[Path, Source] | None:
@@ -62,3 +66,48 @@ def find_by_digest(folder: Path, sources: Iterable[Source]) -> tuple[Path, Sourc
             if source is not None:
                 return path, source
     return None
+
+
+def get_or_fill(lock: CudaLock, fill: Callable[[Path], object]) -> Path:
+    """The folder that holds the libraries of ``lock``; ``fill`` puts them into an empty one if none is kept whole.
+
+    So the next image need not unpack gigabytes again. The sums of what is kept are verified each time.
+    """
+    folder = paths.cache_dir() / "libraries" / lock.digest[:16]
+    with locking.held(folder.with_suffix(".lock"), "another gpuenv is unpacking the CUDA libraries; waiting for it"):
+        if folder.exists() and _is_whole(folder):
+            return folder
+        # Swept up by the next run, if this one is killed.
+        with scratch.folder("libraries") as temporary:
+            new = temporary / "new"
+            new.mkdir()
+            fill(new)
+            sums = {path.name: sha256_of(path) for path in sorted(new.iterdir())}
+            (new / _SUMS).write_text(json.dumps(sums), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            return new.rename(folder)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        sums: dict[str, str] = json.loads((folder / _SUMS).read_text(encoding="utf-8"))
+        damaged = [name for name, digest in sums.items() if sha256_of(folder / name) != digest]
+    except (OSError, ValueError):
+        return False
+    if damaged:
+        ui.warn(f"{folder}: {', '.join(damaged)} changed since it was unpacked; unpacking again")
+    return not damaged
+
+
+def link_into(folder: Path, target: Path) -> tuple[str, ...]:
+    """Put the libraries kept in ``folder`` into the empty folder ``target``; returns their names, sorted.
+
+    Where possible they are the same files, so they are to be read only.
+    """
+    names = sorted(path.name for path in folder.iterdir() if path.name != _SUMS)
+    for name in names:
+        try:
+            os.link(folder / name, target / name)
+        except OSError:  # noqa: PERF203 - on another file system
+            shutil.copy(folder / name, target / name)
+    return tuple(names)

@@ -23,20 +23,20 @@ _LDCONFIG = re.compile(r"^\s+(\S+) \(libc6,x86-64[^)]*\) => (/\S+)$", re.MULTILI
 
 def find(variant: Variant, lock: CudaLock) -> dict[str, Path]:
     """SONAME -> file for every library of ``lock``; empty unless all are here and cuDNN is the variant's."""
-    folders = candidate_folders(variant.cuda.version, os.environ)
-    found = choose(lock.sonames, folders, _known_to_loader())
+    named = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT")]
+    on_path = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    folders = [f"{root}/lib64" for root in named if root] + [part for part in on_path if part]
+    folders += [folder.format(version=variant.cuda.version) for folder in FOLDERS]
+    try:
+        cache = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        cache = ""
+    found = choose(lock.sonames, map(Path, folders), parse_cache(cache))
     cudnn = next((path for soname, path in found.items() if soname.startswith("libcudnn.so")), None)
     # Its SONAME names the major version only; the file that the link leads to has the whole in its name.
     if cudnn is not None and not cudnn.resolve().name.endswith(f".so.{variant.cuda.cudnn}"):
         return {}
     return found
-
-
-def candidate_folders(version: str, environ: Mapping[str, str]) -> list[Path]:
-    """The folders to look into, in order; what the user names comes first."""
-    named = [Path(environ[name]) / "lib64" for name in ("CUDA_HOME", "CUDA_PATH", "CUDA_ROOT") if environ.get(name)]
-    on_path = [Path(part) for part in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
-    return [*named, *on_path, *(Path(folder.format(version=version)) for folder in FOLDERS)]
 
 
 def choose(sonames: Iterable[str], folders: Iterable[Path], known: Mapping[str, Path]) -> dict[str, Path]:
@@ -50,15 +50,6 @@ def choose(sonames: Iterable[str], folders: Iterable[Path], known: Mapping[str, 
             return {}
         found[soname] = path
     return found
-
-
-def _known_to_loader() -> dict[str, Path]:
-    """What the loader's cache names."""
-    try:
-        done = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False)
-    except OSError:
-        return {}
-    return parse_cache(done.stdout)
 
 
 def parse_cache(text: str) -> dict[str, Path]:

@@ -16,10 +16,7 @@ DEADLINE_S = 5.0
 
 
 def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
-    """Why the first component that cannot be had cannot; None if every one is local, cached, or answers.
-
-    Never raises for a network's sake, and takes DEADLINE_S at most. Hashes are not looked at.
-    """
+    """Why the first component that cannot be had cannot; None if every one is local, cached, or answers in time."""
     absent = absent_components(lock, sources_dir)
     sources = {source.url: source for part in absent for source in part.sources}
     answers = gather({url: partial(_probe, source) for url, source in sources.items()}, DEADLINE_S)

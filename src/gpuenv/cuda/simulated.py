@@ -47,9 +47,8 @@ class StubPlan:
 def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool = False) -> Path:
     """Make archives and their lock in ``folder`` unless they are there and current; returns the lock's path.
 
-    With ``genuine_cudnn`` the wheel's own cuDNN is used, which is below the variant's floor: a harness has to
-    refuse it. Raises UsageError for a variant without measured symbols, HostError without gcc, SourceError
-    when the wheel cannot be fetched.
+    ``genuine_cudnn``: the wheel's own, which is below the variant's floor. Raises UsageError for a variant without
+    measured symbols, HostError without gcc, SourceError when the wheel cannot be fetched.
     """
     plan = make_plan(variant, genuine_cudnn=genuine_cudnn)
     path = folder / LOCK_NAME
@@ -149,7 +148,8 @@ def _pack_stubs(symbols: Mapping[str, tuple[str, ...]], cudnn: str, archive: Pat
         tempfile.TemporaryDirectory(dir=archive.parent) as work,
         tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for path in stubs.compile_stubs(symbols, cudnn, Path(work)):
+        for soname, names in sorted(symbols.items()):
+            path = stubs.compile_stub(soname, stubs.render_source(soname, names, cudnn), Path(work))
             content = path.read_bytes()
             entry = tarfile.TarInfo(path.name)  # with no time, no owner and plain permissions
             entry.size = len(content)

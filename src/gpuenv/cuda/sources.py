@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpuenv.core import locking, ui
 from gpuenv.core.errors import SourceError, UsageError
-from gpuenv.cuda import archives, cache
+from gpuenv.cuda import archives, files
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
 from gpuenv.net import download
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
@@ -24,11 +24,10 @@ Find = Callable[[], "tuple[Path, Source] | None"]
 
 
 def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, ...]:
-    """Fetch, verify and unpack every component; leave its libraries in ``target``, each named by its SONAME.
+    """Fetch, verify and unpack every component; leave its libraries in ``target``; returns their SONAMEs, sorted.
 
-    ``target`` appears whole or not at all, and replaces what was there; its files are to be read only. Returns
-    the SONAMEs, sorted. Raises SourceError listing every place that was tried for a component, and UsageError
-    when ``sources_dir`` is no folder.
+    ``target`` appears whole or not at all; its files are to be read only. Raises SourceError listing every place that
+    was tried for a component, and UsageError when ``sources_dir`` is no folder.
     """
     check_folder(sources_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +35,7 @@ def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> t
         new = Path(folder) / "new"
         new.mkdir()
         if sources_dir is None:
-            staged = cache.link_into(cache.get_or_fill(lock, partial(_fill, lock, None)), new)
+            staged = files.link_into(files.get_or_fill(lock, partial(_fill, lock, None)), new)
         else:
             # The user's folder is asked first, so what was kept from elsewhere is passed over.
             staged = _fill(lock, sources_dir, new)
@@ -47,7 +46,6 @@ def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> t
 
 
 def _fill(lock: CudaLock, sources_dir: Path | None, libraries: Path) -> tuple[str, ...]:
-    """Put the libraries of every component into the empty folder ``libraries``; returns the SONAMEs, sorted."""
     staged = (_stage_component(component, libraries, sources_dir) for component in lock.components)
     return tuple(sorted({soname for sonames in staged for soname in sonames}))
 
@@ -63,9 +61,12 @@ def check_folder(sources_dir: Path | None) -> None:
 def _stage_component(component: Component, libraries: Path, sources_dir: Path | None) -> tuple[str, ...]:
     problems: list[str] = []
     for place, find in _places(component, sources_dir):
-        staged = _attempt(component, place, find, libraries, problems)
-        if staged is not None:
-            return staged
+        try:
+            if found := find():
+                return _take_libraries(component, *found, libraries)
+        except SourceError as error:  # noqa: PERF203 - the next place may have it
+            problems.append(f"{place}: {error.what} ({error.why})")
+            ui.warn(f"{component.name} from {problems[-1]}")
     names = " or ".join(dict.fromkeys(file_name(source) for source in component.sources))
     raise SourceError(
         f"{component.name} {component.version} could not be had from anywhere",
@@ -74,24 +75,13 @@ def _stage_component(component: Component, libraries: Path, sources_dir: Path | 
     )
 
 
-def _attempt(
-    component: Component, place: str, find: Find, libraries: Path, problems: list[str]
-) -> tuple[str, ...] | None:
-    """Stage ``component`` from one place; None when that has nothing, or nothing good (then told, and noted)."""
-    try:
-        found = find()
-        return _take_libraries(component, *found, libraries) if found else None
-    except SourceError as error:
-        problems.append(f"{place}: {error.what} ({error.why})")
-        ui.warn(f"{component.name} from {problems[-1]}")
-        return None
-
-
 def _places(component: Component, sources_dir: Path | None) -> Iterator[tuple[str, Find]]:
     """Where to look, in order: what to call the place, and how to look there."""
     if sources_dir is not None:
         for source in component.sources:
-            yield f"SOURCES_DIR={sources_dir}", partial(_in_folder, sources_dir, source)
+            path = sources_dir / file_name(source)
+            if path.is_file():
+                yield f"SOURCES_DIR={sources_dir}", partial(verify, path, source)
         yield f"SOURCES_DIR={sources_dir}", partial(find_by_digest, sources_dir, component.sources)
     for source in component.sources:
         yield "the cache", partial(_in_cache, source)
@@ -105,17 +95,12 @@ def _take_libraries(component: Component, archive: Path, source: Source, librari
         return archives.select_libraries(Path(tree), component.sonames, libraries)
 
 
-def _in_folder(folder: Path, source: Source) -> tuple[Path, Source] | None:
-    path = folder / file_name(source)
-    return (verify(path, source), source) if path.is_file() else None
-
-
 def _in_cache(source: Source) -> tuple[Path, Source] | None:
     path = cached_path(source)
     if not path.is_file():
         return None
     try:
-        return verify(path, source), source
+        return verify(path, source)
     except SourceError:
         path.unlink(missing_ok=True)
         raise
@@ -126,7 +111,7 @@ def _from_source(source: Source) -> tuple[Path, Source]:
     if local is not None:
         if not local.is_file():
             raise SourceError(f"{local} is missing", "a file:// source names it", "make it again")
-        return verify(local, source), source
+        return verify(local, source)
     path = cached_path(source)
     waiting = f"another gpuenv is downloading {path.name}; waiting for it"
     with locking.held(path.with_name("lock"), waiting):

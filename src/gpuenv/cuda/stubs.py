@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from gpuenv.core.errors import DataError, HostError
@@ -93,10 +93,3 @@ def compile_stub(soname: str, source: str, target: Path) -> Path:
             )
         shutil.move(Path(folder, soname), target / soname)
     return target / soname
-
-
-def compile_stubs(symbols: Mapping[str, Iterable[str]], cudnn: str, target: Path) -> tuple[Path, ...]:
-    """Compile a stub for each SONAME of ``symbols`` into ``target``, in sorted order. Raises HostError."""
-    return tuple(
-        compile_stub(soname, render_source(soname, names, cudnn), target) for soname, names in sorted(symbols.items())
-    )

@@ -67,8 +67,8 @@ class Prefix:
 
 def place(content: Content, folder: Path | None) -> Prefix:
     """An environment in the folder that was asked for, else in one of the cache. Raises UsageError for a bad name."""
-    in_cache = f"{content.kind}s/{content.name}-{content.digest[:12]}"
-    where = paths.cache_dir() / in_cache if folder is None else folder.resolve()
+    where = folder.resolve() if folder is not None else None
+    where = where or paths.cache_dir() / f"{content.kind}s" / f"{content.name}-{content.digest[:12]}"
     found = sorted({repr(character) for character in str(where) if character in _UNSPEAKABLE})
     if found:
         raise UsageError(

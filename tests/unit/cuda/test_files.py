@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.cuda import cache
+from gpuenv.cuda import files
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import load_cuda_lock
 
@@ -22,7 +22,7 @@ class Filling:
         self.count += 1
 
     def get(self) -> Path:
-        return cache.get_or_fill(load_cuda_lock(variants.find_variant(None).cuda_lock_path), self)
+        return files.get_or_fill(load_cuda_lock(variants.find_variant(None).cuda_lock_path), self)
 
 
 def test_it_is_filled_once() -> None:
@@ -53,7 +53,7 @@ def test_a_filling_that_fails_leaves_nothing() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.get_or_fill(load_cuda_lock(variants.find_variant(None).cuda_lock_path), fail)
+        files.get_or_fill(load_cuda_lock(variants.find_variant(None).cuda_lock_path), fail)
     filling = Filling()
     assert {path.name for path in filling.get().iterdir()} == {"liba.so.1", "libb.so.1", "sha256.json"}
     assert filling.count == 1
@@ -61,6 +61,6 @@ def test_a_filling_that_fails_leaves_nothing() -> None:
 
 def test_the_libraries_are_linked_and_the_sums_stay(tmp_path: Path) -> None:
     folder = Filling().get()
-    assert cache.link_into(folder, tmp_path) == ("liba.so.1", "libb.so.1")
+    assert files.link_into(folder, tmp_path) == ("liba.so.1", "libb.so.1")
     assert {path.name for path in tmp_path.iterdir()} == {"liba.so.1", "libb.so.1"}
     assert (tmp_path / "liba.so.1").read_bytes() == b"liba.so.1"
