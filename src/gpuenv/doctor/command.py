@@ -16,12 +16,11 @@ from functools import partial
 from gpuenv.core import paths
 from gpuenv.core.errors import GpuenvError, HostError
 from gpuenv.core.settings import Settings
-from gpuenv.doctor import findings, remedies, routes, text
+from gpuenv.doctor import findings, routes, text
 from gpuenv.doctor.checks import engine, gpu, host, network, python, variants
 from gpuenv.doctor.facts import Facts, Machine, Wish
-from gpuenv.doctor.findings import Finding, Verdict, Verdicts
+from gpuenv.doctor.findings import Finding, Remedy, Verdict, Verdicts
 from gpuenv.doctor.gather import Probe, gather
-from gpuenv.doctor.remedies import Remedy
 from gpuenv.doctor.routes import Route
 from gpuenv.net.questions import ANSWERS_S
 from gpuenv.variants import model
@@ -124,19 +123,19 @@ def _verdicts(check: Callable[..., Verdicts], facts: Facts) -> list[Verdict]:
         return [findings.unknown(message, missing[0].by_hand)]
     try:
         said = check(**needs)
+        return [said] if isinstance(said, Verdict) else list(said)
     except (ValueError, LookupError) as error:
         # A machine that says what nobody foresaw must not cost the rest of the report.
         message = f"it could not be judged ({type(error).__name__}: {error})"
         return [findings.unknown(message, "report this line")]
-    return [said] if isinstance(said, Verdict) else list(said)
 
 
 def _render(remedy: Remedy | str | None, machine: Machine | None) -> str | None:
     if not isinstance(remedy, Remedy):
         return remedy
     if machine is None:
-        return remedies.render(remedy, "linux", is_root=False, init=remedies.SYSTEMD)
-    return remedies.render(remedy, machine.system, is_root=machine.is_root, init=machine.init)
+        return findings.render(remedy, "linux", is_root=False, init=findings.SYSTEMD)
+    return findings.render(remedy, machine.system, is_root=machine.is_root, init=machine.init)
 
 
 def judge_routes(ways: Sequence[Route], wish: Wish) -> list[Finding]:

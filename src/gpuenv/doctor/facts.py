@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuenv.conda.condarc import Condarc
-from gpuenv.doctor.remedies import SYSTEMD
+from gpuenv.doctor.findings import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython

@@ -1,12 +1,16 @@
-"""The result of a check of `make doctor`: what is wrong, how bad it is, what mends it, what it keeps from working."""
+"""The result of a check of `make doctor`: what is wrong, how bad it is, what it keeps from working, and what mends it:
+an entry of `remedies.toml`, rendered for a system, a user, and what starts services there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Union
 
-from gpuenv.doctor.remedies import Remedy
+from gpuenv.core import schema
 
 OK = "ok"
 WARNING = "warning"
@@ -19,6 +23,16 @@ SEVERITIES = (OK, UNKNOWN, WARNING, ERROR)
 #: whatever uses a container, or this machine's own C library; installing packages; building an image.
 MACHINE, GPU, CONTAINER_GPU, PREFIX_GPU = "machine", "gpu", "container-gpu", "prefix-gpu"
 CONTAINER, PREFIX, INSTALL, BUILD = "container", "prefix", "install", "build"
+#: What starts and stops services here; "" where nothing does, as in most containers.
+SYSTEMD, SYSV, OPENRC = "systemd", "sysv", "openrc"
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """The entry called ``name``, with values of the finding that it names in braces."""
+
+    name: str
+    values: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,3 +78,31 @@ def error(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
 def unknown(message: str, remedy: Remedy | str) -> Verdict:
     """It could not be found out."""
     return Verdict(UNKNOWN, message, remedy)
+
+
+def remedy(entry: str, **values: str) -> Remedy:
+    """The entry called ``entry``; ``values`` fill it in."""
+    return Remedy(entry, tuple(values.items()))
+
+
+@cache
+def load() -> Mapping[str, Mapping[str, str]]:
+    """Every entry: kind of machine -> text."""
+    return schema.read_toml(Path(__file__).with_name("remedies.toml"))
+
+
+class _Texts(dict[str, str]):
+    """Values of a finding, and else the entries themselves, for a machine of these kinds."""
+
+    kinds: tuple[str, ...] = ()
+
+    def __missing__(self, name: str) -> str:
+        entry = load()[name]
+        return next(entry[kind] for kind in self.kinds if kind in entry).format_map(self)
+
+
+def render(asked: Remedy, system: str, *, is_root: bool, init: str) -> str:
+    """The text for one machine and its user."""
+    texts = _Texts(asked.values)
+    texts.kinds = (*(["root"] if is_root else []), system, init, "*")
+    return texts[asked.name]

@@ -28,7 +28,7 @@ from fakes.doctor import (
 )
 from gpuenv.conda.condarc import Condarc
 from gpuenv.doctor import command as doctor
-from gpuenv.doctor import remedies
+from gpuenv.doctor import findings
 from gpuenv.doctor.facts import (
     Clients,
     Clock,
@@ -526,15 +526,15 @@ def test_a_variant_that_was_asked_for_and_is_not_served_is_an_error() -> None:
 
 def test_every_remedy_has_one_for_all_systems_or_names_the_systems_that_there_are() -> None:
     systems = {"debian", "fedora", "arch", "wsl2", "windows", "macos", "linux", "*"}
-    for name, known in remedies.load().items():
+    for name, known in findings.load().items():
         assert "*" in known, name
-        assert set(known) <= systems | {"root", remedies.SYSTEMD, remedies.SYSV, remedies.OPENRC}, name
+        assert set(known) <= systems | {"root", findings.SYSTEMD, findings.SYSV, findings.OPENRC}, name
 
 
 def test_every_remedy_is_used() -> None:
     code = "".join(path.read_text() for path in Path(doctor.__file__).parent.rglob("*.py"))
-    texts = "".join(text for entry in remedies.load().values() for text in entry.values())
-    assert [name for name in remedies.load() if f'"{name}"' not in code and f"{{{name}}}" not in texts] == []
+    texts = "".join(text for entry in findings.load().values() for text in entry.values())
+    assert [name for name in findings.load() if f'"{name}"' not in code and f"{{{name}}}" not in texts] == []
 
 
 def test_checks_take_the_facts_that_their_parameters_name() -> None:
@@ -548,11 +548,11 @@ def test_checks_take_the_facts_that_their_parameters_name() -> None:
 @pytest.mark.parametrize(
     ("is_root", "init", "system", "remedy"),
     [
-        (False, remedies.SYSTEMD, "debian", "sudo systemctl start docker"),
-        (True, remedies.SYSTEMD, "debian", "systemctl start docker"),
-        (False, remedies.SYSV, "debian", "sudo service docker start"),
-        (True, remedies.SYSV, "debian", "service docker start"),
-        (True, remedies.OPENRC, "linux", "rc-service docker start"),
+        (False, findings.SYSTEMD, "debian", "sudo systemctl start docker"),
+        (True, findings.SYSTEMD, "debian", "systemctl start docker"),
+        (False, findings.SYSV, "debian", "sudo service docker start"),
+        (True, findings.SYSV, "debian", "service docker start"),
+        (True, findings.OPENRC, "linux", "rc-service docker start"),
         (False, "", "fedora", "sudo sh -c 'dockerd >/var/log/dockerd.log 2>&1 &'"),
     ],
 )
@@ -568,13 +568,13 @@ VALUES = {"name": "x", "group": "docker", "path": "/x", "forget": "x"}
 
 
 def rendered(name: str, system: str, *, is_root: bool, init: str) -> str:
-    return remedies.render(remedies.remedy(name, **VALUES), system, is_root=is_root, init=init)
+    return findings.render(findings.remedy(name, **VALUES), system, is_root=is_root, init=init)
 
 
-@pytest.mark.parametrize("name", sorted(remedies.load()))
+@pytest.mark.parametrize("name", sorted(findings.load()))
 def test_no_remedy_asks_root_for_sudo_nor_for_systemd_what_does_not_run(name: str) -> None:
     for system in ("debian", "fedora", "arch", "linux"):
-        text = rendered(name, system, is_root=True, init=remedies.SYSV)
+        text = rendered(name, system, is_root=True, init=findings.SYSV)
         assert not any(
             word in text for word in ("sudo", "$USER", "systemctl start", "systemctl restart", "timedatectl")
         )
@@ -583,12 +583,12 @@ def test_no_remedy_asks_root_for_sudo_nor_for_systemd_what_does_not_run(name: st
 
 def test_root_on_debian_installs_without_joining_a_group() -> None:
     text = "sudo apt-get install docker.io && sudo usermod -aG docker $USER  (then log in again)"
-    assert rendered("install-engine", "debian", is_root=True, init=remedies.SYSTEMD) == "apt-get install docker.io"
-    assert rendered("install-engine", "debian", is_root=False, init=remedies.SYSTEMD) == text
+    assert rendered("install-engine", "debian", is_root=True, init=findings.SYSTEMD) == "apt-get install docker.io"
+    assert rendered("install-engine", "debian", is_root=False, init=findings.SYSTEMD) == text
 
 
 def test_a_toolkit_is_set_up_without_systemd() -> None:
-    text = rendered("install-toolkit", "debian", is_root=False, init=remedies.SYSV)
+    text = rendered("install-toolkit", "debian", is_root=False, init=findings.SYSV)
     assert "sudo nvidia-ctk runtime configure --runtime=docker && sudo service docker restart" in text
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gpuenv.doctor.facts import Clients, Engines, Machine, Refusal, Storage, Wish
-from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Verdict, error, ok, unknown, warning
-from gpuenv.doctor.remedies import Remedy, remedy
+from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Remedy, Verdict, error, ok, remedy, unknown, warning
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
 from gpuenv.variants.model import numbers
 

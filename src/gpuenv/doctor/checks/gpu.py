@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gpuenv.doctor.facts import Gpus, Memory
-from gpuenv.doctor.findings import GPU, Verdict, Verdicts, error, ok, unknown, warning
-from gpuenv.doctor.remedies import remedy
+from gpuenv.doctor.findings import GPU, Verdict, Verdicts, error, ok, remedy, unknown, warning
 from gpuenv.host.gpu import describe
 from gpuenv.variants import compat
 from gpuenv.variants.compat import Card

@@ -6,8 +6,7 @@ import re
 
 from gpuenv.core.errors import HostError
 from gpuenv.doctor.facts import Machine
-from gpuenv.doctor.findings import MACHINE, PREFIX, Verdict, error, ok, unknown, warning
-from gpuenv.doctor.remedies import remedy
+from gpuenv.doctor.findings import MACHINE, PREFIX, Verdict, error, ok, remedy, unknown, warning
 from gpuenv.host.processor import architecture_problem, avx_problem
 from gpuenv.variants.model import numbers
 

@@ -6,8 +6,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
 from gpuenv.doctor.facts import Clock, Engines, Network, Pythons, Wish
-from gpuenv.doctor.findings import CONTAINER, INSTALL, Verdict, error, ok, unknown, warning
-from gpuenv.doctor.remedies import Remedy, remedy
+from gpuenv.doctor.findings import CONTAINER, INSTALL, Remedy, Verdict, error, ok, remedy, unknown, warning
 from gpuenv.net.build_settings import LOCAL_HOSTS, proxy_host
 from gpuenv.net.questions import Answer
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gpuenv.doctor.facts import Conda, Pythons, Wish
-from gpuenv.doctor.findings import Verdict, Verdicts, ok, warning
-from gpuenv.doctor.remedies import remedy
+from gpuenv.doctor.findings import Verdict, Verdicts, ok, remedy, warning
 
 #: Channels by which an environment of ours can be made; others decide about versions in ways that nobody pinned.
 KNOWN_CHANNELS = ("defaults", "conda-forge", "nodefaults", "main")
 
 
-def python(pythons: Pythons, wish: Wish) -> Verdicts:
+def python(pythons: Pythons, wish: Wish) -> Iterator[Verdict]:
     """The interpreter of the fallbacks: a local base image, and the environment without an engine (P42)."""
-    return [_judge_python(minor, pythons, wish) for minor in sorted(pythons.found)]
-
-
-def _judge_python(minor: str, pythons: Pythons, wish: Wish) -> Verdict:
-    found = pythons.found[minor]
-    variant = next(one for one in wish.variants if one.python_minor == minor)
-    if found is None:
-        return warning(
-            f"no complete CPython {minor}: needed only where there is no engine, or no registry",
-            f"pyenv install {variant.python}  (or uv python install {minor}, or conda create -n py python={minor})",
-        )
-    differs = "" if found.version == variant.python else f" (pinned: {variant.python})"
-    return ok(f"CPython {found.version}{differs} in {found.prefix}")
+    for minor, found in sorted(pythons.found.items()):
+        pinned = next(one.python for one in wish.variants if one.python_minor == minor)
+        if found is None:
+            text = f"no complete CPython {minor}: needed only where there is no engine, or no registry"
+            mend = f"pyenv install {pinned}  (or uv python install {minor}, or conda create -n py python={minor})"
+            yield warning(text, mend)
+        else:
+            differs = "" if found.version == pinned else f" (pinned: {pinned})"
+            yield ok(f"CPython {found.version}{differs} in {found.prefix}")
 
 
 def conda(conda: Conda) -> Verdict:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.doctor.facts import Engines, Gpus, Running, Toolkit, Variables, Wish
-from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Verdict, Verdicts, error, ok, unknown, warning
-from gpuenv.doctor.remedies import remedy
+from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Verdict, Verdicts, error, ok, remedy, unknown, warning
 from gpuenv.host import gpu
 from gpuenv.variants.compat import Serving
 

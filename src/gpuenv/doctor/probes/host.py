@@ -17,7 +17,7 @@ from gpuenv.core import paths
 from gpuenv.core.errors import HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Storage, Variables, Wish
-from gpuenv.doctor.remedies import OPENRC, SYSTEMD, SYSV
+from gpuenv.doctor.findings import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor, pythons, systems
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
@@ -79,9 +79,8 @@ def _cgroup_room(folder: Path) -> int | None:
 
 def parse_memory(meminfo: str) -> int | None:
     """The available memory in the text of /proc/meminfo, in bytes."""
-    fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
-    value = fields.get("MemAvailable", "").split()
-    return int(value[0]) * 1024 if value else None
+    match = re.search(r"^MemAvailable:\s*(\d+)", meminfo, re.MULTILINE)
+    return int(match[1]) * 1024 if match else None
 
 
 def find_init(systemd: Path = SYSTEMD_RUNS, script: Path = INIT_SCRIPT) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from fakes.doctor import make_wish, write_script
 from gpuenv.core.settings import Settings
-from gpuenv.doctor import remedies
+from gpuenv.doctor import findings
 from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.host import processor as host
 from gpuenv.host import pythons
@@ -57,11 +57,11 @@ def test_what_starts_services_here(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "script").touch()
     find = doctor_probe_host.find_init
-    assert find(tmp_path, tmp_path / "script") == remedies.SYSTEMD
-    assert find(tmp_path / "none", tmp_path / "script") == remedies.SYSV
+    assert find(tmp_path, tmp_path / "script") == findings.SYSTEMD
+    assert find(tmp_path / "none", tmp_path / "script") == findings.SYSV
     assert find(tmp_path / "none", tmp_path / "none") == ""
     write_script(tmp_path / "rc-service", "")
-    assert find(tmp_path / "none", tmp_path / "script") == remedies.OPENRC
+    assert find(tmp_path / "none", tmp_path / "script") == findings.OPENRC
 
 
 def test_the_limit_of_a_container_or_a_job_counts_as_memory(tmp_path: Path) -> None:
