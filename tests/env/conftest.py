@@ -21,10 +21,9 @@ from xdist.scheduler import LoadScopeScheduling
 from gpuenv.core.errors import GpuenvError
 from gpuenv.explain import command as explain
 from gpuenv.harness.report.model import GROUPS, NOT_TESTED, describe_error, find_group
-from gpuenv.harness.targets import handover
 from gpuenv.harness.targets.connection import Connection, Output, ProgramResult
 from gpuenv.harness.targets.container import connect
-from gpuenv.harness.targets.model import Plan, Target, load_plan
+from gpuenv.harness.targets.model import KEPT, Plan, Target, load_plan, save_expected, save_finding
 from gpuenv.variants import model as variants
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
@@ -217,9 +216,9 @@ class _Keeper:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Iterator[None]:
         result: Any = yield
-        if fixturedef.argname in handover.KEPT and isinstance(result, ProgramResult):
+        if fixturedef.argname in KEPT and isinstance(result, ProgramResult):
             identity = request.getfixturevalue("target").identity
-            handover.save_finding(self.results, identity, fixturedef.argname, result.data)
+            save_finding(self.results, identity, fixturedef.argname, result.data)
         return result  # type: ignore[no-any-return]
 
 
@@ -230,7 +229,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         counted: dict[str, Counter[str]] = {}
         for item in session.items:
             counted.setdefault(_target_of(item).identity, Counter())[find_group(_marked(item))] += 1
-        handover.save_expected(Path(results), counted)
+        save_expected(Path(results), counted)
 
 
 # --- what a failing check says ----------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -77,13 +78,16 @@ def deferred() -> Iterator[Callable[[], None]]:
 def run(argv: Sequence[str], timeout_s: float | None = None, **options: Any) -> subprocess.CompletedProcess[Any]:
     """Run a program that ends with this process, also if a signal arrives at its start; ``options`` as for `Popen`.
 
-    Raises subprocess.TimeoutExpired.
+    Raises subprocess.TimeoutExpired. In a session of its own (``start_new_session``), what it started ends with it.
     """
     with deferred() as deliver, subprocess.Popen(argv, **options) as process:
         try:
             deliver()
             stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException:
+            if options.get("start_new_session") and process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             raise
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)

@@ -13,8 +13,7 @@ from pathlib import Path
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report.model import Outcome
-from gpuenv.harness.targets import handover
-from gpuenv.harness.targets.model import Plan, Target, save_plan
+from gpuenv.harness.targets.model import Plan, Target, load_expected, load_findings, save_plan
 
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
 GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
@@ -124,11 +123,11 @@ def run_on_this_python(folder: Path, *more: Target, options: tuple[str, ...] = (
 def check_findings(run: Run) -> None:
     # This Python is no TensorFlow environment: the check fails, and what the program found is there all the same.
     assert run.code == 1
-    found = handover.load_findings(run.results)
+    found = load_findings(run.results)
     assert {identity: set(names) for identity, names in found.items()} == {
         "v/1": {"facts"}, "v/1-simulated": {"facts"},
     }  # fmt: skip
     assert found["v/1"]["facts"]["python"] == platform.python_version()
-    expected = handover.load_expected(run.results)
+    expected = load_expected(run.results)
     assert expected is not None
     assert expected["v/1"] == expected["v/1-simulated"] == {"target": 1, "identity": 1}

@@ -77,18 +77,14 @@ def judge_capability(devices: Sequence[Mapping[str, Any]], variant: Variant, kno
     for device in devices:
         capability = device["capability"]
         if not compat.serves(variant, capability):
+            fitting = compat.serving_variants(capability, [one for one in known if one.name != variant.name])
             raise CheckError(
                 compat.describe_refusal(variant, device["name"], capability),
                 f"CUDA {variant.cuda.version} has no code for this card: it is listed, and then every product fails",
-                _instead(capability, [one for one in known if one.name != variant.name]),
+                f"use VARIANT={fitting[-1]}, which serves it; or FLAVOR=cpu"
+                if fitting
+                else "no variant serves such a card: use FLAVOR=cpu, or choose another card with GPUS=...",
             )
-
-
-def _instead(capability: str, others: Sequence[Variant]) -> str:
-    fitting = compat.serving_variants(capability, others)
-    if fitting:
-        return f"use VARIANT={fitting[-1]}, which serves it; or FLAVOR=cpu"
-    return "no variant serves such a card: use FLAVOR=cpu, or choose another card with GPUS=..."
 
 
 def judge_listed(listed: Sequence[str], devices: Sequence[object]) -> None:

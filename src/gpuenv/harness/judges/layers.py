@@ -57,7 +57,7 @@ def layer_folders(details: Mapping[str, Any]) -> tuple[Path, ...]:
 def search_folders(folders: Iterable[Path], secrets: Iterable[str]) -> Leaks:
     """Search layers where they lie: a tenth of the time that saving the image takes."""
     leaks = Leaks()
-    wanted = _encoded(secrets)
+    wanted = tuple(secret.encode() for secret in secrets if secret)
     for root in folders:
         for place, _, names in os.walk(root):
             for name in names:
@@ -76,7 +76,7 @@ def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Leaks:
     ``secrets`` are texts that no small file may contain (proxy addresses, paths of the build host).
     """
     leaks = Leaks()
-    wanted = _encoded(secrets)
+    wanted = tuple(secret.encode() for secret in secrets if secret)
     stream: Any = _Stream(chunks)
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES) as image:
         for member in image:
@@ -85,10 +85,6 @@ def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Leaks:
             if content is not None:
                 _search_layer(content, wanted, leaks)
     return leaks
-
-
-def _encoded(secrets: Iterable[str]) -> tuple[bytes, ...]:
-    return tuple(secret.encode() for secret in secrets if secret)
 
 
 def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], leaks: Leaks) -> None:

@@ -79,17 +79,22 @@ def judge_xor(result: Mapping[str, Any]) -> None:
     )
 
 
+def leaves_at(ours: Sequence[float], theirs: Sequence[float]) -> int | None:
+    """The first step at which two loss curves are further apart than the check allows; None if they never are."""
+    # Not `distance > ...`: a loss that is no number leaves too.
+    far = (step for step, (one, other) in enumerate(zip(ours, theirs)) if not abs(one - other) <= CURVE_TOLERANCE)
+    return next(far, None if len(ours) == len(theirs) else min(len(ours), len(theirs)))
+
+
 def judge_curve(result: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
     """From the same weights, the loss curve is that of plain numpy."""
     ours, theirs = result["losses"], reference["losses"]
     if len(ours) != len(theirs):
         raise run_again(f"{len(ours)} losses against {len(theirs)}", "another number of steps was trained")
-    # Not `difference > ...`: a loss that is no number at all must fail too.
-    differences = [abs(one - other) for one, other in zip(ours, theirs)]
-    leaves = [step for step, difference in enumerate(differences) if not difference <= CURVE_TOLERANCE]
-    if leaves:
+    step = leaves_at(ours, theirs)
+    if step is not None:
         raise run_again(
-            f"the loss leaves the numpy reference by {differences[leaves[0]]:.2g} at step {leaves[0]} "
+            f"the loss leaves the numpy reference by {abs(ours[step] - theirs[step]):.2g} at step {step} "
             f"(at most {CURVE_TOLERANCE:g})",
             "another optimizer, loss or initial weight than the reference's; or an update out of order",
         )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gpuenv.harness.judges.training import CURVE_TOLERANCE
+from gpuenv.harness.judges.training import leaves_at
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class Evidence:
 
 
 def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
-    """Read the findings of one target, as :func:`gpuenv.harness.targets.handover.load_findings` gives them."""
+    """Read the findings of one target, as :func:`gpuenv.harness.targets.model.load_findings` gives them."""
     training = findings.get("training") or {}
     facts, frameworks = findings.get("facts") or {}, findings.get("frameworks") or {}
     versions = {"Python": facts.get("python"), "TensorFlow": frameworks.get("tensorflow")}
@@ -146,11 +146,7 @@ class Curve:
     @property
     def leaves_at(self) -> int | None:
         """The first step at which the distance is more than the check allows; None if it never is."""
-        pairs = list(zip(self.net.losses, self.reference.losses))
-        # Not `distance > ...`: a loss that is no number leaves too.
-        far = (step for step, (one, other) in enumerate(pairs) if not abs(one - other) <= CURVE_TOLERANCE)
-        different_length = len(self.net.losses) != len(self.reference.losses)
-        return next(far, len(pairs) if different_length else None)
+        return leaves_at(self.net.losses, self.reference.losses)
 
 
 def summarize(evidence: Evidence) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from gpuenv.core import ui
 from gpuenv.harness.report import page
 from gpuenv.harness.report.evidence import parse_evidence, summarize
 from gpuenv.harness.report.model import FINISHED, Report, read_results
-from gpuenv.harness.targets import handover
-from gpuenv.harness.targets.model import Plan
+from gpuenv.harness.targets.model import Plan, load_expected, load_findings
 
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
 #: Lines of pytest's output that are shown when it did not run to its end.
@@ -33,8 +32,8 @@ def clear(folder: Path) -> Path:
 def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> Report:
     """All that is known of a run that has ended, however it ended."""
     try:
-        findings = handover.load_findings(results)
-        expected = handover.load_expected(results) or {}
+        findings = load_findings(results)
+        expected = load_expected(results) or {}
     except (OSError, json.JSONDecodeError, KeyError) as error:
         ui.warn(f"what the programs found cannot be read, so the reports lack it: {error}")
         findings, expected = {}, {}

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from gpuenv.core.errors import GpuenvError
 from gpuenv.harness.report.evidence import Evidence
-from gpuenv.harness.targets.handover import Expected
-from gpuenv.harness.targets.model import Plan, Target
+from gpuenv.harness.targets.model import Expected, Plan, Target
 
 #: How the reason of every skip begins in pytest.
 NOT_TESTED = "not tested: "
@@ -96,19 +95,11 @@ def count(outcomes: Iterable[Outcome]) -> Counts:
     return Counts(kinds["passed"], kinds["failed"], tuple(sorted(reasons.items())))
 
 
-def render_counts(counts: Counts) -> str:
-    """``"N passed, M failed, K not tested"``."""
-    return f"{counts.passed} passed, {counts.failed} failed, {counts.not_tested} not tested"
-
-
-def render_reasons(counts: Counts) -> str:
-    """``"reason: n; ..."``, or nothing."""
-    return "; ".join(f"{reason}: {number}" for reason, number in counts.reasons)
-
-
 def render_last_line(counts: Counts) -> str:
     """``"N passed, M failed, K not tested (reason: n; ...)"``."""
-    return render_counts(counts) + (f" ({render_reasons(counts)})" if counts.reasons else "")
+    reasons = "; ".join(f"{reason}: {number}" for reason, number in counts.reasons)
+    numbers = f"{counts.passed} passed, {counts.failed} failed, {counts.not_tested} not tested"
+    return f"{numbers} ({reasons})" if reasons else numbers
 
 
 def render_cell(outcomes: Sequence[Outcome]) -> str:

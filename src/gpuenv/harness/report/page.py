@@ -25,9 +25,7 @@ from gpuenv.harness.report.model import (
     Report,
     count,
     list_columns,
-    render_counts,
     render_last_line,
-    render_reasons,
 )
 from gpuenv.harness.report.pictures import STRIP_END
 from gpuenv.harness.report.table import render_duration
@@ -58,8 +56,6 @@ def render_page(report: Report) -> str:
         report=report,
         style=Markup(STYLE.read_text(encoding="utf-8")),  # noqa: S704 - a file of this project
         line=render_last_line(report.counts),
-        figures=render_counts(report.counts),
-        reasons=render_reasons(report.counts),
         is_cut_off=report.status == "not finished" or report.exit_code not in (None, *FINISHED),
         ended=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended)),
         took=render_duration(report.ended - report.began),

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from gpuenv.core import ui
 from gpuenv.harness.report.model import GROUPS, Column, Outcome, count, list_columns, read_results, render_cell
-from gpuenv.harness.targets import handover
-from gpuenv.harness.targets.handover import Expected
-from gpuenv.harness.targets.model import Plan
+from gpuenv.harness.targets.model import Expected, Plan, load_expected
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -128,7 +126,7 @@ def watch(process: subprocess.Popen[bytes], plan: Plan, results: Path) -> int:
 
     with Live(console=ui.console(), auto_refresh=False, transient=True) as display:
         while True:
-            expected = handover.load_expected(results) or {}
+            expected = load_expected(results) or {}
             display.update(render_live(plan, read_results(results), expected, time.time()), refresh=True)
             try:
                 return process.wait(timeout=LOOK_EVERY_S)

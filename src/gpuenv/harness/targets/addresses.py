@@ -6,7 +6,6 @@ Whatever a message shows of an entry is shown without its password.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -65,7 +64,9 @@ def _check_place(word: str, parts: SplitResult) -> None:
 
     if "://" not in word or parts.scheme not in BACKENDS:
         guess = redact.password(f"ssh://{word.rpartition('://')[2]}")
-        raise _refused(word, f"expected KIND://NAME, KIND one of {_listed(BACKENDS)}", f"did you mean {guess}?")
+        raise _refused(
+            word, f"expected KIND://NAME, KIND one of {', '.join(sorted(BACKENDS))}", f"did you mean {guess}?"
+        )
     has_path = parts.path.rstrip("/") != ""
     if parts.scheme == "chroot":
         if parts.netloc or not has_path:
@@ -86,7 +87,7 @@ def _parse_setting(word: str, name: str, value: str) -> tuple[str, str]:
         if value.lower() not in ("true", "false"):
             raise _refused(word, f"{name}={value} is neither true nor false", f"write {name}=true")
     elif name not in VALUES:
-        known = _listed((PREFIX, *FLAGS, *VALUES))
+        known = ", ".join(sorted((PREFIX, *FLAGS, *VALUES)))
         raise _refused(
             word, f"there is no setting {name}", f"known are {known}; a port stands behind the name: lab1:22"
         )
@@ -98,7 +99,3 @@ def _parse_setting(word: str, name: str, value: str) -> tuple[str, str]:
 
 def _refused(word: str, why: str, next_step: str) -> UsageError:
     return UsageError(f"HOSTS: {redact.password(word)} cannot be used", why, next_step)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(sorted(names))

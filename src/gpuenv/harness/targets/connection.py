@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 REFERENCE_IN_IMAGE = "/gpuenv-reference"
 #: What every command gets: no bytecode beside read-only programs, and C++ messages kept to warnings.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
+#: So much of a stream is shown in a report.
+SHOWN_LINES, SHOWN_WIDTH = 40, 400
 
 
 def last_line(text: str) -> str:
@@ -39,19 +41,18 @@ class Output:
     stdout: str
     stderr: str
 
-    def render(self, max_lines: int = 40, max_width: int = 400) -> str:
+    def render(self) -> str:
         """The command and the end of both streams, for a report."""
         parts = [f"$ {self.command}", f"exit code {self.code}"]
         for name, text in (("standard output", self.stdout), ("standard error", self.stderr)):
-            lines = [_shortened(line, max_width) for line in text.splitlines()]
-            left_out = max(0, len(lines) - max_lines)
-            parts.append(f"--- {name}" + (f" (last {max_lines} of {len(lines)} lines)" if left_out else ""))
-            parts += lines[left_out:]
+            lines = text.splitlines()
+            is_cut = len(lines) > SHOWN_LINES
+            parts.append(f"--- {name}" + (f" (last {SHOWN_LINES} of {len(lines)} lines)" if is_cut else ""))
+            parts += [
+                line if len(line) <= SHOWN_WIDTH else f"{line[:SHOWN_WIDTH]}... ({len(line)} characters)"
+                for line in lines[-SHOWN_LINES:]
+            ]
         return "\n".join(parts)
-
-
-def _shortened(line: str, max_width: int) -> str:
-    return line if len(line) <= max_width else f"{line[:max_width]}... ({len(line)} characters)"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,10 @@ def list_targets(settings: Settings) -> tuple[Target, ...]:
     One that does not answer is a required target that is missing: a failure of that host alone.
     """
     variant = variants.find_variant(settings.variant)
-    flavor = wanted_flavor(settings)
+    # With REQUIRE_GPU=1 a host without a driver must not turn into a cpu target, which would pass without a GPU.
+    flavor = "gpu" if settings.require_gpu else None
+    if settings.flavor not in (None, "all"):
+        flavor = settings.flavor
     addresses = parse_hosts(settings.hosts or "")
     # Two groups of an inventory may share a host.
     entries = list(dict.fromkeys(one for address in addresses for one in expand(address)))
@@ -50,29 +54,16 @@ def list_targets(settings: Settings) -> tuple[Target, ...]:
         return with_own_identities(list(pool.map(lambda address: probe(address, variant, flavor), entries)))
 
 
-def wanted_flavor(settings: Settings) -> str | None:
-    """The flavor that every host must have; None, also for FLAVOR=all: what its driver says.
-
-    With REQUIRE_GPU=1 a host without a driver must not turn into a cpu target, which would pass without a GPU.
-    """
-    if settings.flavor not in (None, "all"):
-        return settings.flavor
-    return "gpu" if settings.require_gpu else None
-
-
 def with_own_identities(targets: Sequence[Target]) -> tuple[Target, ...]:
     """Two environments of one host, or two pods of one name, are told apart by a number."""
     taken = {target.identity for target in targets}
-    seen: set[str] = set()
-    result = []
+    seen: dict[str, Target] = {}
     for target in targets:
-        identity, number = target.identity, 1
-        while identity in seen or (number > 1 and identity in taken):
-            number += 1
-            identity = f"{target.identity}-{number}"
-        seen.add(identity)
-        result.append(dataclasses.replace(target, identity=identity))
-    return tuple(result)
+        numbered = (f"{target.identity}-{number}" for number in itertools.count(2))
+        free = (name for name in numbered if name not in taken and name not in seen)
+        identity = next(free) if target.identity in seen else target.identity
+        seen[identity] = dataclasses.replace(target, identity=identity)
+    return tuple(seen.values())
 
 
 def expand(address: Address) -> list[Address]:

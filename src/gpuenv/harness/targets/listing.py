@@ -25,10 +25,7 @@ ALL = "all"
 
 
 def list_images(settings: Settings, engine: Engine, host: HostGpus) -> tuple[Target, ...]:
-    """Every image that was asked for, built if it can be; what cannot be built says why.
-
-    If no flavor was asked for, it is the one that this machine uses.
-    """
+    """Every image asked for, by default in this machine's flavor, built if it can be; what cannot be says why."""
     flavor = None if settings.flavor == ALL else settings.flavor or default_flavor(host)
     wanted = dataclasses.replace(settings, flavor=flavor)
     return tuple(_make_image(settings, engine, planned) for planned in images.plan(wanted, engine))
@@ -57,10 +54,7 @@ def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
 
 
 def list_prefixes(settings: Settings) -> tuple[Target, ...]:
-    """An environment of this machine for each variant that was asked for, in the flavor for this machine.
-
-    With FLAVOR=all in both. Raises UsageError.
-    """
+    """An environment of this machine for each variant asked for, in its flavor or both. Raises UsageError."""
     flavors = FLAVORS if settings.flavor == ALL else (settings.flavor,)
     if settings.prefix and len(flavors) > 1:
         raise UsageError("PREFIX= names one folder", "FLAVOR=all are two environments", "add FLAVOR=gpu or FLAVOR=cpu")

@@ -10,7 +10,6 @@ import io
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import tarfile
 import tempfile
@@ -100,21 +99,13 @@ def run_local(line: bytes, limit_s: float) -> tuple[int, bytes, bytes, bytes]:
 
     In a session of its own it has no terminal on which to ask, and Ctrl-C leaves the connection for the cleaning up.
     """
+    argv = ["/bin/sh", "-c", os.fsdecode(line)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    argv: list[str | bytes] = ["/bin/sh", "-c", line]
-    with signals.deferred() as deliver:
-        process = subprocess.Popen(argv, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
-        try:
-            deliver()
-            stdout, stderr = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"no answer within {limit_s:g} s") from None
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
-    return process.returncode, line, stdout, stderr
+    try:
+        done = signals.run(argv, limit_s, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"no answer within {limit_s:g} s") from None
+    return done.returncode, line, done.stdout, done.stderr
 
 
 @functools.cache

@@ -11,22 +11,22 @@ import pytest
 from fakes import report as fake
 from gpuenv.harness.report import evidence
 from gpuenv.harness.report.evidence import NOT_RUN, parse_evidence
-from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.model import load_expected, load_findings, save_expected, save_finding
 
 
 def test_findings_travel_through_files(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    assert handover.load_findings(results) == {}
-    assert handover.load_expected(results) is None
-    handover.save_finding(results, "v-cpu-on-ssh://lab1", "facts", {"python": "3.6"})
-    handover.save_finding(results, "v-cpu-on-ssh://lab1", "training", {"x": math.nan})
-    handover.save_finding(results, "w" * 300, "facts", 1)
-    handover.save_expected(results, {"a": {"gpu": 3}})
-    found = handover.load_findings(results)
+    assert load_findings(results) == {}
+    assert load_expected(results) is None
+    save_finding(results, "v-cpu-on-ssh://lab1", "facts", {"python": "3.6"})
+    save_finding(results, "v-cpu-on-ssh://lab1", "training", {"x": math.nan})
+    save_finding(results, "w" * 300, "facts", 1)
+    save_expected(results, {"a": {"gpu": 3}})
+    found = load_findings(results)
     assert found["v-cpu-on-ssh://lab1"]["facts"] == {"python": "3.6"}
     assert math.isnan(found["v-cpu-on-ssh://lab1"]["training"]["x"])
     assert found["w" * 300] == {"facts": 1}
-    assert handover.load_expected(results) == {"a": {"gpu": 3}}
+    assert load_expected(results) == {"a": {"gpu": 3}}
 
 
 def test_evidence_of_a_target_in_order() -> None:

@@ -12,7 +12,7 @@ from fakes import report as fake
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report import page as report_html
 from gpuenv.harness.report.model import Report
-from gpuenv.harness.targets import handover
+from gpuenv.harness.targets.model import save_expected, save_finding
 
 
 def write_run(folder: Path) -> Path:
@@ -21,8 +21,8 @@ def write_run(folder: Path) -> Path:
     lines = [json.dumps(dataclasses.asdict(outcome)) for outcome in fake.outcomes_of(fake.GOOD)]
     results.write_text("\n".join(lines[:4]) + "\n" + lines[5][:30])
     for name, data in fake.findings(fake.GOOD).items():
-        handover.save_finding(results, fake.GOOD.identity, name, data)
-    handover.save_expected(results, {fake.GOOD.identity: {"identity": 5, "training": 6}})
+        save_finding(results, fake.GOOD.identity, name, data)
+    save_expected(results, {fake.GOOD.identity: {"identity": 5, "training": 6}})
     return results
 
 

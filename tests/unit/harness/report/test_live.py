@@ -19,8 +19,7 @@ from rich.console import Console
 
 from gpuenv.harness.report import table
 from gpuenv.harness.report.model import Outcome, read_results
-from gpuenv.harness.targets import handover
-from gpuenv.harness.targets.model import Plan, Target
+from gpuenv.harness.targets.model import Plan, Target, save_expected
 
 FIRST = Target("a", "image", "cuda10.0", "gpu", "simulated")
 SECOND = Target("b", "host", "cuda9.0", "cpu", host="ssh://[::1]:22")
@@ -106,7 +105,7 @@ SCRIPT = """
 import subprocess, sys
 from pathlib import Path
 from gpuenv.harness.report import table
-from gpuenv.harness.targets.model import Plan, Target
+from gpuenv.harness.targets.model import Plan, Target, save_expected
 child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
 try:
     code = table.watch(child, Plan("r", (Target("a", "image", "cuda10.0", "cpu"),)), Path(sys.argv[1]))
@@ -139,7 +138,7 @@ def on_a_terminal(results: Path, child: str, interrupt_after_s: float | None = N
 def test_table_is_drawn_and_taken_away_again(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     results.write_text(line(PASSED))
-    handover.save_expected(results, {"a": {"identity": 3}})
+    save_expected(results, {"a": {"identity": 3}})
     text = on_a_terminal(results, "import time, sys; time.sleep(0.8); sys.exit(7)")
     assert "running, 1 of 3" in text
     # The cursor is hidden while it is drawn, and comes back.
