@@ -94,7 +94,7 @@ def shared_with() -> list[str]:
     shared = [f"the downloads and environments are used by {', '.join(map(str, others))}, too"] if others else []
     daemon = private.running()
     if daemon is not None:
-        foreign = foreign_in(Engine("private", daemon.url, "", daemon.api_version).client())
+        foreign = foreign_in(daemon.engine.client())
         shared += [f"the private engine holds what gpuenv did not make: {', '.join(foreign)}"] if foreign else []
     elif private_daemon.folders().data.exists():
         shared.append("the private engine does not run, so nobody knows what else is in it")

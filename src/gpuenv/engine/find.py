@@ -14,16 +14,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gpuenv.core import atomic, paths, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine.endpoints import DENIED, Endpoint, UnreachableError, docker_endpoints, ping, podman_endpoints
 from gpuenv.engine.model import Engine
-
-if TYPE_CHECKING:
-    from gpuenv.engine.private_daemon import Daemon
 
 
 def find_engine(request: str | None) -> Engine | None:
@@ -39,7 +35,7 @@ def find_engine(request: str | None) -> Engine | None:
         from gpuenv.engine import private
 
         private.install()
-        return _private(private.start())
+        return private.start().engine
     endpoints = docker_endpoints() if request == "docker" else podman_endpoints()
     refusals: list[str] = []
     engine = _first(_ask(endpoints), refusals, want=request)
@@ -104,7 +100,7 @@ def _fallbacks() -> Iterator[Engine | Refused]:
 
     daemon = private.running()
     if daemon is not None:
-        yield _private(daemon)
+        yield daemon.engine
     yield from _ask(podman_endpoints())
 
 
@@ -164,16 +160,11 @@ def _new_private(why: str, refusals: list[str]) -> Engine | None:
         # Installing may have started the distribution's own daemon; then that is simply there.
         is_new = private.install()
         found = _first(_ask(docker_endpoints()), []) if is_new else None
-        return found or _private(private.start())
+        return found or private.start().engine
     except EngineError as error:
         ui.warn(str(error))
         refusals.append(error.what)
         return None
-
-
-def _private(daemon: Daemon) -> Engine:
-    text = f"the private engine at {daemon.url}"
-    return Engine("private", daemon.url, text, daemon.api_version, network=daemon.network)
 
 
 def describe_better() -> str:

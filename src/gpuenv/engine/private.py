@@ -16,7 +16,6 @@ from gpuenv.core.errors import EngineError
 from gpuenv.core.ui import end_of_output
 from gpuenv.engine import private_network
 from gpuenv.engine.api import Api
-from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import (
     Daemon,
     Folders,
@@ -136,7 +135,7 @@ def _tidy(place: Folders) -> None:
 
 def _subnet(daemon: Daemon) -> str:
     """The subnet that the daemon chose for its bridge: one that nothing on this machine uses."""
-    network = Api(Engine("private", daemon.url, "", daemon.api_version)).call("GET", "/networks/bridge")
+    network = Api(daemon.engine).call("GET", "/networks/bridge")
     return str(network["IPAM"]["Config"][0]["Subnet"])
 
 

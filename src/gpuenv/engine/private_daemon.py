@@ -14,6 +14,7 @@ import msgspec
 
 from gpuenv.core import atomic, paths, processes
 from gpuenv.engine.endpoints import Endpoint, UnreachableError, ping
+from gpuenv.engine.model import Engine
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: str = "host"
     subnet: str = ""
     api_version: str = ""
+
+    @property
+    def engine(self) -> Engine:
+        """The daemon as an engine like any other."""
+        why = f"the private engine at {self.url}"
+        return Engine("private", self.url, why, self.api_version, network=self.network)
 
 
 def folders() -> Folders:

@@ -10,8 +10,7 @@ from gpuenv.core.ui import end_of_output
 from gpuenv.net import redact
 from gpuenv.net.build_settings import BuildNetwork
 
-_STEP = re.compile(r"#(?P<number>\d+) \[(?P<stage>[\w.-]+) +\d+/\d+\] (?P<what>RUN|COPY)\b")
-_EXPORT = re.compile(r"#(?P<number>\d+) exporting to image$")
+_STEP = re.compile(r"#(?P<number>\d+) (?:\[(?P<stage>[\w.-]+) +\d+/\d+\] (?:RUN|COPY)\b|exporting to image$)")
 _END = re.compile(r"#(?P<number>\d+) (?P<how>DONE|CACHED|ERROR)\b ?(?P<time>[\d.]+s)?")
 _PREFIX = re.compile(r"#\d+ (?:\d+\.\d+ )?")
 _PODMAN_STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP \d+/\d+: (?P<what>(?:FROM|RUN|COPY) .{0,60})")
@@ -33,10 +32,7 @@ class StepReader:
         """What is to be said after this line, or None."""
         begin = _STEP.match(line)
         if begin:
-            self._names.setdefault(begin["number"], begin["stage"])
-            return None
-        if _EXPORT.match(line):
-            self._names[line[1:].split(maxsplit=1)[0]] = "writing the image"
+            self._names.setdefault(begin["number"], begin["stage"] or "writing the image")
             return None
         end = _END.match(line)
         if end and end["number"] in self._names:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpuenv.core import processes, signals, ui
@@ -66,14 +66,9 @@ def _started(argv: Sequence[str], environment: Mapping[str, str], folder: Path) 
 
 def _cancel(client: subprocess.Popen[str]) -> None:
     for number in (signal.SIGINT, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(client.pid, number)
-        except ProcessLookupError:
-            return
-        try:
             client.wait(CANCEL_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 @contextmanager
