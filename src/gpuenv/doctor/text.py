@@ -57,7 +57,6 @@ def render_findings(findings: Iterable[Finding]) -> Iterator[str]:
 def _show_on_terminal(findings: Iterable[Finding]) -> None:
     """The same in color, with messages wrapped. A remedy stays one line, however long: it is there to be copied."""
     from rich.console import Console
-    from rich.padding import Padding
     from rich.text import Text
 
     console = Console(highlight=False)
@@ -66,15 +65,10 @@ def _show_on_terminal(findings: Iterable[Finding]) -> None:
     for finding in findings:
         word, style = WORDS[finding.severity]
         head = Text.assemble((f"{word:<8}", style), f" {finding.check:<15} ")
-        body = Text(printable(finding.message))
-        if is_narrow:
-            console.print(head)
-            console.print(Padding(body, (0, 0, 0, indent)))
-        else:
-            lines = body.wrap(console, console.width - indent, overflow="fold")
-            console.print(head + lines[0], soft_wrap=True)
-            for line in lines[1:]:
-                console.print(Text(" " * indent) + line, soft_wrap=True)
+        lines = Text(printable(finding.message)).wrap(console, console.width - indent, overflow="fold")
+        console.print(head if is_narrow else head + lines.pop(0), soft_wrap=True)
+        for line in lines:
+            console.print(Text(" " * indent) + line, soft_wrap=True)
         if finding.remedy is not None:
             console.print(Text(f"{'':<{indent}}do: {printable(finding.remedy)}", style="bold"), soft_wrap=True)
 
@@ -130,10 +124,9 @@ def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Rout
 
 def _variant_json(name: str, serving: Serving | None, routes: Sequence[Route]) -> dict[str, Any]:
     """``served``: by the GPUs where there is a driver, else on the CPU."""
-    is_served = serving.is_served if serving is not None else any(route.is_open for route in routes)
     return {
         "name": name,
-        "served": is_served,
+        "served": serving.is_served if serving is not None else any(route.is_open for route in routes),
         "reasons": serving.reasons if serving is not None else (),
         "gpus": serving.cards if serving is not None else (),
         "ways": [
