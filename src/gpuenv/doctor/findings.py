@@ -17,7 +17,6 @@ WARNING = "warning"
 ERROR = "error"
 #: It could not be found out: that is neither a pass nor a fault.
 UNKNOWN = "unknown"
-SEVERITIES = (OK, UNKNOWN, WARNING, ERROR)
 
 #: What a finding can stand in the way of: every environment; programs on the GPU, inside a container, of this machine;
 #: whatever uses a container, or this machine's own C library; installing packages; building an image.

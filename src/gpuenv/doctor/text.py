@@ -10,12 +10,12 @@ from typing import Any
 
 from gpuenv.core.ui import printable
 from gpuenv.doctor.facts import Facts
-from gpuenv.doctor.findings import OK, SEVERITIES, Finding
+from gpuenv.doctor.findings import OK, Finding
 from gpuenv.doctor.routes import PRIVATE, Route, find_best, render_command
 from gpuenv.variants.compat import Serving
 from gpuenv.variants.kinds import TITLES
 
-#: What a severity is called in the list, and its style on a terminal.
+#: Each severity: what it is called in the list, and its style on a terminal.
 WORDS = {
     "ok": ("ok", "green"),
     "unknown": ("unknown", "magenta"),
@@ -39,7 +39,7 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
     else:
         print(*render_findings(listed), sep="\n", end="\n" if listed else "")
     counts = Counter(finding.severity for finding in findings)
-    summary = ", ".join(f"{counts[one]} {one}" for one in SEVERITIES if counts[one] or one == OK)
+    summary = ", ".join(f"{counts[one]} {one}" for one in WORDS if counts[one] or one == OK)
     if counts[OK] and not is_verbose:
         summary += " (VERBOSE=1 shows all)"
     lines = [*([""] if listed else []), summary, *render_end(facts, routes)]
