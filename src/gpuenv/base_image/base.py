@@ -82,10 +82,9 @@ def _registry_base(variant: Variant, *, need_builder: bool) -> Base:
 
 def _local(engine: Engine, variant: Variant, *, need_builder: bool, why: str | None = None) -> Base:
     made = local_base.find_made(engine, variant, need_builder=need_builder)
-    if made is None:
-        plan = local_base.plan(variant)
-        reason = why or "BASE=local"
-        remedy = "; for the published one make the registry reachable and set BASE=registry" if why else ""
-        ui.say(f"{reason}: making a base from {plan.summary}{remedy}")
-        made = local_base.make(engine, plan, need_builder=need_builder)
-    return made
+    if made is not None:
+        return made
+    plan = local_base.plan(variant)
+    remedy = "; for the published one make the registry reachable and set BASE=registry" if why else ""
+    ui.say(f"{why or 'BASE=local'}: making a base from {plan.summary}{remedy}")
+    return local_base.make(engine, plan, need_builder=need_builder)

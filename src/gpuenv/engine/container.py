@@ -100,10 +100,8 @@ def volumes(uid: int) -> tuple[Mount, ...]:
 def user_inside(engine: Engine) -> str:
     """The ``uid:gid`` to run as, so that files written to a mounted folder belong to the caller.
 
-    A rootless engine runs in a user namespace of its owner, in which 0 *is* the owner outside, and any other
-    number is one of the owner's subordinate ids: running as uid:gid there would write files that the caller
-    cannot even remove. Only an engine whose socket does not belong to root can be rootless, so only such a one
-    is asked (a request less on the warm path).
+    In a rootless engine 0 *is* its owner outside, and files of any other number the caller cannot even remove. Only
+    one whose socket does not belong to root can be rootless, so only such a one is asked (a request less).
     """
     caller = f"{os.getuid()}:{os.getgid()}"
     parts = urlsplit(engine.url)

@@ -62,11 +62,8 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
     """
     # A number of its own: 0, 1 and 2 are other things there.
     copy = None if terminal is None else fcntl.fcntl(terminal, fcntl.F_DUPFD_CLOEXEC, 3)
-    order: dict[str, Any] = {
-        "url": engine.url,
-        "kind": engine.kind,
-        "api_version": engine.api_version,
-        "tls_dir": str(engine.tls_dir) if engine.tls_dir else None,
+    order = {
+        **vars(engine),
         "name": name,
         "host": host_id(),
         "terminal": copy,
@@ -75,7 +72,7 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
     # A process of its own, not a fork: the harness runs threads, and a fork of those may hang. It costs next to
     # nothing here, because it imports nothing before it has something to do (-S: no site packages either).
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_MAIN), json.dumps(order)],
+        [sys.executable, "-I", "-S", str(_MAIN), json.dumps(order, default=str)],
         stdin=subprocess.PIPE,
         # Not ours: whoever reads our output to its end must not wait for the watcher.
         stdout=subprocess.DEVNULL,

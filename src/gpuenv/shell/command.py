@@ -98,7 +98,7 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
     ui.say(shell_words.environment_line(built.labels, device))
-    has_terminal = wants_terminal(request.command, [terminal.is_terminal(number) for number in range(3)])
+    has_terminal = wants_terminal(request.command, [os.isatty(number) for number in range(3)])
     spec = make_spec(engine, built.tag, built.labels, request, has_terminal=has_terminal)
     for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
         ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")

@@ -16,7 +16,6 @@ from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.host import gpu
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
-from gpuenv.shell import terminal
 from gpuenv.shell import words as shell_words
 from gpuenv.shell.tails import Tail, errors_kept
 from gpuenv.variants.environment import name_of
@@ -50,7 +49,7 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
     argv = activate.argv(made.kind, made.folder, inner)
     with ExitStack() as stack:
         errors = None if command is None else stack.enter_context(errors_kept(tail or Tail()))
-        receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and terminal.is_terminal(0))
+        receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and os.isatty(0))
         # Before the start: the first thing that the command does may be to send a signal.
         stack.enter_context(passed_on(receiver))
         child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
@@ -75,7 +74,7 @@ def _send(child: subprocess.Popen[bytes], name: str) -> None:
     The shell alone would end and leave its training behind, which in a container ends with it. What a terminal sends
     to them itself (Ctrl-C) is left to it.
     """
-    if name in ("SIGINT", "SIGQUIT") and terminal.is_terminal(0):
+    if name in ("SIGINT", "SIGQUIT") and os.isatty(0):
         return
     number = getattr(signal, name)
     started = processes.descendants(child.pid)

@@ -14,8 +14,6 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gpuenv.shell import terminal
-
 #: As much as the catalog looks at (explain.TAIL_BYTES) is plenty: a traceback of TensorFlow has some 10 kB.
 KEPT_BYTES = 64_000
 _CHUNK = 1 << 16
@@ -47,7 +45,7 @@ def errors_kept(tail: Tail) -> Iterator[int]:
 
     A terminal where ours is one: programs write differently there. It ends with this context.
     """
-    source, sink = _open_terminal() if terminal.is_terminal(2) else os.pipe()
+    source, sink = _open_terminal() if os.isatty(2) else os.pipe()
     thread = threading.Thread(target=_pass_on, args=(source, tail), daemon=True)
     sys.stderr.flush()
     thread.start()

@@ -1,4 +1,4 @@
-"""The user's terminal while another program has it, and what is a terminal at all."""
+"""The user's terminal while another program has it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,6 @@ def told_of(client: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def is_terminal(descriptor: int) -> bool:
-    """Whether ``descriptor`` is open and a terminal."""
-    try:
-        return os.isatty(descriptor)
-    except OSError:
-        return False
 
 
 def input_descriptor() -> int | None:

@@ -84,10 +84,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_what_is_a_terminal(screen: int) -> None:
-    assert terminal.is_terminal(screen)
-    assert not terminal.is_terminal(12345)
+    assert os.isatty(screen)
+    assert not os.isatty(12345)
     with Path(os.devnull).open() as stream:
-        assert not terminal.is_terminal(stream.fileno())
+        assert not os.isatty(stream.fileno())
 
 
 def test_input_that_can_be_read(screen: int, monkeypatch: pytest.MonkeyPatch) -> None:
