@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpuenv.core import paths
 from gpuenv.core.errors import EngineError
@@ -19,9 +19,6 @@ from gpuenv.harness.targets.connection import REFERENCE_IN_IMAGE, Connection
 from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.host import gpu
 from gpuenv.variants.kinds import TITLES
-
-if TYPE_CHECKING:
-    from docker.models.containers import Container
 
 #: Every container of one run carries this label, so that none outlives the run.
 RUN_LABEL = "gpuenv.harness"
@@ -78,27 +75,21 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
         options = container_options(target, plan, Path(folder), user)
         options["mounts"] = (*options["mounts"], *mounts)
         with ExitStack() as stack:
-            container, refused = _start(stack, engine, options)
+            refused = None
+            try:
+                container = stack.enter_context(containers.running(engine, **options))
+            except EngineError as error:
+                if not options["device_requests"]:
+                    raise
+                # Only the group gpu is about devices: the others are tested without.
+                refused = error
+                container = stack.enter_context(containers.running(engine, **{**options, "device_requests": ()}))
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container.id}")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,
                 user=user, work_dir=Path(folder), refused=refused, cores=plan.cores,
             )  # fmt: skip
-
-
-def _start(stack: ExitStack, engine: Engine, options: dict[str, Any]) -> tuple[Container, EngineError | None]:
-    """The container; without its devices, and the reason, where the engine refuses them: only group gpu is about them.
-
-    Raises EngineError for any other refusal.
-    """
-    try:
-        return stack.enter_context(containers.running(engine, **options)), None
-    except EngineError as error:
-        if not options["device_requests"]:
-            raise
-        bare = {**options, "device_requests": ()}
-        return stack.enter_context(containers.running(engine, **bare)), error
 
 
 def remove_leftovers(engine: Engine, run: str) -> int:
