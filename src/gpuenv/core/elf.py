@@ -55,7 +55,7 @@ def read_needed(path: Path) -> tuple[str, ...]:
     """The SONAMEs that ``path`` needs, in order. Raises DataError when it is no ELF file."""
     library = read_library(path)
     if library is None:
-        raise _not_elf(path)
+        raise DataError(f"{path} is not an ELF file", "it does not start like one", "name a shared library")
     return library.needed
 
 
@@ -71,7 +71,3 @@ def open_elf(path: Path) -> Iterator[Any]:
             yield ELFFile(stream)
     except (ELFError, ConstructError, OSError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{path} cannot be read as an ELF file", f"it is damaged: {error}", "fetch it again") from error
-
-
-def _not_elf(path: Path) -> DataError:
-    return DataError(f"{path} is not an ELF file", "it does not start like one", "name a shared library")

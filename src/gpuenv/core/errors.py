@@ -9,11 +9,7 @@ import errno
 
 
 class GpuenvError(Exception):
-    """A failure with its cause and a remedy.
-
-    ``what`` is the thing that failed, ``why`` the likely cause, ``next_step`` a command or an
-    action. ``exit_code`` is what the process returns (1 unless a subclass says otherwise).
-    """
+    """What failed, why, and what to do next. ``exit_code`` is what the process returns."""
 
     exit_code = 1
 

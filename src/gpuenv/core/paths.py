@@ -1,8 +1,7 @@
 """Where things are: the project's own folders, and the user's state and cache.
 
-State holds what must survive (locks, the private engine); the cache holds what can be fetched
-again. Both honor the XDG variables, and both fall back to a private folder under ``/var/tmp``
-when the home folder is read-only, as on many cluster nodes.
+State holds what must survive (locks, the private engine), the cache what can be fetched again. Both honor the XDG
+variables, and fall back to a private folder under ``/var/tmp`` when the home folder is read-only, as on cluster nodes.
 """
 
 from __future__ import annotations
@@ -96,7 +95,9 @@ def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
         return _made(Path(explicit), f"{own_variable} names it")
     xdg = os.environ.get(xdg_variable)
     preferred = Path(xdg) / "gpuenv" if xdg else Path.home() / below_home / "gpuenv"
-    if _is_usable(preferred):
+    with contextlib.suppress(OSError):
+        preferred.mkdir(parents=True, exist_ok=True)
+    if preferred.is_dir() and os.access(preferred, os.W_OK | os.X_OK):
         return preferred
     # The name below is guessable by other users of the machine, so what is found there must be ours.
     fallback = Path("/var/tmp") / f"gpuenv-{os.getuid()}" / Path(below_home).name  # noqa: S108
@@ -105,14 +106,6 @@ def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
     for folder in (made.parent, made):
         _refuse_foreign(folder)
     return made
-
-
-def _is_usable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _made(folder: Path, reason: str) -> Path:

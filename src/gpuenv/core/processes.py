@@ -24,10 +24,6 @@ def _ask_ps(*options: str) -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
-def _has_proc() -> bool:
-    return (_PROC / "self").exists()
-
-
 def _stat(pid: int) -> list[str] | None:
     """What proc(5) says in ``stat`` from the state on; None if there is no such process (or only its zombie)."""
     try:
@@ -45,7 +41,7 @@ def start_time(pid: int) -> int | None:
     Clock ticks since boot; where there is no /proc, seconds since 1970.
     """
     fields = _stat(pid)
-    if fields or _has_proc():
+    if fields or (_PROC / "self").exists():
         return int(fields[19]) if fields else None
     rows = _ask_ps("-o", "stat=,lstart=", "-p", str(pid))
     if not rows or rows[0][0].startswith("Z"):
@@ -55,7 +51,7 @@ def start_time(pid: int) -> int | None:
 
 def descendants(pid: int) -> list[int]:
     """The processes that ``pid`` started, and those that they started."""
-    if _has_proc():
+    if (_PROC / "self").exists():
         parents = {number: int(fields[1]) for number in _numbers() if (fields := _stat(number))}
     else:
         parents = {int(number): int(parent) for number, parent in _ask_ps("-axo", "pid=,ppid=")}

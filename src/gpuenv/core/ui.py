@@ -78,27 +78,15 @@ def download_progress(label: str, total_bytes: int | None) -> Iterator[Progress]
 
     Advance it with ``progress.update(progress.task_ids[0], advance=n_bytes)``.
     """
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich import progress as bars
 
     target = console()
     if not target.is_terminal:
         size = f" ({total_bytes / 1e6:.1f} MB)" if total_bytes else ""
         say(f"{label}{size}")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=target, disable=not target.is_terminal) as progress:
+    columns: list[bars.ProgressColumn] = [bars.TextColumn("{task.description}"), bars.BarColumn()]
+    columns += [bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()]
+    with bars.Progress(*columns, console=target, disable=not target.is_terminal) as progress:
         progress.add_task(label, total=total_bytes)
         yield progress
 

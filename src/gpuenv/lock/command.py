@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -54,7 +55,8 @@ def select_locks(name: str | None) -> list[LockSet]:
     if name is not None and name not in known:
         raise suggest_known("variant", name, known)
     names = known if name is None else [name]
-    return [_tool_locks() if each == tool.TOOL else variant_locks(variants.find_variant(each)) for each in names]
+    tools = LockSet(tool.TOOL, tool.lock_paths(), tool.check, tool.render)
+    return [tools if each == tool.TOOL else variant_locks(variants.find_variant(each)) for each in names]
 
 
 def update(locks: LockSet, *, upgrade: bool) -> None:
@@ -77,13 +79,9 @@ def variant_locks(variant: Variant) -> LockSet:
     return LockSet(
         name=variant.name,
         paths=(*map(variant.lock_path, FLAVORS), *conda_spec.paths(variant)),
-        check=lambda: _check_variant(variant),
-        render=lambda upgrade: _render_variant(variant, upgrade=upgrade),
+        check=partial(_check_variant, variant),
+        render=partial(_render_variant, variant),
     )
-
-
-def _tool_locks() -> LockSet:
-    return LockSet(tool.TOOL, tool.lock_paths(), tool.check, lambda upgrade: tool.render(upgrade=upgrade))
 
 
 def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:
@@ -97,17 +95,9 @@ def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:
         raise DataError(
             f"{variant.intent_path} is not usable", str(error), "restore it from version control"
         ) from error
-    framework = (
-        f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}",
-        f"keras=={variant.keras}",
-    )
-    return (*framework, *parse_requirements(text))
-
-
-def parse_requirements(text: str) -> tuple[str, ...]:
-    """The requirement lines of a requirements.in, without comments."""
+    framework = f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}"
     lines = (line.split(" #")[0].strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return (framework, f"keras=={variant.keras}", *(line for line in lines if line and not line.startswith("#")))
 
 
 def inputs_digest(variant: Variant, flavor: str) -> str:
@@ -129,25 +119,19 @@ def _check_variant(variant: Variant) -> None:
     conda_spec.check(variant)
 
 
-def _render_variant(variant: Variant, *, upgrade: bool) -> dict[Path, str]:
+def _render_variant(variant: Variant, upgrade: bool) -> dict[Path, str]:
     # The second flavor follows the first, so that they differ in nothing but the framework's distribution.
     texts: dict[Path, str] = {}
-    preferred: dict[str, str] = {} if upgrade else _present_versions(variant)
+    present = [load_lock(path) for path in map(variant.lock_path, FLAVORS) if path.exists() and not upgrade]
+    preferred = {pin.name: pin.version for lock in reversed(present) for pin in lock.pins}
     for flavor in FLAVORS:
         pins = resolve(read_requirements(variant, flavor), variant.python, preferred)
         _refuse_bare_framework(variant, flavor, pins)
         texts[variant.lock_path(flavor)] = render_lock(variant.name, pins, inputs_digest(variant, flavor))
         preferred = {pin.name: pin.version for pin in pins}
-    if variant.conda is not None:
-        of_conda = {conda_spec.path(variant, flavor): flavor for flavor in FLAVORS}
-        for path, flavor in of_conda.items():
-            texts[path] = conda_spec.render(variant, flavor, texts[variant.lock_path(flavor)])
+    for path, flavor in zip(conda_spec.paths(variant), FLAVORS):
+        texts[path] = conda_spec.render(variant, flavor, texts[variant.lock_path(flavor)])
     return texts
-
-
-def _present_versions(variant: Variant) -> dict[str, str]:
-    locks = [load_lock(path) for path in map(variant.lock_path, FLAVORS) if path.exists()]
-    return {pin.name: pin.version for lock in reversed(locks) for pin in lock.pins}
 
 
 def _refuse_bare_framework(variant: Variant, flavor: str, pins: tuple[Pin, ...]) -> None:

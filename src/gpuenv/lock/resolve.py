@@ -1,8 +1,7 @@
 """Resolves requirements for a variant's Python on Linux x86-64 and on Windows x86-64, with uv.
 
-uv resolves for a Python and a platform that need not be installed here; its result (a `pylock.toml`, with
-the files of every package) exists only in a temporary folder, because it names the index. From it every
-platform's usable files are chosen and merged into the pins of one lock.
+uv's result (a `pylock.toml`, with the files of every package) exists only in a temporary folder, because it names the
+index. From it every platform's usable files are chosen and merged into the pins of one lock.
 """
 
 from __future__ import annotations
@@ -17,18 +16,16 @@ from packaging.utils import canonicalize_name
 from gpuenv.core import ui
 from gpuenv.core.errors import DataError
 from gpuenv.lock.exclusions import find_excluded
-from gpuenv.lock.pure_sources import find_pure
 from gpuenv.lock.uv import run_uv
-from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, parse_pylock
+from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, find_pure, parse_pylock
 from gpuenv.variants.locks import Pin
 
 
 def resolve(requirements: Iterable[str], python: str, preferred: Mapping[str, str]) -> tuple[Pin, ...]:
     """The pins for ``requirements`` (lines), with versions of ``preferred`` kept where they still fit.
 
-    Windows is resolved under the versions found for Linux. Raises SourceError when the index cannot be
-    reached, DataError when nothing fits, or a package has no file for a platform (on Windows: none but a source that
-    needs a compiler).
+    Windows is resolved under the versions found for Linux. Raises SourceError when the index cannot be reached,
+    DataError when nothing fits, or a package has no file for a platform.
     """
     with tempfile.TemporaryDirectory(prefix="gpuenv-lock-") as name:
         folder = Path(name)
@@ -46,7 +43,11 @@ def _resolve_one(
     forbidden: list[str] = []
     while True:
         _write_lines(folder / "constraints.txt", [*constraints, *forbidden])
-        choices = _run_once(folder, python, platform, preferred)
+        output = folder / f"pylock.{platform.name}.toml"
+        # uv takes the versions of an output file that exists as preferences, as pip-compile does.
+        output.write_text(_render_preferences(preferred), encoding="utf-8")
+        run_uv(_compile_argv(python, platform, output.name), folder, f"for Python {python} on {platform.name}")
+        choices = parse_pylock(output.read_text(encoding="utf-8"), python, platform)
         excluded = find_excluded(folder, choices, python, platform)
         if not excluded:
             return choices
@@ -59,22 +60,13 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _run_once(folder: Path, python: str, platform: Platform, preferred: Mapping[str, str]) -> dict[str, Choice]:
-    output = folder / f"pylock.{platform.name}.toml"
-    # uv takes the versions of an output file that exists as preferences, as pip-compile does.
-    output.write_text(render_preferences(preferred), encoding="utf-8")
-    run_uv(compile_argv(python, platform, output.name), folder, f"for Python {python} on {platform.name}")
-    return parse_pylock(output.read_text(encoding="utf-8"), python, platform)
-
-
-def compile_argv(python: str, platform: Platform, output: str) -> list[str]:
-    """The arguments of uv for one platform, to be run in the folder of the inputs."""
+def _compile_argv(python: str, platform: Platform, output: str) -> list[str]:
     target = ["--python-version", python, "--python-platform", platform.uv_name]
     files = ["--constraints", "constraints.txt", "--output-file", output]
     return ["pip", "compile", "--quiet", "--no-header", "--format", "pylock.toml", *target, *files, "requirements.in"]
 
 
-def render_preferences(preferred: Mapping[str, str]) -> str:
+def _render_preferences(preferred: Mapping[str, str]) -> str:
     """The smallest pylock that names versions."""
     packages = "".join(f'[[packages]]\nname = "{name}"\nversion = "{preferred[name]}"\n' for name in sorted(preferred))
     return f'lock-version = "1.0"\ncreated-by = "gpuenv"\n{packages or "packages = []"}\n'

@@ -63,7 +63,7 @@ def check() -> None:
             raise drifted(path, "the dependencies in pyproject.toml changed after it was made", TOOL)
 
 
-def render(*, upgrade: bool) -> dict[Path, str]:
+def render(upgrade: bool) -> dict[Path, str]:
     """The texts of all locks, resolved anew; versions of the present ones are kept unless ``upgrade``."""
     texts: dict[Path, str] = {}
     smaller = ""

@@ -87,7 +87,6 @@ def explain_failure(stderr: str, purpose: str) -> GpuenvError:
     """The error for what uv wrote: a network error, an unsatisfiable set, or anything else."""
     text = stderr.strip() or "uv wrote nothing"
     what = f"the requirements cannot be resolved {purpose}"
-    # An unreachable index and an impossible set are told apart first by what only the second one says.
     if "no solution found" in text.lower():
         return DataError(what, f"no set of versions fits; uv says:\n{text}", "change a pin in requirements.in")
     for marks, cause, remedy in _CAUSES:

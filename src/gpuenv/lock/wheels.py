@@ -1,16 +1,27 @@
-"""Finds the file of a package that each platform installs, in the `pylock.toml` that the resolver wrote."""
+"""Finds the file of a package that each platform installs, in the `pylock.toml` that the resolver wrote.
+
+A wheel says by its name that it fits. A source distribution says nothing, so its files are looked at: what Windows
+builds from source needs no compiler there. That is recorded in the lock (``pure``); `make lock CHECK=1` asks for it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import sys
+import tarfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
-from gpuenv.core.errors import DataError
+from gpuenv.core.errors import DataError, SourceError
+from gpuenv.net import index
 from gpuenv.variants.model import numbers
 
 if sys.version_info >= (3, 11):
@@ -28,6 +39,8 @@ _LINUX_TAGS = (
     "manylinux1_x86_64",
     "linux_x86_64",
 )
+#: Code that has to be compiled, in the languages that extension modules are written in.
+COMPILED = frozenset({".c", ".cc", ".cpp", ".cxx", ".cu", ".f", ".f90", ".go", ".h", ".hpp", ".pyx", ".rs"})
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,9 @@ def wheel_tags(python: str, platform: Platform) -> Iterator[Tag]:
 def choose(package: Package, order: Mapping[Tag, int], python: str, platform: Platform) -> Choice:
     """The wheels that fit, best first, or else the source. Raises DataError when there is neither."""
     ranked = sorted(
-        (rank, wheel.filename, wheel) for wheel in package.wheels or () if (rank := rank_of(wheel, order)) is not None
+        (min(ranks), wheel.filename, wheel)
+        for wheel in package.wheels or ()
+        if (ranks := [order[tag] for tag in parse_wheel_filename(wheel.filename)[3] if tag in order])
     )
     files: list[PackageWheel | PackageSdist] = [wheel for _, _, wheel in ranked]
     if not files and package.sdist:
@@ -99,7 +114,42 @@ def choose(package: Package, order: Mapping[Tag, int], python: str, platform: Pl
     return Choice(str(package.version), files[0].filename, files[0].size or 0, hashes, url)
 
 
-def rank_of(wheel: PackageWheel, order: Mapping[Tag, int]) -> int | None:
-    """The place of the wheel's best tag, or None when no tag fits."""
-    ranks = [order[tag] for tag in parse_wheel_filename(wheel.filename)[3] if tag in order]
-    return min(ranks, default=None)
+def find_pure(choices: Mapping[str, Choice]) -> frozenset[str]:
+    """The names of the packages that are chosen as source, each of which is pure.
+
+    Raises DataError for one that is not, SourceError for one that cannot be fetched or is another file.
+    """
+    sources = {name: choice for name, choice in choices.items() if not choice.file.endswith(".whl")}
+    for name, choice in sources.items():
+        compiled = compiled_files(_fetch(name, choice), choice.file)
+        if compiled:
+            raise DataError(
+                f"{name} {choice.version} cannot be installed on Windows without a compiler",
+                f"the index has no wheel that fits, and its source holds {', '.join(compiled[:3])}",
+                "pin a version with a wheel for win_amd64 in requirements.in",
+            )
+    return frozenset(sources)
+
+
+def compiled_files(content: bytes, file: str) -> list[str]:
+    """The files of a source distribution that have to be compiled. Raises SourceError for a damaged one."""
+    try:
+        if file.endswith(".zip"):
+            names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+        else:
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+                names = archive.getnames()
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        raise SourceError(f"{file} cannot be read", str(error), "run `make lock` again") from error
+    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in COMPILED)
+
+
+def _fetch(name: str, choice: Choice) -> bytes:
+    """The file itself, its sum verified."""
+    if choice.url.startswith(("http://", "https://")):
+        content = index.get(choice.url, f"{choice.file} could not be fetched from the package index").content
+    else:
+        content = Path(unquote(urlsplit(choice.url).path)).read_bytes()
+    if hashlib.sha256(content).hexdigest() not in choice.hashes:
+        raise SourceError(f"{choice.file} of {name} is another file", "its sha256 is not the index's", "run it again")
+    return content

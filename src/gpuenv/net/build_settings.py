@@ -1,7 +1,7 @@
 """Hands the host's CA bundle, proxies and pip settings to a build.
 
-Bundle and pip configuration (which may hold a password) go in as secrets, mounted for one step and in no
-layer. Proxies go in as build arguments that every builder predefines: these are in no layer and no history.
+Bundle and pip configuration (which may hold a password) go in as secrets, mounted for one step and in no layer.
+Proxies go in as build arguments that every builder predefines: these are in no layer and no history.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ def find_ca_bundle(settings: PipSettings, environ: Mapping[str, str]) -> tuple[P
 
 
 def read_certificates(path: Path) -> str:
-    """The certificates of a bundle, without the comments between them. Raises HostError if there is none."""
+    """The certificates of a bundle, each once, without comments between them. Raises HostError if there is none."""
     try:
-        pem = certificates_only(path.read_text(encoding="utf-8", errors="replace"))
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise _unusable(path, f"it cannot be read: {error.strerror}") from error
+    parts = [part.split(_END)[0] for part in text.split(_BEGIN)[1:] if _END in part]
+    pem = "".join(f"{_BEGIN}{part}{_END}\n" for part in dict.fromkeys(parts))
     if not pem:
         raise _unusable(path, "it holds no certificate in PEM form")
     if len(pem) > SECRET_LIMIT_BYTES:
@@ -80,12 +82,6 @@ def read_certificates(path: Path) -> str:
 
 def _unusable(path: Path, why: str) -> HostError:
     return HostError(f"the CA bundle {path} is not usable", why, "name another one with PIP_CERT=<file>")
-
-
-def certificates_only(text: str) -> str:
-    """The certificates of a PEM text, each once, in their order."""
-    parts = [part.split(_END)[0] for part in text.split(_BEGIN)[1:] if _END in part]
-    return "".join(f"{_BEGIN}{part}{_END}\n" for part in dict.fromkeys(parts))
 
 
 def proxy_host(address: str) -> str | None:

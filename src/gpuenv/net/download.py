@@ -20,6 +20,8 @@ PAUSE_S = 1.0
 #: To connect; between two pieces of data.
 TIMEOUT_S = (10.0, 60.0)
 _CHUNK_BYTES = 1 << 18
+#: Archives are compressed already, and a server that compresses again would break the offsets of a resumption.
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "gpuenv"}
 
 
 class DownloadError(Exception):
@@ -29,26 +31,30 @@ class DownloadError(Exception):
 def fetch(url: str, part: Path, label: str) -> bool:
     """Download ``url`` to ``part``, going on after what is already there; returns whether anything was.
 
-    Raises DownloadError when it fails repeatedly or finally, and HostError when it cannot be written.
+    Raises DownloadError when it fails repeatedly or finally, HostError when it cannot be written.
     """
     was_begun = part.exists() and part.stat().st_size > 0
     for attempt in range(1, ATTEMPTS + 1):
-        error = _attempt(url, part, label)
-        if error is None:
+        try:
+            _transfer(url, part, label)
             break
-        # An answer such as 404 will be the same in a second; a broken line may not.
-        is_final = error.response is not None and error.response.status_code < requests.codes.server_error
-        if is_final or attempt == ATTEMPTS:
-            raise DownloadError(describe(error)) from error
-        ui.say(f"{label}: {describe(error)}; trying again")
-        time.sleep(PAUSE_S * attempt)
+        except requests.RequestException as error:  # an OSError too, so it comes first
+            # An answer such as 404 will be the same in a second; a broken line may not.
+            is_final = error.response is not None and error.response.status_code < requests.codes.server_error
+            if is_final or attempt == ATTEMPTS:
+                raise DownloadError(describe(error)) from error
+            ui.say(f"{label}: {describe(error)}; trying again")
+            time.sleep(PAUSE_S * attempt)
+        except OSError as error:
+            raise HostError(f"{part} cannot be written", str(error), "make room, or set GPUENV_CACHE_DIR") from error
     return was_begun
 
 
 def probe(url: str, timeout_s: float) -> str | None:
     """Ask for ``url`` without its content: None if it answers, else the reason."""
     try:
-        response = _session().head(url, timeout=timeout_s, allow_redirects=True, verify=certificates.verify_setting())
+        verify = certificates.verify_setting()
+        response = requests.head(url, headers=_HEADERS, timeout=timeout_s, allow_redirects=True, verify=verify)
     except requests.RequestException as error:
         return describe(error)
     return None if serves(response.status_code) else f"HTTP status {response.status_code}"
@@ -74,23 +80,11 @@ def describe(error: requests.RequestException) -> str:
     return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
 
 
-def _attempt(url: str, part: Path, label: str) -> requests.RequestException | None:
-    """Transfer once; returns what went wrong on the network."""
-    try:
-        _transfer(url, part, label)
-    except requests.RequestException as error:  # an OSError too, so it comes first
-        return error
-    except OSError as error:
-        raise HostError(f"{part} cannot be written", str(error), "make room, or set GPUENV_CACHE_DIR") from error
-    return None
-
-
 def _transfer(url: str, part: Path, label: str) -> None:
     start = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={start}-"} if start else {}
-    with _session().get(
-        url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=certificates.verify_setting()
-    ) as response:
+    headers = {**_HEADERS, "Range": f"bytes={start}-"} if start else _HEADERS
+    verify = certificates.verify_setting()
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=verify) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             # Everything is here, or more than there is: the caller's verification tells which.
             return
@@ -111,10 +105,3 @@ def _write(response: requests.Response, part: Path, begin: int, label: str) -> N
             progress.update(progress.task_ids[0], advance=len(chunk))
         if expected is not None and stream.tell() < expected:
             raise requests.exceptions.ChunkedEncodingError(f"ended after {stream.tell()} of {expected} bytes")
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    # Archives are compressed already, and a server that compresses again would break the offsets of a resumption.
-    session.headers.update({"Accept-Encoding": "identity", "User-Agent": "gpuenv"})
-    return session

@@ -1,8 +1,7 @@
 """Reads the settings of the host's pip: index, proxy, certificates.
 
-The files and their order are pip's own ("Configuration" in pip's documentation): what is global, what
-is the user's, what belongs to this virtual environment, what ``PIP_CONFIG_FILE`` names; then the
-``PIP_*`` variables, which win. They are read without pip, because a virtual environment may lack it.
+The files and their order are pip's own ("Configuration" in pip's documentation); the ``PIP_*`` variables win. They are
+read without pip, because a virtual environment may lack it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,9 @@ def load_pip_settings() -> PipSettings:
         except (OSError, UnicodeDecodeError) as error:
             raise _unusable(str(path), f"it cannot be read: {error}") from error
         values.update(parse_config(text, str(path)))
-    values.update(parse_variables(os.environ))
+    # Empty ones count as unset, as for pip.
+    given = ((name.removeprefix("PIP_"), value) for name, value in os.environ.items() if name.startswith("PIP_"))
+    values.update((_key(name), value) for name, value in given if value)
     return parse_settings(values)
 
 
@@ -59,10 +60,7 @@ def config_files(environ: Mapping[str, str], home: Path, prefix: Path) -> list[P
 
 
 def parse_config(text: str, name: str) -> dict[str, str]:
-    """The keys of ``[global]`` and ``[install]`` (which wins) of one file, called ``name`` in errors.
-
-    Raises UsageError when it is not an ini file.
-    """
+    """The keys of ``[global]`` and ``[install]`` (which wins) of one file. Raises UsageError for no ini file."""
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text, source=name)
@@ -72,16 +70,11 @@ def parse_config(text: str, name: str) -> dict[str, str]:
     return {_key(key): value for items in sections for key, value in items if value}
 
 
-def parse_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The ``PIP_*`` variables under the names that the files use; empty ones count as unset, as for pip."""
-    return {_key(name[len("PIP_") :]): value for name, value in environ.items() if name.startswith("PIP_") and value}
-
-
 def parse_settings(values: Mapping[str, str]) -> PipSettings:
     """Read merged keys. Raises UsageError for a timeout that is no number.
 
-    Folders (``find-links`` and ``file://`` indexes added to the main one) are left out: they exist on
-    this machine only. A lock must hold what the index serves to everybody, and a build cannot see them.
+    Folders (``find-links``, ``file://``) beside the main index are left out: a lock must hold what the index serves to
+    everybody, and a build cannot see them.
     """
     timeout = values.get("default-timeout", values.get("timeout"))
     try:

@@ -62,20 +62,20 @@ def ask_all(asked: Sequence[Question]) -> dict[str, Answer]:
     is_alive = threading.Event()
     urls = {one.url for one in asked}
     answers: dict[str, Answer | Exception] = {}
+
+    def ask_in_turn(one: Question, turn: threading.Lock) -> Answer:
+        with turn:
+            return ask(one, is_alive)
+
     for until_s in (*AGAIN_S, ANSWERS_S):
         # Name servers drop some of many questions at a time: those to one host are asked one after the other.
         turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         for one in (one for one in asked if one.url not in answers):
-            asking.ask(one.url, partial(_ask_in_turn, one, turns[urlsplit(one.url).netloc], is_alive))
+            asking.ask(one.url, partial(ask_in_turn, one, turns[urlsplit(one.url).netloc]))
         answers = asking.wait(urls, until_s)
         if answers.keys() >= urls or (until_s >= FIRST_SIGN_S and not is_alive.is_set()):
             break
     return {one.url: _told(one, answers.get(one.url)) for one in asked}
-
-
-def _ask_in_turn(question: Question, turn: threading.Lock, is_alive: threading.Event) -> Answer:
-    with turn:
-        return ask(question, is_alive)
 
 
 def _told(question: Question, answer: Answer | Exception | None) -> Answer:

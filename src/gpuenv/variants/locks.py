@@ -40,7 +40,7 @@ _PIN = re.compile(
 class Pin:
     """One distribution: normalized name, version, marker, sha256 hashes (hex), and the file that each
     platform installs ('' where the pin does not apply) with its size in bytes (0 where the index told none).
-    ``is_pure``: Windows builds it from source, and was seen to need no compiler for that (gpuenv.lock.pure_sources).
+    ``is_pure``: Windows builds it from source, and was seen to need no compiler for that (gpuenv.lock.wheels).
     """
 
     name: str

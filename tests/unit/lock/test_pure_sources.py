@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core.errors import DataError, SourceError
-from gpuenv.lock import pure_sources
+from gpuenv.lock import wheels
 from gpuenv.lock.wheels import WINDOWS, Choice, wheel_tags
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
@@ -31,14 +31,14 @@ def make_source(path: Path, *names: str) -> Choice:
 def test_wheels_and_pure_sources_pass(tmp_path: Path) -> None:
     wheel = Choice("1.0", "w-1.0-py3-none-any.whl", 1, frozenset())
     source = make_source(tmp_path / "x-1.0.tar.gz", "setup.py", "x/__init__.py", "README.c.txt")
-    assert pure_sources.find_pure({"w": wheel, "x": source}) == {"x"}
+    assert wheels.find_pure({"w": wheel, "x": source}) == {"x"}
 
 
 @pytest.mark.parametrize("name", ["x/_speed.c", "x/fast.pyx", "src/lib.rs", "x/A.CPP"])
 def test_a_source_with_code_to_compile_is_refused(tmp_path: Path, name: str) -> None:
     source = make_source(tmp_path / "x-1.0.tar.gz", "setup.py", name)
     with pytest.raises(DataError, match=r"x 1\.0 cannot be installed on Windows without a compiler") as caught:
-        pure_sources.find_pure({"x": source})
+        wheels.find_pure({"x": source})
     assert name in caught.value.why
 
 
@@ -46,19 +46,19 @@ def test_a_zip_is_read_too(tmp_path: Path) -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("x-1.0/x.pyx", "")
-    assert pure_sources.compiled_files(content.getvalue(), "x-1.0.zip") == ["x-1.0/x.pyx"]
+    assert wheels.compiled_files(content.getvalue(), "x-1.0.zip") == ["x-1.0/x.pyx"]
 
 
 def test_another_file_than_the_indexs_is_refused(tmp_path: Path) -> None:
     source = make_source(tmp_path / "x-1.0.tar.gz", "setup.py")
     make_source(tmp_path / "x-1.0.tar.gz", "setup.py", "evil.py")
     with pytest.raises(SourceError, match="another file"):
-        pure_sources.find_pure({"x": source})
+        wheels.find_pure({"x": source})
 
 
 def test_a_damaged_file_is_told() -> None:
     with pytest.raises(SourceError, match="cannot be read"):
-        pure_sources.compiled_files(b"no archive", "x-1.0.tar.gz")
+        wheels.compiled_files(b"no archive", "x-1.0.tar.gz")
 
 
 @pytest.mark.parametrize("name", variants.list_names())
