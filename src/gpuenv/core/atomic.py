@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``; after a kill at any point, the old or the new file is there, whole."""
+    import fcntl  # not on Windows, where doctor and explain answer, too
+
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # One writer at a time, so the name beside the file can be fixed, and what a killed one left is written over.

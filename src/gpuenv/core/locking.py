@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ def held(path: Path, waiting: str) -> Iterator[int]:
     ``waiting`` is what a person is told when another process has it. Yields the descriptor: a program that inherits
     it holds the lock too, until it ends.
     """
+    import fcntl  # not on Windows, where doctor and explain answer, too
+
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpuenv.core import paths
+from gpuenv.core import atomic, paths
 
 #: What an environment cannot do without; hand-built interpreters often lack one of them.
 NEEDED_MODULES = ("ssl", "ctypes", "venv", "ensurepip", "zlib", "bz2", "lzma", "sqlite3")
@@ -80,8 +80,6 @@ def find_pythons(minor: str) -> list[LocalPython]:
         prefix = Path(answer.prefix)
         usable.setdefault(prefix.resolve(), LocalPython(prefix / "bin" / f"python{minor}", answer.version, prefix))
     if kept != known:
-        from gpuenv.core import atomic  # the doctor also runs on Windows, which has no fcntl
-
         # Kept answers save time and nothing else: a full disk is told by whoever needs room on it.
         with contextlib.suppress(OSError):
             atomic.write_text(store, msgspec.json.encode(kept).decode())

@@ -95,6 +95,7 @@ sys.exit(cli.main(["doctor", "--json"]))
     assert "this is Windows itself" in said["kernel"]["message"]
     assert said["kernel"]["remedy"].startswith("wsl --install")
     assert said["engine"]["severity"] == "unknown"
+    assert said["proxy"]["severity"] == said["pip-settings"]["severity"] == "ok"
 
 
 @pytest.fixture
