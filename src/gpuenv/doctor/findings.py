@@ -26,12 +26,11 @@ CONTAINER, PREFIX, INSTALL, BUILD = "container", "prefix", "install", "build"
 SYSTEMD, SYSV, OPENRC = "systemd", "sysv", "openrc"
 
 
-@dataclass(frozen=True)
 class Remedy:
-    """The entry called ``name``, with values of the finding that it names in braces."""
+    """The entry called ``name``; ``values`` of the finding fill it in."""
 
-    name: str
-    values: tuple[tuple[str, str], ...] = ()
+    def __init__(self, name: str, /, **values: str) -> None:
+        self.name, self.values = name, values
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,6 @@ def error(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
 def unknown(message: str, remedy: Remedy | str) -> Verdict:
     """It could not be found out."""
     return Verdict(UNKNOWN, message, remedy)
-
-
-def remedy(entry: str, **values: str) -> Remedy:
-    """The entry called ``entry``; ``values`` fill it in."""
-    return Remedy(entry, tuple(values.items()))
 
 
 @cache

@@ -568,7 +568,7 @@ VALUES = {"name": "x", "group": "docker", "path": "/x", "forget": "x"}
 
 
 def rendered(name: str, system: str, *, is_root: bool, init: str) -> str:
-    return findings.render(findings.remedy(name, **VALUES), system, is_root=is_root, init=init)
+    return findings.render(findings.Remedy(name, **VALUES), system, is_root=is_root, init=init)
 
 
 @pytest.mark.parametrize("name", sorted(findings.load()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpuenv.doctor.facts import Clients, Engines, Machine, Refusal, Storage, Wish
-from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Remedy, Verdict, error, ok, remedy, unknown, warning
+from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Remedy, Verdict, error, ok, unknown, warning
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
 from gpuenv.variants.model import numbers
 
@@ -28,16 +28,16 @@ _NO_ENGINE = ok("no engine to ask")
 def memory(machine: Machine) -> Verdict:
     """A build compiles, and training needs memory for TensorFlow itself."""
     if machine.memory_bytes is None:
-        return unknown("the system does not say how much memory is available", remedy("ask-memory"))
+        return unknown("the system does not say how much memory is available", Remedy("ask-memory"))
     return _judge_memory(f"{machine.memory_bytes / 1e9:.1f} GB available", machine.memory_bytes, "more-memory")
 
 
 def _judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Verdict:
     """Whether a machine, or an engine's virtual one, has enough memory."""
     if memory_bytes < MEMORY_RUN_BYTES:
-        return error(f"{text}: TensorFlow itself needs {MEMORY_RUN_BYTES / 1e9:.0f} GB", remedy(remedy_name))
+        return error(f"{text}: TensorFlow itself needs {MEMORY_RUN_BYTES / 1e9:.0f} GB", Remedy(remedy_name))
     if memory_bytes < MEMORY_BUILD_BYTES:
-        return warning(f"{text}: a build needs {MEMORY_BUILD_BYTES / 1e9:.0f} GB", remedy(remedy_name))
+        return warning(f"{text}: a build needs {MEMORY_BUILD_BYTES / 1e9:.0f} GB", Remedy(remedy_name))
     return ok(text)
 
 
@@ -48,7 +48,7 @@ def engine(engines: Engines, machine: Machine) -> Verdict:
         if engines.running.problem is not None:
             text = f"{engines.running.why} answers, but is in trouble: {engines.running.problem}"
             name = "restart-engine" if engines.running.is_here else "restart-elsewhere"
-            return error(text, remedy(name), CONTAINER)
+            return error(text, Remedy(name), CONTAINER)
         if chosen is None:
             return ok(engines.running.why)
         text = f"{chosen.origin} names an engine that does not answer ({chosen.text}); used is {engines.running.why}"
@@ -63,7 +63,7 @@ def engine(engines: Engines, machine: Machine) -> Verdict:
 
 def _forget(chosen: Refusal) -> Remedy:
     undo = "docker context use default" if chosen.origin.startswith("context") else f"unset {chosen.origin}"
-    return remedy("start-named", forget=undo)
+    return Remedy("start-named", forget=undo)
 
 
 def _engine_remedy(engines: Engines, machine: Machine) -> Remedy | str:
@@ -78,9 +78,9 @@ def _engine_remedy(engines: Engines, machine: Machine) -> Remedy | str:
         return "make engine"
     kinds = {refusal.kind for refusal in engines.refusals}
     if SILENT in kinds:
-        return remedy("restart-engine")
+        return Remedy("restart-engine")
     # Without a socket but with its program it is installed, and does not run.
-    return remedy("start-engine" if not engines.missing or STOPPED in kinds else "install-engine")
+    return Remedy("start-engine" if not engines.missing or STOPPED in kinds else "install-engine")
 
 
 def socket(engines: Engines) -> Verdict:
@@ -90,15 +90,15 @@ def socket(engines: Engines) -> Verdict:
         return ok("no engine refuses this user")
     if "podman" in denied.url and engines.running is None:
         # Podman's engine of the system is root's; each user has one of their own.
-        return warning(f"{denied.text}: Podman's own engine of this user does not run", remedy("own-podman"))
+        return warning(f"{denied.text}: Podman's own engine of this user does not run", Remedy("own-podman"))
     text, path = denied.text, denied.url.removeprefix("unix://")
-    mend = remedy("join-group", group=denied.group or "docker", path=path)
+    mend = Remedy("join-group", group=denied.group or "docker", path=path)
     if denied.is_member:
         text = f"{text}: this user was added to the group {denied.group} after logging in"
-        mend = remedy("log-in-again", group=denied.group or "")
+        mend = Remedy("log-in-again", group=denied.group or "")
     elif denied.group == "":
         text = f"{text}: no group but root's may open it"
-        mend = remedy("open-socket", path=path)
+        mend = Remedy("open-socket", path=path)
     if engines.running is not None:
         return warning(f"{text}; another engine is used", mend)
     return error(text, mend)
@@ -113,12 +113,12 @@ def engine_version(engines: Engines) -> Verdict:
     if not running.api_version or numbers(running.api_version) >= API_WITH_GPUS:
         return ok(text)
     text = f"{text}: too old for GPUs, which need API 1.40 (Docker 19.03)"
-    return error(text, remedy("update-engine"), CONTAINER_GPU)
+    return error(text, Remedy("update-engine"), CONTAINER_GPU)
 
 
 def builder(engines: Engines, clients: Clients) -> Verdict:
     """A program that builds with BuildKit (or Podman's own builder)."""
-    running, mend = engines.running, remedy("install-builder")
+    running, mend = engines.running, Remedy("install-builder")
     if running is not None and running.problem is not None:
         return _TROUBLE
     if running is not None:
@@ -143,14 +143,14 @@ def client(clients: Clients, engines: Engines) -> Verdict:
     if not clients.docker:
         if running is not None and not (clients.podman and running.kind == "podman"):
             text = f"there is no client program to start a container with in {running.why}"
-            return error(text, remedy("install-client"), CONTAINER)
+            return error(text, Remedy("install-client"), CONTAINER)
         return ok(f"no docker program{'; podman is there' if clients.podman else ''}")
     first = clients.docker[0]
     text = f"{first.path} {'.'.join(map(str, first.version))}"
     if first.version >= CLIENT_WITH_GPUS:
         return ok(text)
     text = f"{text} is older than 19.03 and does not know --gpus (`unknown flag: --gpus`)"
-    return warning(text, remedy("update-engine"))
+    return warning(text, Remedy("update-engine"))
 
 
 def storage(engines: Engines) -> Verdict:
@@ -163,7 +163,7 @@ def storage(engines: Engines) -> Verdict:
     price = SLOW_STORAGE.get(running.storage)
     if price is None:
         return ok(f"{running.storage or 'not told'}{f', data in {running.root}' if running.root else ''}")
-    return warning(f"storage driver {running.storage}: {price}", remedy("storage-driver"))
+    return warning(f"storage driver {running.storage}: {price}", Remedy("storage-driver"))
 
 
 def engine_memory(engines: Engines) -> Verdict:
@@ -198,8 +198,8 @@ def _judge_room(wish: Wish, path: str, free_bytes: int, remedy_name: str, *, has
     variant = wish.default
     free = f"{free_bytes / 1e9:.1f} GB free in {path}"
     if free_bytes < variant.disk.cpu_gb * 10**9:
-        return error(f"{free}: {variant.name} needs {variant.disk.cpu_gb} GB", remedy(remedy_name))
+        return error(f"{free}: {variant.name} needs {variant.disk.cpu_gb} GB", Remedy(remedy_name))
     if has_gpu and free_bytes < variant.disk.gpu_gb * 10**9:
         text = f"{free}: enough for {variant.name}-cpu, while {variant.name}-gpu needs {variant.disk.gpu_gb} GB"
-        return warning(text, remedy(remedy_name))
+        return warning(text, Remedy(remedy_name))
     return ok(free)

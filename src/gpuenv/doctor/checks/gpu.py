@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpuenv.doctor.facts import Gpus, Memory
-from gpuenv.doctor.findings import GPU, Verdict, Verdicts, error, ok, remedy, unknown, warning
+from gpuenv.doctor.findings import GPU, Remedy, Verdict, Verdicts, error, ok, unknown, warning
 from gpuenv.host.gpu import describe
 from gpuenv.variants import compat
 from gpuenv.variants.compat import Card
@@ -18,14 +18,14 @@ def driver(gpus: Gpus) -> Verdict:
         simulated = ", simulated by tests" if gpus.host.is_simulated else ""
         return ok(f"NVIDIA driver {gpus.host.driver}{simulated}")
     if gpus.host.problem is not None:
-        return error(gpus.host.problem, remedy("install-driver"), GPU)
+        return error(gpus.host.problem, Remedy("install-driver"), GPU)
     if not gpus.bus:
         return ok("no NVIDIA card and no driver: the flavor is cpu", GPU)
     others = sorted({driver for driver in gpus.bus if driver})
     held = f" (held by {', '.join(others)})" if others else ""
     count = f"{len(gpus.bus)} NVIDIA card{'s' if len(gpus.bus) > 1 else ''}"
     text = f"{count} on the bus{held}, but NVIDIA's driver is not loaded: the flavor is cpu"
-    return warning(text, remedy("install-driver"), GPU)
+    return warning(text, Remedy("install-driver"), GPU)
 
 
 def driver_match(gpus: Gpus) -> Verdict:
@@ -37,12 +37,12 @@ def driver_match(gpus: Gpus) -> Verdict:
     if gpus.is_mismatched or (is_linux and gpus.libraries and gpus.host.driver not in gpus.libraries):
         versions = f"kernel module {gpus.host.driver}, libraries {', '.join(gpus.libraries) or 'another version'}"
         text = f"driver/library version mismatch ({versions}): an upgrade without a restart"
-        return error(text, remedy("restart"), GPU)
+        return error(text, Remedy("restart"), GPU)
     if gpus.problem is not None:
-        return error(gpus.problem, remedy("ask-driver"), GPU)
+        return error(gpus.problem, Remedy("ask-driver"), GPU)
     if gpus.system == "wsl2" and gpus.libraries:
         text = f"the libraries of a Linux driver ({', '.join(gpus.libraries)}) are installed inside WSL2"
-        return warning(f"{text}: they hide those of the Windows driver", remedy("purge-driver"))
+        return warning(f"{text}: they hide those of the Windows driver", Remedy("purge-driver"))
     return ok("kernel module and libraries are of one version, and answer")
 
 
@@ -52,10 +52,10 @@ def device_nodes(gpus: Gpus) -> Verdict:
     if gpus.host.driver is None or gpus.system in compat.WINDOWS_DRIVER:
         return ok("not needed")
     if missing:
-        return error(f"missing: {', '.join(f'/dev/{name}' for name in missing)}", remedy("load-nodes"), GPU)
+        return error(f"missing: {', '.join(f'/dev/{name}' for name in missing)}", Remedy("load-nodes"), GPU)
     if gpus.closed_nodes:
         text = f"this user may not open {', '.join(f'/dev/{name}' for name in gpus.closed_nodes)}"
-        return warning(text, remedy("open-nodes"))
+        return warning(text, Remedy("open-nodes"))
     return ok("all there")
 
 
@@ -66,8 +66,8 @@ def uvm(gpus: Gpus) -> Verdict:
     text = "/dev/nvidia-uvm is missing: nvidia-smi works, and CUDA fails with CUDA_ERROR_UNKNOWN"
     # With nvidia-modprobe the first program that uses CUDA, or the container toolkit, makes it.
     if gpus.has_modprobe:
-        return warning(f"{text}, unless nvidia-modprobe makes it in time", remedy("load-uvm"))
-    return error(text, remedy("load-uvm"), GPU)
+        return warning(f"{text}, unless nvidia-modprobe makes it in time", Remedy("load-uvm"))
+    return error(text, Remedy("load-uvm"), GPU)
 
 
 def gpus(gpus: Gpus) -> Verdicts:
@@ -75,7 +75,7 @@ def gpus(gpus: Gpus) -> Verdicts:
     if gpus.host.driver is None:
         return ok("none")
     if not gpus.cards:
-        return error(f"the driver names no card: {describe(gpus.host)}", remedy("ask-driver"), GPU)
+        return error(f"the driver names no card: {describe(gpus.host)}", Remedy("ask-driver"), GPU)
     return [_describe_card(card, gpus) for card in gpus.cards]
 
 

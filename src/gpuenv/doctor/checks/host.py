@@ -6,7 +6,7 @@ import re
 
 from gpuenv.core.errors import HostError
 from gpuenv.doctor.facts import Machine
-from gpuenv.doctor.findings import MACHINE, PREFIX, Verdict, error, ok, remedy, unknown, warning
+from gpuenv.doctor.findings import MACHINE, PREFIX, Remedy, Verdict, error, ok, unknown, warning
 from gpuenv.host.processor import architecture_problem, avx_problem
 from gpuenv.variants.model import numbers
 
@@ -27,7 +27,7 @@ def architecture(machine: Machine) -> Verdict:
 def avx(machine: Machine) -> Verdict:
     """Every wheel from 1.6 on executes AVX at import (P11)."""
     if machine.flags is None:
-        return unknown("the system does not say whether the processor has AVX", remedy("ask-avx"))
+        return unknown("the system does not say whether the processor has AVX", Remedy("ask-avx"))
     problem = avx_problem(machine.flags)
     return _refusal(problem) if problem else ok("the processor has AVX")
 
@@ -41,17 +41,17 @@ def kernel(machine: Machine) -> Verdict:
     found = re.match(r"\d+(\.\d+)+", machine.kernel)
     version = numbers(found[0]) if found else ()
     if machine.system == "windows":
-        return error("this is Windows itself: gpuenv needs a Linux", remedy("install-engine"), MACHINE)
+        return error("this is Windows itself: gpuenv needs a Linux", Remedy("install-engine"), MACHINE)
     if machine.system == "macos":
         return ok(f"Darwin {machine.kernel}; containers run in the engine's virtual machine")
     if machine.system == "wsl2" and version < (5,):
         text = f"{machine.kernel}: this is WSL 1, which runs no containers"
         return error(text, "wsl.exe --set-version <name> 2", MACHINE)
     if machine.system == "wsl2" and version < WSL2_KERNEL_MIN:
-        return warning(f"WSL2 with kernel {machine.kernel}: GPUs need 5.10.43 or newer", remedy("update-kernel"))
+        return warning(f"WSL2 with kernel {machine.kernel}: GPUs need 5.10.43 or newer", Remedy("update-kernel"))
     if version < KERNEL_MIN:
         text = f"kernel {machine.kernel}: container engines need 3.10 or newer"
-        return error(text, remedy("update-kernel"), MACHINE)
+        return error(text, Remedy("update-kernel"), MACHINE)
     return ok(f"{machine.kernel}{' (WSL2)' if machine.system == 'wsl2' else ''}")
 
 

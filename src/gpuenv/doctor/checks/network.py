@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
 from gpuenv.doctor.facts import Clock, Engines, Network, Pythons, Wish
-from gpuenv.doctor.findings import CONTAINER, INSTALL, Remedy, Verdict, error, ok, remedy, unknown, warning
+from gpuenv.doctor.findings import CONTAINER, INSTALL, Remedy, Verdict, error, ok, unknown, warning
 from gpuenv.net.build_settings import LOCAL_HOSTS, proxy_host
 from gpuenv.net.questions import Answer
 
@@ -41,7 +41,7 @@ def ca_bundle(network: Network) -> Verdict:
         name, file = network.missing_bundles[0]
         return warning(f"{name}={file} is missing: some programs trust nobody", f"unset {name}")
     if network.bundle is None:
-        return warning("this system has none", remedy("install-authorities"))
+        return warning("this system has none", Remedy("install-authorities"))
     return ok(f"{network.bundle} ({network.bundle_origin})")
 
 
@@ -99,7 +99,7 @@ def mirror(network: Network) -> Verdict:
     """The distribution's own mirror, where an engine and a local base come from."""
     if not any(answer.kind == "apt" for answer in network.answers):
         return ok("not needed")
-    return _judge("apt", network, remedy("update-lists"))
+    return _judge("apt", network, Remedy("update-lists"))
 
 
 def _judge(kind: str, network: Network, mend: Remedy | str) -> Verdict:
@@ -122,7 +122,7 @@ def _judge(kind: str, network: Network, mend: Remedy | str) -> Verdict:
 def _distrust(answer: Answer) -> Verdict:
     name = urlsplit(answer.name).netloc or answer.name
     text = f"the certificate of {name} is not trusted: a proxy that inspects TLS, or a wrong clock"
-    return warning(text, remedy("distrust"))
+    return warning(text, Remedy("distrust"))
 
 
 def clock(clock: Clock, network: Network) -> Verdict:
@@ -130,7 +130,7 @@ def clock(clock: Clock, network: Network) -> Verdict:
     here = datetime.fromtimestamp(clock.now, timezone.utc).date().isoformat()
     if clock.now < clock.newest_file - CLOCK_TOLERANCE_S:
         text = f"it says {here}, and files of this project are {_days(clock.newest_file - clock.now)} newer"
-        return error(text, remedy("set-clock"))
+        return error(text, Remedy("set-clock"))
     dates = [answer for answer in network.answers if answer.date is not None]
     if not dates:
         return ok(f"{here}, not before the files of this project (nothing else answered that has a clock)")
@@ -141,7 +141,7 @@ def clock(clock: Clock, network: Network) -> Verdict:
     if abs(off_s) <= CLOCK_TOLERANCE_S:
         return ok(f"{here}, as {witness.name} says")
     text = f"it says {here}, {_days(abs(off_s))} {'after' if off_s > 0 else 'before'} what {witness.name} says"
-    return error(text, remedy("set-clock"))
+    return error(text, Remedy("set-clock"))
 
 
 def _days(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.doctor.facts import Conda, Pythons, Wish
-from gpuenv.doctor.findings import Verdict, Verdicts, ok, remedy, warning
+from gpuenv.doctor.findings import Remedy, Verdict, Verdicts, ok, warning
 
 #: Channels by which an environment of ours can be made; others decide about versions in ways that nobody pinned.
 KNOWN_CHANNELS = ("defaults", "conda-forge", "nodefaults", "main")
@@ -58,7 +58,7 @@ def conda_ssl(conda: Conda) -> Verdicts:
     return [
         warning(
             f"ssl_verify is switched off in {config.path}: anybody on the way can change what is installed",
-            remedy("verify-by-condarc" if config.is_file else "verify-by-variable", name=config.path),
+            Remedy("verify-by-condarc" if config.is_file else "verify-by-variable", name=config.path),
         )
         for config in conda.configs
         if config.is_unverified

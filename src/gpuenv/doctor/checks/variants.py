@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.doctor.facts import Engines, Gpus, Running, Toolkit, Variables, Wish
-from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Verdict, Verdicts, error, ok, remedy, unknown, warning
+from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Remedy, Verdict, Verdicts, error, ok, unknown, warning
 from gpuenv.host import gpu
 from gpuenv.variants.compat import Serving
 
@@ -54,7 +54,7 @@ def _judge_hook(toolkit: Toolkit, running: Running | None) -> Verdict:
     """Docker looks for the hook on its PATH when it starts."""
     if toolkit.hook is not None:
         return ok(toolkit.hook)
-    mend = remedy("install-toolkit")
+    mend = Remedy("install-toolkit")
     if toolkit.cdi or (running is not None and "nvidia" in running.runtimes):
         there = f"{toolkit.cdi[0]} describes the GPUs" if toolkit.cdi else "the engine has a runtime `nvidia`"
         return warning(f"{there}, but the nvidia-container-runtime-hook of --gpus is not found", mend)
@@ -67,9 +67,9 @@ def _judge_cdi(toolkit: Toolkit) -> Verdict:
         return ok(f"{toolkit.cdi[0]} describes the GPUs")
     if toolkit.ctk is not None:
         text = "Podman finds GPUs by a CDI specification, and there is none"
-        return error(text, remedy("make-cdi"), CONTAINER_GPU)
+        return error(text, Remedy("make-cdi"), CONTAINER_GPU)
     text = "NVIDIA's container toolkit is missing, and Podman has no CDI specification of the GPUs"
-    return error(text, remedy("install-toolkit-and-make-cdi"), CONTAINER_GPU)
+    return error(text, Remedy("install-toolkit-and-make-cdi"), CONTAINER_GPU)
 
 
 def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Verdict:
