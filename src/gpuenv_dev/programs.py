@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gpuenv.core.errors import CheckError
-from gpuenv.engine.api import inspect
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, inspect
 from gpuenv.images.image import Built
 
 #: Sums up the files that each installed package lists as its own, and the CUDA libraries. Bytes, as JSON.

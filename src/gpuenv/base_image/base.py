@@ -17,7 +17,6 @@ from gpuenv.base_image.local import Base
 from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core import ui
 from gpuenv.core.errors import SourceError
-from gpuenv.engine.api import Api
 from gpuenv.engine.model import Engine
 from gpuenv.variants.model import BaseImage, Variant
 
@@ -68,7 +67,7 @@ def _pull_missing(engine: Engine, image: BaseImage) -> None:
     """Raises RegistryUnreachableError quickly where the engine would try for a long time."""
     if registry.has_pinned(engine, image):
         return
-    if not has_own_way(engine, Api(engine).call("GET", "/info")):
+    if not has_own_way(engine, engine.call("GET", "/info")):
         reason = registry.probe(registry.split_name(image.reference)[0])
         if reason:
             raise RegistryUnreachableError(reason)

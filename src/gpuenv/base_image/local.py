@@ -17,8 +17,7 @@ from pathlib import Path
 from gpuenv.base_image import apt_sources, python_tree, root_system
 from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.core.errors import EngineError, HostError
-from gpuenv.engine.api import inspect, labels_in
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, inspect, labels_in
 from gpuenv.host import pythons, systems
 from gpuenv.host.pythons import LocalPython
 from gpuenv.variants.model import Variant

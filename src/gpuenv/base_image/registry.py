@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from gpuenv.core import ui
 from gpuenv.core.deadline import gather
 from gpuenv.core.errors import SourceError
-from gpuenv.engine.api import inspect
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, inspect
 from gpuenv.variants.model import BaseImage
 
 #: For the whole question, name resolution included, which has no time limit of its own.

@@ -13,13 +13,11 @@ from urllib.parse import urlsplit
 from gpuenv.core import processes, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import podman, reaper
-from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.engine.refusals import explain_refusal, is_missing_gpu_driver, is_missing_init
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
-
-    from gpuenv.engine.model import Engine
 
 T = TypeVar("T")
 
@@ -108,7 +106,7 @@ def user_inside(engine: Engine) -> str:
     try:
         if parts.scheme != "unix" or Path(parts.path).stat().st_uid == 0:
             return caller
-        information = Api(engine).call("GET", "/info")
+        information = engine.call("GET", "/info")
     except OSError:
         return caller
     return "0:0" if is_rootless(information) else caller
@@ -168,21 +166,21 @@ def create_body(spec: Spec, *, has_init: bool, has_selinux: bool) -> dict[str, A
     return body
 
 
-def create(api: Api, spec: Spec, *, has_init: bool = True) -> str:
+def create(engine: Engine, spec: Spec, *, has_init: bool = True) -> str:
     """Make the container and return its id. Raises EngineError."""
     try:
         body = create_body(spec, has_init=has_init, has_selinux=_SELINUX.exists())
-        if api.engine.kind != "podman":
-            return str(api.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
+        if engine.kind != "podman":
+            return str(engine.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
         for mount in body["HostConfig"]["Mounts"]:
             if mount["Type"] == "volume":
-                api.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
-        return str(api.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
+                engine.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
+        return str(engine.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
     except RefusedError as error:
         raise explain_refusal(spec.image, spec.port, error.message) from error
 
 
-def start(api: Api, spec: Spec, launch: Callable[[str], T]) -> T:
+def start(engine: Engine, spec: Spec, launch: Callable[[str], T]) -> T:
     """Make the container and have ``launch`` start it, which is given its id; returns what that returns.
 
     Where ``launch`` is refused (RefusedError), it gets another chance without an init program if the engine has none,
@@ -190,7 +188,7 @@ def start(api: Api, spec: Spec, launch: Callable[[str], T]) -> T:
     """
     has_init = True
     while True:
-        container_id = create(api, spec, has_init=has_init)
+        container_id = create(engine, spec, has_init=has_init)
         try:
             return launch(container_id)
         except RefusedError as error:
@@ -203,7 +201,7 @@ def start(api: Api, spec: Spec, launch: Callable[[str], T]) -> T:
                 spec = replace(spec, device_requests=[by_name])
             else:
                 raise explain_refusal(spec.image, spec.port, error.message) from error
-        api.remove(spec.name)
+        engine.remove_container(spec.name)
 
 
 @contextmanager
@@ -219,13 +217,12 @@ def running(engine: Engine, **options: Any) -> Iterator[Container]:
         "network": engine.network,
     }
     spec = Spec(**{**usual, **options, "labels": {**own_labels(), **options.get("labels", {})}})
-    api = Api(engine)
     with reaper.watching(engine, spec.name) as watch:
         try:
-            start(api, spec, lambda container_id: api.call("POST", f"/containers/{container_id}/start"))
+            start(engine, spec, lambda container_id: engine.call("POST", f"/containers/{container_id}/start"))
             yield engine.client().containers.get(spec.name)
         finally:
             # If this fails, the watcher tries on.
             with suppress(EngineError, RefusedError):
-                if api.remove(spec.name):
+                if engine.remove_container(spec.name):
                     watch.done()

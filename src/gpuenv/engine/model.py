@@ -1,15 +1,25 @@
-"""One engine that answered, the SDK's client for it, and the program that builds in it."""
+"""One engine that answered: requests to it, the SDK's client for it, and the program that builds in it.
+
+The few requests of a warm `gpu-shell` are sent with the standard library alone. Importing the SDK takes 0.45 s,
+measured on the machine on which `docker run --rm IMAGE true` takes 0.75 s.
+"""
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import quote, urlencode
 
 from gpuenv.core.errors import EngineError
+from gpuenv.engine.endpoints import Endpoint, UnreachableError, connection_to, ping
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -18,12 +28,22 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT_S = 180
 
 
+class RefusedError(Exception):
+    """The engine answered, and said no. Callers turn it into an error for people, or expected it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
 @dataclass(frozen=True)
 class Engine:
     """An engine that answered. ``why`` says in a few words which it is and why it was taken.
 
     ``network`` is what containers and builds must ask for to reach the network: ``"bridge"``, the
-    engine's default, or ``"host"`` where a private engine could not make a bridge.
+    engine's default, or ``"host"`` where a private engine could not make a bridge. Each request has a
+    connection of its own, so a signal handler may send one at any time.
     """
 
     kind: str
@@ -58,6 +78,88 @@ class Engine:
         # Labels and the default shell are kept as Docker keeps them only in Docker's own image format.
         return prefix, {**os.environ, "BUILDAH_FORMAT": "docker"}
 
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, object] | None = None,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> Any:
+        """Send one request; the JSON of the answer, or None if it has none. ``body``: JSON, or bytes (a tar).
+
+        Raises RefusedError for an answer of 400 and above, EngineError when there is no answer.
+        """
+        try:
+            return json.loads(self._request(method, path, body, query, timeout_s))
+        except ValueError:
+            return None
+
+    def container_log(self, name: str, lines: int) -> bytes:
+        """The last ``lines`` of what a container wrote, as the engine kept it; without a terminal in frames.
+
+        Raises RefusedError and EngineError.
+        """
+        query = {"stdout": 1, "stderr": 1, "tail": lines}
+        return self._request("GET", f"/containers/{name}/logs", None, query, REQUEST_TIMEOUT_S)
+
+    def remove_container(self, name: str) -> bool:
+        """Remove a container, running or not; whether it was there.
+
+        Raises RefusedError when the engine will not, EngineError when it does not answer.
+        """
+        try:
+            self.call("DELETE", f"/containers/{name}", query={"force": 1, "v": 1})
+        except RefusedError as error:
+            if error.status == http.HTTPStatus.NOT_FOUND:
+                return False
+            if error.status != http.HTTPStatus.CONFLICT:
+                raise
+            # The engine is removing it at this moment.
+        return True
+
+    def is_alive(self) -> bool:
+        """Whether the engine answers at all."""
+        try:
+            ping(self._endpoint)
+        except UnreachableError:
+            return False
+        return True
+
+    def connection_lost(self, reason: object) -> EngineError:
+        """The error for an engine that stopped answering."""
+        return EngineError(
+            f"the container engine at {self.url} stopped answering",
+            f"it was stopped, or it crashed ({reason})" if str(reason) else "it was stopped, or it crashed",
+            "start it again (`make engine` says which one is used), then repeat the command",
+        )
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self.url, self.why, self.tls_dir)
+
+    def _request(
+        self, method: str, path: str, body: object, query: Mapping[str, object] | None, timeout_s: float
+    ) -> bytes:
+        version = f"/v{self.api_version}" if self.api_version else ""
+        url = f"{version}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
+        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
+        try:
+            with closing(connection_to(self._endpoint, timeout_s)) as connection:
+                connection.request(method, url, content, {"Content-Type": kind} if content else {})
+                response = connection.getresponse()
+                answer = response.read()
+        except (OSError, http.client.HTTPException, UnreachableError) as error:
+            raise self.connection_lost(error) from error
+        if response.status < http.HTTPStatus.BAD_REQUEST:
+            return answer
+        try:
+            message = str(json.loads(answer)["message"])
+        except (ValueError, TypeError, KeyError):
+            message = answer.decode(errors="replace").strip()
+        raise RefusedError(response.status, message or f"HTTP status {response.status}")
+
 
 @cache
 def _connect(engine: Engine) -> DockerClient:
@@ -77,3 +179,19 @@ def _connect(engine: Engine) -> DockerClient:
         return docker.DockerClient(base_url=engine.url, version=engine.api_version, timeout=REQUEST_TIMEOUT_S, tls=tls)
     except docker.errors.DockerException as error:
         raise EngineError(f"{engine.url} cannot be used", str(error), "update the engine") from error
+
+
+def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
+    """What the engine knows of an image; None if it has none of that name. Raises EngineError."""
+    try:
+        details: dict[str, Any] = engine.call("GET", f"/images/{reference}/json")
+    except RefusedError as error:
+        if error.status == http.HTTPStatus.NOT_FOUND:
+            return None
+        raise EngineError(f"{reference} cannot be looked at", error.message, "look at the engine's log") from error
+    return details
+
+
+def labels_in(details: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of an inspected image."""
+    return (details.get("Config") or {}).get("Labels") or {}

@@ -15,7 +15,6 @@ from gpuenv.core import locking, mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.core.ui import end_of_output
 from gpuenv.engine import private_network
-from gpuenv.engine.api import Api
 from gpuenv.engine.private_daemon import (
     Daemon,
     Folders,
@@ -135,7 +134,7 @@ def _tidy(place: Folders) -> None:
 
 def _subnet(daemon: Daemon) -> str:
     """The subnet that the daemon chose for its bridge: one that nothing on this machine uses."""
-    network = Api(daemon.engine).call("GET", "/networks/bridge")
+    network = daemon.engine.call("GET", "/networks/bridge")
     return str(network["IPAM"]["Config"][0]["Subnet"])
 
 

@@ -11,7 +11,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from gpuenv.engine.api import Api
+    from gpuenv.engine.model import Engine
 
 #: A container whose making was under way when the parent died appears a little later.
 _PATIENCE_S = 10.0
@@ -38,24 +38,23 @@ def main(order_text: str) -> None:
     import pathlib
 
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-    from gpuenv.engine.api import Api
     from gpuenv.engine.model import Engine
 
     tls_dir = pathlib.Path(order["tls_dir"]) if order["tls_dir"] else None
-    api = Api(Engine(order["kind"], order["url"], "", order["api_version"], tls_dir))
+    engine = Engine(order["kind"], order["url"], "", order["api_version"], tls_dir)
     if said != b"done":
-        remove_patiently(api, order["name"], time.monotonic() + _PATIENCE_S)
-    sweep(api, order["host"])
+        remove_patiently(engine, order["name"], time.monotonic() + _PATIENCE_S)
+    sweep(engine, order["host"])
 
 
-def remove_patiently(api: Api, name: str, deadline: float) -> bool:
+def remove_patiently(engine: Engine, name: str, deadline: float) -> bool:
     """Remove a container that may not be there yet; whether it was removed before ``deadline`` (monotonic)."""
     from gpuenv.core.errors import EngineError
-    from gpuenv.engine.api import RefusedError
+    from gpuenv.engine.model import RefusedError
 
     while True:
         try:
-            if api.remove(name):
+            if engine.remove_container(name):
                 return True
         except (RefusedError, EngineError):
             pass
@@ -64,22 +63,22 @@ def remove_patiently(api: Api, name: str, deadline: float) -> bool:
         time.sleep(_PAUSE_S)
 
 
-def sweep(api: Api, host: str) -> list[str]:
+def sweep(engine: Engine, host: str) -> list[str]:
     """Remove the containers of this machine and user whose owners are dead; their names."""
     import json
 
     from gpuenv.core import processes
     from gpuenv.core.errors import EngineError
-    from gpuenv.engine.api import RefusedError
+    from gpuenv.engine.model import RefusedError
 
     swept = []
     try:
         filters = json.dumps({"label": [f"gpuenv.host={host}"]})
-        found = api.call("GET", "/containers/json", query={"all": 1, "filters": filters})
+        found = engine.call("GET", "/containers/json", query={"all": 1, "filters": filters})
         for container in found or []:
             owner = (container.get("Labels") or {}).get("gpuenv.owner", "")
             if processes.is_alive(owner) is False:
-                api.remove(container["Id"])
+                engine.remove_container(container["Id"])
                 swept.append(container["Names"][0].lstrip("/"))
     except (RefusedError, EngineError):
         # The next one sweeps again.

@@ -18,8 +18,7 @@ from gpuenv.base_image.local import Base
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import BuildError, HostError
 from gpuenv.core.settings import Settings
-from gpuenv.engine.api import Api, RefusedError, inspect, labels_in
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, RefusedError, inspect, labels_in
 from gpuenv.host import processor
 from gpuenv.images import context as build_context
 from gpuenv.images import log as build_log
@@ -67,7 +66,7 @@ def check_disk(engine: Engine, environment: Environment) -> None:
     """
     if urlsplit(engine.url).scheme != "unix":
         return
-    root = Path(Api(engine).call("GET", "/info").get("DockerRootDir") or "")
+    root = Path(engine.call("GET", "/info").get("DockerRootDir") or "")
     # Docker Desktop's is inside its virtual machine.
     if root.is_dir() and root != Path():
         needed_gb = environment.variant.disk.needed_gb(environment.flavor)
@@ -95,9 +94,8 @@ def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path
     status, last = build_run.run_client(argv, environment, folder, log)
     if status == 0:
         return (folder / "iid").read_text().strip(), dict(options.labels)
-    api = Api(engine)
-    if not api.is_alive():
-        raise api.connection_lost(f"while {inputs.environment.tag} was built")
+    if not engine.is_alive():
+        raise engine.connection_lost(f"while {inputs.environment.tag} was built")
     cause = build_log.find_cause(last, host_network)
     raise BuildError(
         f"{inputs.environment.tag} could not be built", cause.why, f"{cause.next_step} (the whole log: {log})"
@@ -149,15 +147,14 @@ def _give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str
         raise BuildError(f"{tag} was built, but is not what was asked for", f"{image_id} has other labels", "try again")
     before = inspect(engine, tag)
     repository, name = tag.split(":")
-    api = Api(engine)
     try:
-        api.call("POST", f"/images/{image_id}/tag", query={"repo": repository, "tag": name})
+        engine.call("POST", f"/images/{image_id}/tag", query={"repo": repository, "tag": name})
     except RefusedError as error:
         raise BuildError(f"{tag} was built, but the engine refuses the name", error.message, "try again") from error
     if before is None or before["Id"] == details["Id"]:
         return
     try:
-        api.call("DELETE", f"/images/{before['Id']}")
+        engine.call("DELETE", f"/images/{before['Id']}")
     except RefusedError as error:
         # A container uses it, or it has another name that somebody gave it.
         ui.say(f"the former {tag} stays: {error.message}")

@@ -8,9 +8,8 @@ from gpuenv.core import ui
 from gpuenv.core.errors import EngineError, GpuenvError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import choice as cuda_choice
-from gpuenv.engine.api import inspect
 from gpuenv.engine.find import find_engine
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, inspect
 from gpuenv.host.processor import check_host
 from gpuenv.images import image
 from gpuenv.images.context import load_inputs

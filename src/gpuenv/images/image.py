@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from gpuenv.core import locking, paths
 from gpuenv.core.settings import Settings
-from gpuenv.engine.api import inspect, labels_in
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, inspect, labels_in
 from gpuenv.images.context import Inputs, content_key, load_inputs
 from gpuenv.variants.environment import Environment
 

@@ -15,9 +15,8 @@ from gpuenv.core.errors import EngineError
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.engine import build_client, reaper
 from gpuenv.engine import container as containers
-from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.container import Spec
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.shell import terminal
 from gpuenv.shell.tails import Tail
 
@@ -56,19 +55,18 @@ class _Session:
     tail: Tail | None
 
     def run(self) -> int:
-        self.api = Api(self.engine)
         self.receiver = PassOn(self._kill, is_terminal=self.spec.tty)
         with passed_on(self.receiver):
-            code = containers.start(self.api, self.spec, self._launch)
+            code = containers.start(self.engine, self.spec, self._launch)
         if code != 0 and self.tail is not None and self.spec.log.get("Type") != "none":
             with suppress(RefusedError, EngineError):
-                written = self.api.log(self.spec.name, _LOG_LINES)
+                written = self.engine.container_log(self.spec.name, _LOG_LINES)
                 self.tail.add(written if self.spec.tty else without_headers(written))
         return code
 
     def _launch(self, container_id: str) -> int:
         if self.names is not None:
-            self.api.call("PUT", f"/containers/{container_id}/archive", self.names, {"path": "/"})
+            self.engine.call("PUT", f"/containers/{container_id}/archive", self.names, {"path": "/"})
         commands, environment = build_client.start_commands(self.engine)
         flags = ["--attach", _DETACH_KEYS, *(["--interactive"] if self.spec.stdin else [])]
         for command in commands:
@@ -109,17 +107,17 @@ class _Session:
             raise BrokenPipeError
         # The client was cut off at the container's end, or before.
         with suppress(RefusedError, EngineError):
-            ended = self.api.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)
+            ended = self.engine.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)
             return int(ended["StatusCode"])
-        raise self.api.connection_lost("it answers again, but the client lost the container")
+        raise self.engine.connection_lost("it answers again, but the client lost the container")
 
     def _state(self) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = self.api.call("GET", f"/containers/{self.spec.name}/json")["State"]
+            state: dict[str, Any] = self.engine.call("GET", f"/containers/{self.spec.name}/json")["State"]
         except RefusedError as error:
-            raise self.api.connection_lost("it answers again, but lost the container") from error
+            raise self.engine.connection_lost("it answers again, but lost the container") from error
         except EngineError as error:
-            raise self.api.connection_lost("") from error
+            raise self.engine.connection_lost("") from error
         return state
 
     def _kill(self, name: str) -> None:
@@ -138,10 +136,10 @@ class _Session:
             if self.engine.kind == "podman" and not self.spec.tty and name != "SIGKILL":
                 # Its init program tells bash alone, which waits for its child first.
                 command = ["bash", "-c", f"kill -s {name.removeprefix('SIG')} -1"]
-                made = self.api.call("POST", f"{place}/exec", {"Cmd": command}, timeout_s=_KILL_TIMEOUT_S)
-                self.api.call("POST", f"/exec/{made['Id']}/start", {"Detach": True}, timeout_s=_KILL_TIMEOUT_S)
+                made = self.engine.call("POST", f"{place}/exec", {"Cmd": command}, timeout_s=_KILL_TIMEOUT_S)
+                self.engine.call("POST", f"/exec/{made['Id']}/start", {"Detach": True}, timeout_s=_KILL_TIMEOUT_S)
             else:
-                self.api.call("POST", f"{place}/kill", query={"signal": name}, timeout_s=_KILL_TIMEOUT_S)
+                self.engine.call("POST", f"{place}/kill", query={"signal": name}, timeout_s=_KILL_TIMEOUT_S)
         except RefusedError:
             return False
         return True

@@ -56,7 +56,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(local_base, "find_made", lambda *_, need_builder: MADE if world.has_local else None)
     monkeypatch.setattr(local_base, "plan", lambda _: PLAN)
     monkeypatch.setattr(local_base, "make", world.make)
-    monkeypatch.setattr("gpuenv.base_image.base.Api.call", lambda *_: {})
+    monkeypatch.setattr("gpuenv.engine.model.Engine.call", lambda *_: {})
     return world
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fakes.engine import FakeEngine, serving
 from gpuenv.core.errors import EngineError
-from gpuenv.engine.api import Api, RefusedError
+from gpuenv.engine.model import RefusedError
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def fake(tmp_path: Path) -> Iterator[FakeEngine]:
 
 def test_a_request_and_its_answer(fake: FakeEngine) -> None:
     fake.answers["POST /echo"] = lambda rest, body: (HTTPStatus.OK, {"rest": rest, "body": json.loads(body)})
-    answer = Api(fake.engine).call("POST", "/echo", {"a": "é"}, {"name": "x y"})
+    answer = fake.engine.call("POST", "/echo", {"a": "é"}, {"name": "x y"})
     assert answer == {"rest": "?name=x+y", "body": {"a": "é"}}
 
 
 def test_a_refusal_has_the_engines_words(fake: FakeEngine) -> None:
     with pytest.raises(RefusedError, match="no such thing: GET /x") as caught:
-        Api(fake.engine).call("GET", "/x")
+        fake.engine.call("GET", "/x")
     assert caught.value.status == HTTPStatus.NOT_FOUND
 
 
@@ -37,18 +37,18 @@ def test_a_refusal_has_the_engines_words(fake: FakeEngine) -> None:
 )
 def test_removing(fake: FakeEngine, status: HTTPStatus, expected: bool) -> None:
     fake.answers["DELETE /containers/x?force=1"] = lambda *_: (status, None)
-    assert Api(fake.engine).remove("x") is expected
+    assert fake.engine.remove_container("x") is expected
 
 
 def test_a_removal_that_fails_is_told(fake: FakeEngine) -> None:
     fake.answers["DELETE"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "device busy"})
     with pytest.raises(RefusedError, match="device busy"):
-        Api(fake.engine).remove("x")
+        fake.engine.remove_container("x")
 
 
 def test_whether_it_is_there(fake: FakeEngine) -> None:
     fake.answers["GET /_ping"] = lambda *_: (HTTPStatus.OK, None)
-    api = Api(fake.engine)
+    api = fake.engine
     assert api.is_alive()
     fake.path.unlink()
     assert not api.is_alive()

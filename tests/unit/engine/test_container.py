@@ -17,9 +17,8 @@ from gpuenv.core import processes
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine import refusals
-from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.container import Mount, Spec, create_body
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 
@@ -140,7 +139,7 @@ def test_an_engine_without_init_gets_another_chance(fake: FakeEngine, capsys: py
         return HTTPStatus.NO_CONTENT, None
 
     fake.answers = {"POST /containers/create": create, "POST /containers/abc/start": start}
-    api = Api(fake.engine)
+    api = fake.engine
 
     def launch(container_id: str) -> str:
         api.call("POST", f"/containers/{container_id}/start")
@@ -171,10 +170,10 @@ def test_docker_is_asked_for_gpus_by_cdi_where_it_has_nothing_else(
     host = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))
     spec = dataclasses.replace(SPEC, device_requests=gpu.device_requests("1", host))
     if has_cdi:
-        assert containers.start(Api(fake.engine), spec, launch) == "started"
+        assert containers.start(fake.engine, spec, launch) == "started"
     else:
         with pytest.raises(EngineError, match="with a GPU"):
-            containers.start(Api(fake.engine), spec, launch)
+            containers.start(fake.engine, spec, launch)
     assert [request["Driver"] for request in asked] == ["", "cdi"]
     assert asked[-1]["DeviceIDs"] == ["nvidia.com/gpu=1"]
     assert "Container Device Interface" in capsys.readouterr().err
@@ -194,7 +193,7 @@ def test_docker_is_asked_for_gpus_by_cdi_where_it_has_nothing_else(
 def test_refusals_say_what_to_do(fake: FakeEngine, message: str, expected: str) -> None:
     fake.answers["POST /containers/create"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": message})
     with pytest.raises(EngineError) as caught:
-        containers.create(Api(fake.engine), SPEC)
+        containers.create(fake.engine, SPEC)
     assert expected in caught.value.next_step
     assert message in caught.value.why
 
@@ -207,4 +206,4 @@ def test_missing_init_is_told_from_a_missing_program() -> None:
 def test_an_engine_that_is_gone(tmp_path: Path) -> None:
     gone = Engine("docker", f"unix://{tmp_path}/none.sock", "", api_version="1.41")
     with pytest.raises(EngineError, match="stopped answering"):
-        containers.create(Api(gone), SPEC)
+        containers.create(gone, SPEC)

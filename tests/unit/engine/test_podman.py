@@ -10,7 +10,6 @@ from typing import Any
 from fakes.engine import serving
 from gpuenv.engine import container as containers
 from gpuenv.engine import podman
-from gpuenv.engine.api import Api
 from gpuenv.engine.container import Mount, Spec
 from gpuenv.engine.model import Engine
 from gpuenv.host import gpu
@@ -58,7 +57,7 @@ def test_a_comma_in_a_path_and_a_volume_of_the_project(tmp_path: Path) -> None:
 
     with serving(tmp_path) as fake:
         fake.answers = {"POST /volumes/create": answer, f"POST {podman.CREATE_PATH}": answer}
-        api = Api(Engine("podman", fake.url, "", api_version="1.41"))
+        api = Engine("podman", fake.url, "", api_version="1.41")
         spec = Spec("n", "i", ("true",), "7:7", "bridge", mounts=mounts, log={"Type": "k8s-file"})
         assert containers.create(api, spec) == "abc"
     volume, made = asked

@@ -15,9 +15,8 @@ from gpuenv.base_image import base
 from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Clients, Engines, Refusal, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
-from gpuenv.engine.api import Api, RefusedError
 from gpuenv.engine.endpoints import DENIED
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.host import packages
 from gpuenv.images import image
 from gpuenv.images.context import load_inputs
@@ -62,7 +61,7 @@ def describe(engine: Engine, wish: Wish) -> Running:
     """What an engine says of itself, which of our images it has, and what would build for it."""
     silent = Running(engine.kind, engine.url, engine.why, api_version=engine.api_version or "")
     try:
-        info = Api(engine).call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
+        info = engine.call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
     except (EngineError, RefusedError) as error:
         return replace(silent, problem=getattr(error, "why", str(error)))
     if not isinstance(info, Mapping):
