@@ -22,7 +22,7 @@ from gpuenv.harness.targets.model import Target
 from gpuenv.images import command as images
 from gpuenv.images import image
 from gpuenv.images.image import Built
-from gpuenv.prefix import virtual_env as venv_env
+from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants.environment import Environment
 from gpuenv_dev import builds as bench_builds
 from gpuenv_dev import harness as bench_harness
@@ -108,7 +108,7 @@ def image_size(engine: Engine, built: Built) -> Row:
 def import_time(engine: Engine, built: Built) -> Row:
     """`import tensorflow` in the container beside the same lock in a virtual environment on this machine."""
     try:
-        venv = venv_env.ensure_venv(Environment(built.environment.variant, "cpu"), Settings())
+        venv = prefix_choice.make("venv", Environment(built.environment.variant, "cpu"), Settings()).folder
     except HostError as error:
         raise HostError("the import cannot be compared", error.what, error.next_step) from error
     with bench_programs.started(engine, built) as container:

@@ -1,7 +1,4 @@
-"""Asks several questions at the same time, each in a daemon thread, and wait no longer than a deadline.
-
-Daemons, because what hangs (a name server, a driver) must not hold up the end of the process either.
-"""
+"""Asks several questions at once, in daemon threads: what hangs must not hold up the end of the process either."""
 
 from __future__ import annotations
 

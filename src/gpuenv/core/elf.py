@@ -1,7 +1,4 @@
-"""Reads SONAME, machine and needed libraries of an ELF file.
-
-Read from the dynamic section, as the loader does; a file's name tells nothing for certain.
-"""
+"""Reads SONAME, machine and needed libraries of an ELF file from its dynamic section, as the loader does."""
 
 from __future__ import annotations
 

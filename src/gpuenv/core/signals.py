@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -32,20 +32,27 @@ class Ended(KeyboardInterrupt):
 
 
 @contextmanager
-def ending_cleanly() -> Iterator[None]:
-    """Within this, SIGTERM and SIGHUP raise :class:`Ended`, unless our caller ignores them (nohup)."""
+def _handled(names: Sequence[str], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    # What our caller ignores stays ignored: `nohup make gpu-shell` means it.
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in names if is_main]
+    before = {
+        one: signal.signal(one, handler) for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)
+    }
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def ending_cleanly() -> AbstractContextManager[None]:
+    """Within this, SIGTERM and SIGHUP raise :class:`Ended`, unless our caller ignores them."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         raise Ended(number)
 
-    is_main = threading.current_thread() is threading.main_thread()
-    numbers = [getattr(signal, name) for name in _ENDING if is_main]
-    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) == signal.SIG_DFL}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled(_ENDING, end)
 
 
 @contextmanager
@@ -138,16 +145,8 @@ class PassOn:
 @contextmanager
 def passed_on(receiver: PassOn) -> Iterator[None]:
     """Within this, ``receiver`` gets the signals; afterwards whoever had them before."""
-    numbers = [getattr(signal, name) for name in (*PASSED_ON, "SIGALRM")]
-    # What our caller ignores stays ignored: `nohup make gpu-shell` means it.
-    before = {
-        number: signal.signal(number, receiver.receive)
-        for number in numbers
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _handled((*PASSED_ON, "SIGALRM"), receiver.receive):
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)

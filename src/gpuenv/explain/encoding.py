@@ -6,6 +6,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 #: As much of a log as a guess is made from (bytes).
 GUESSED_BYTES = 128 * 1024
@@ -59,7 +60,8 @@ class Console:
 
     def to_utf8(self, data: bytes) -> bytes:
         """Whole lines in UTF-8; lines in no known encoding stay as they are."""
-        if _is_utf8(data):
+        with suppress(UnicodeDecodeError):
+            data.decode()
             return data
         lines = data.split(b"\n")
         foreign = [number for number, line in enumerate(lines) if _is_foreign(line)]
@@ -70,14 +72,6 @@ class Console:
             for number in foreign:
                 lines[number] = lines[number].decode(self._encoding, "replace").encode()
         return b"\n".join(lines)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _is_foreign(line: bytes) -> bool:

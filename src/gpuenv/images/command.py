@@ -63,9 +63,9 @@ def _plan_one(settings: Settings, engine: Engine, environment: Environment) -> P
     # Nobody needs to ask for the sources of an image that is there.
     if environment.cuda is None or image.find_image(engine, load_inputs(environment), settings.base):
         return Planned(environment)
-    from gpuenv.cuda import reachable
+    from gpuenv.cuda import sources
 
-    return Planned(environment, reachable.unreachable_reason(environment.cuda, settings.sources_dir))
+    return Planned(environment, sources.unreachable_reason(environment.cuda, settings.sources_dir))
 
 
 def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[tuple[str, str, str, str], bool]:

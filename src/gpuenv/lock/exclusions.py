@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from gpuenv.lock.uv import run_uv
 from gpuenv.lock.wheels import Choice, Platform
-from gpuenv.net import index
+from gpuenv.net import download
 
 #: The simple repository API in its two forms; an index that knows neither header sends HTML.
 _ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
@@ -63,7 +63,7 @@ def _requires_python(index_url: str, name: str) -> dict[str, str]:
     if not index_url.startswith(("http://", "https://")):
         return {}
     what = f"the package index does not tell which Python {name} is for"
-    answer = index.get(f"{index_url.rstrip('/')}/{name}/", what, _ACCEPT)
+    answer = download.ask_index(f"{index_url.rstrip('/')}/{name}/", what, _ACCEPT)
     if "json" in answer.headers.get("Content-Type", ""):
         return {file["filename"]: file.get("requires-python") or "" for file in answer.json()["files"]}
     return parse_page(answer.text)

@@ -21,7 +21,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
 from gpuenv.core.errors import DataError, SourceError
-from gpuenv.net import index
+from gpuenv.net import download
 from gpuenv.variants.model import numbers
 
 if sys.version_info >= (3, 11):
@@ -147,7 +147,7 @@ def compiled_files(content: bytes, file: str) -> list[str]:
 def _fetch(name: str, choice: Choice) -> bytes:
     """The file itself, its sum verified."""
     if choice.url.startswith(("http://", "https://")):
-        content = index.get(choice.url, f"{choice.file} could not be fetched from the package index").content
+        content = download.ask_index(choice.url, f"{choice.file} could not be fetched from the package index").content
     else:
         content = Path(unquote(urlsplit(choice.url).path)).read_bytes()
     if hashlib.sha256(content).hexdigest() not in choice.hashes:

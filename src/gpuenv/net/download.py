@@ -1,24 +1,27 @@
-"""Downloads a file over HTTP, taking up a broken-off one where it stopped.
+"""Downloads files over HTTP, taking up a broken-off one where it stopped, and asks the package index.
 
-Nothing here trusts what it gets: :mod:`gpuenv.cuda.sources` verifies the whole file afterwards.
+Nothing here trusts what it gets: whoever asks for a file verifies the whole of it afterwards.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
 from gpuenv.core import ui
-from gpuenv.core.errors import HostError
+from gpuenv.core.errors import HostError, SourceError
 from gpuenv.net import certificates
+from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 
 ATTEMPTS = 3
 #: Pause before the second attempt; twice as long before the third.
 PAUSE_S = 1.0
 #: To connect; between two pieces of data.
 TIMEOUT_S = (10.0, 60.0)
+_INDEX_TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 18
 #: Archives are compressed already, and a server that compresses again would break the offsets of a resumption.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "gpuenv"}
@@ -105,3 +108,30 @@ def _write(response: requests.Response, part: Path, begin: int, label: str) -> N
             progress.update(progress.task_ids[0], advance=len(chunk))
         if expected is not None and stream.tell() < expected:
             raise requests.exceptions.ChunkedEncodingError(f"ended after {stream.tell()} of {expected} bytes")
+
+
+def ask_index(url: str, what: str, accept: str = "*/*") -> requests.Response:
+    """Ask the index as the host's pip would: its login, proxy, certificates. Raises SourceError beginning ``what``."""
+    settings = load_pip_settings()
+    try:
+        answer = requests.get(
+            with_login(url, settings),
+            headers={"Accept": accept},
+            timeout=settings.timeout_s or _INDEX_TIMEOUT_S,
+            verify=str(settings.cert) if settings.cert else certificates.verify_setting(),
+            proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+        )
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        remedy = "check the network, or name another index: PIP_INDEX_URL=https://..."
+        raise SourceError(what, describe(error), remedy) from error
+    return answer
+
+
+def with_login(url: str, settings: PipSettings) -> str:
+    """Add the user and password of a configured index on the same host; of several, of the one that is nearest."""
+    parts = urlsplit(url)
+    indexes = [urlsplit(index) for index in (settings.index_url, *settings.extra_index_urls) if index]
+    here = [index for index in indexes if "@" in index.netloc and index.netloc.rpartition("@")[2] == parts.netloc]
+    nearest = max(here, key=lambda index: len(index.path) if parts.path.startswith(index.path) else 0, default=parts)
+    return parts._replace(netloc=nearest.netloc).geturl()

@@ -10,9 +10,9 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import installed as host_cuda
-from gpuenv.cuda import reachable, sources
+from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
-from gpuenv.prefix import conda_env
+from gpuenv.prefix import conda_env, making
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import virtual_env as venv_env
@@ -46,7 +46,8 @@ def ensure(settings: Settings, variant: Variant) -> Made:
 
 def make(kind: str, environment: Environment, settings: Settings) -> Made:
     """Have an environment in a folder, made if need be."""
-    folder = (conda_env.ensure_conda if kind == "conda" else venv_env.ensure_venv)(environment, settings)
+    plan = conda_env.plan if kind == "conda" else venv_env.plan
+    folder = making.ensure(*plan(environment, settings))
     cuda = prefix_cuda.label(folder) if environment.flavor == "gpu" else "none"
     return Made(kind, environment.flavor, folder, cuda)
 
@@ -102,7 +103,7 @@ def choose_environment(settings: Settings, kind: str, variant: Variant) -> Envir
     if named or environment.cuda is None or host_cuda.find(variant, environment.cuda):
         return environment
     sources.check_folder(settings.sources_dir)
-    if reason := reachable.unreachable_reason(environment.cuda, settings.sources_dir):
+    if reason := sources.unreachable_reason(environment.cuda, settings.sources_dir):
         ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
         return Environment(variant, "cpu")
     return environment

@@ -19,23 +19,18 @@ from gpuenv.net import build_settings, pip_settings, redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix.folder import Prefix, place
-from gpuenv.prefix.making import Making, ensure
+from gpuenv.prefix.making import Making
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
 
 
-def ensure_conda(environment: Environment, settings: Settings) -> Path:
-    """The complete environment of one flavor, made if missing.
-
-    Raises HostError without a program to make it with, SourceError where a channel does not give what it should,
-    DataError where no set of packages fits, BuildError if pip fails, and what :func:`ensure` raises.
-    """
-    return ensure(*plan(environment, settings))
-
-
 def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
-    """Where the environment is, or will be, and what makes it."""
+    """Where the environment is, or will be, and what makes it.
+
+    That raises HostError without a program to make it with, SourceError where a channel does not give what it should,
+    DataError where no set of packages fits, BuildError if pip fails.
+    """
     variant, flavor = environment.variant, environment.flavor
     spec.of(variant)
     refuse_cuda_choice(settings)

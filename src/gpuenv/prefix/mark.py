@@ -1,7 +1,4 @@
-"""The completion marker `gpuenv-complete`, written last: kind, variant, digest, entries and links of an environment.
-
-Without it an environment is half made, whatever else is there.
-"""
+"""The completion marker `gpuenv-complete`, written last: without it an environment is half made."""
 
 from __future__ import annotations
 

@@ -13,23 +13,18 @@ from gpuenv.host import pythons
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import pip
 from gpuenv.prefix.folder import Prefix, place
-from gpuenv.prefix.making import Making, ensure
+from gpuenv.prefix.making import Making
 from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
 
 
-def ensure_venv(environment: Environment, settings: Settings) -> Path:
-    """The complete environment of one flavor, made if missing.
-
-    Raises HostError without a Python of the variant's version, BuildError if pip fails, SourceError where its CUDA
-    libraries are neither on this machine nor to be had, and what :func:`ensure` raises.
-    """
-    return ensure(*plan(environment, settings))
-
-
 def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
-    """Where the environment is, or will be, and what makes it."""
+    """Where the environment is, or will be, and what makes it.
+
+    That raises HostError without a Python of the variant's version, BuildError if pip fails, SourceError where its
+    CUDA libraries are neither on this machine nor to be had.
+    """
     lock = locks.load_lock(environment.variant.lock_path(environment.flavor))
     sources.check_folder(settings.sources_dir)
     digest = locks.sha256_hex(f"{lock.digest} {environment.cuda.digest}") if environment.cuda else lock.digest

@@ -18,7 +18,7 @@ import pytest
 
 from gpuenv.core import paths
 from gpuenv.core.errors import SourceError, UsageError
-from gpuenv.cuda import reachable, sources
+from gpuenv.cuda import sources
 from gpuenv.cuda.files import cached_path
 from gpuenv.net import download
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
@@ -366,24 +366,24 @@ def test_two_at_once_download_once(server: Server, archive: bytes, tmp_path: Pat
 def test_everything_at_hand_is_reachable(server: Server, archive: bytes, tmp_path: Path) -> None:
     source = source_of("http://127.0.0.1:1/a.tar", archive, "first")
     (tmp_path / "a.tar").touch()
-    assert reachable.unreachable_reason(lock_of(source), tmp_path) is None
-    assert reachable.unreachable_reason(lock_of(source_of((tmp_path / "a.tar").as_uri(), b"", "x")), None) is None
+    assert sources.unreachable_reason(lock_of(source), tmp_path) is None
+    assert sources.unreachable_reason(lock_of(source_of((tmp_path / "a.tar").as_uri(), b"", "x")), None) is None
     server.files["a.tar"] = archive
-    assert reachable.unreachable_reason(lock_of(source, source_of(server.url("a.tar"), archive, "b")), None) is None
+    assert sources.unreachable_reason(lock_of(source, source_of(server.url("a.tar"), archive, "b")), None) is None
     assert server.requests == []
 
 
 def test_unreachable_lists_every_origin(server: Server, archive: bytes, tmp_path: Path) -> None:
     missing = source_of((tmp_path / "gone.tar").as_uri(), archive, "local")
-    reason = reachable.unreachable_reason(lock_of(source_of(server.url("a.tar"), archive, "first"), missing), None)
+    reason = sources.unreachable_reason(lock_of(source_of(server.url("a.tar"), archive, "first"), missing), None)
     assert reason == "no source of toolkit 9.0 can be reached (first: HTTP status 404, local: it is missing)"
 
 
 def test_probe_does_not_wait_for_ever(archive: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reachable, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(sources, "DEADLINE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.tar"
-        reason = reachable.unreachable_reason(lock_of(source_of(url, archive, "slow")), None)
+        reason = sources.unreachable_reason(lock_of(source_of(url, archive, "slow")), None)
     assert reason == "no source of toolkit 9.0 can be reached (slow: no answer within 0.2 s)"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gpuenv.core.errors import BuildError, EngineError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.cuda import reachable
+from gpuenv.cuda import sources
 from gpuenv.engine.model import Engine
 from gpuenv.images import command as images
 from gpuenv.images import image
@@ -23,7 +23,7 @@ def empty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (image, images):
         monkeypatch.setattr(module, "inspect", lambda *_: None)
     monkeypatch.setattr(images, "find_engine", lambda _: ENGINE)
-    monkeypatch.setattr(reachable, "unreachable_reason", lambda *_: "no source answers")
+    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source answers")
 
 
 def test_everything_is_planned_and_gpu_says_why_not() -> None:

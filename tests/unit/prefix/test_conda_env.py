@@ -19,6 +19,7 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import activate, conda_env
 from gpuenv.prefix import command as prefix_command
 from gpuenv.prefix import mark as prefix_mark
+from gpuenv.prefix.making import ensure
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import Variant
@@ -56,8 +57,8 @@ def arguments(**values: Any) -> Settings:
 
 
 def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromamba: Path) -> None:
-    folder = conda_env.ensure_conda(Environment(variant, "cpu"), arguments())
-    assert conda_env.ensure_conda(Environment(variant, "cpu"), arguments()) == folder
+    folder = ensure(*conda_env.plan(Environment(variant, "cpu"), arguments()))
+    assert ensure(*conda_env.plan(Environment(variant, "cpu"), arguments())) == folder
     assert folder.parent == paths.cache_dir() / "condas"
     (asked,) = (micromamba / "asked").read_text().splitlines()
     assert asked.endswith("--override-channels --channel conda-forge python=3.6.15 pip setuptools wheel")
@@ -79,7 +80,7 @@ def test_verification_and_the_missing_driver_are_told_to_the_program(
     monkeypatch.setenv("PIP_CERT", str(bundle))
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.campus:3128")
     with pytest.raises(BuildError, match="holds no TensorFlow"):
-        conda_env.ensure_conda(Environment(variant, "gpu"), arguments())
+        ensure(*conda_env.plan(Environment(variant, "gpu"), arguments()))
     asked = (micromamba / "asked").read_text()
     assert asked.startswith(f"{bundle}|{bundle}|10.0|http://proxy.campus:3128|create")
     assert "cudatoolkit=10.0.130 cudnn=7.6.5.32" in asked
@@ -92,7 +93,7 @@ def test_its_failure_is_explained_and_leaves_nothing(variant: Variant, micromamb
         "    └─ cudatoolkit 10.0.130**  does not exist (perhaps a typo).\n"
     )
     with pytest.raises(DataError, match="no channel has cudatoolkit"):
-        conda_env.ensure_conda(Environment(variant, "cpu"), arguments(prefix=micromamba / "환경 1"))
+        ensure(*conda_env.plan(Environment(variant, "cpu"), arguments(prefix=micromamba / "환경 1")))
     assert not (micromamba / "환경 1").exists()
 
 
@@ -101,24 +102,24 @@ def test_another_cuda_than_its_channels_have_is_refused(
     variant: Variant, micromamba: Path, choice: dict[str, str]
 ) -> None:
     with pytest.raises(UsageError, match="not for a conda environment"):
-        conda_env.ensure_conda(Environment(variant, "gpu"), arguments(**choice))
+        ensure(*conda_env.plan(Environment(variant, "gpu"), arguments(**choice)))
     assert not (micromamba / "asked").exists()
 
 
 def test_without_driver_and_compiler_nothing_is_fetched(micromamba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpuenv.prefix.cuda._find_compiler", lambda: None)
     with pytest.raises(HostError, match="no C compiler"):
-        conda_env.ensure_conda(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments())
+        ensure(*conda_env.plan(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments()))
     assert not (micromamba / "asked").exists()
     # TensorFlow 1.15 asks for a driver when it computes, not when it is loaded.
     with pytest.raises(BuildError, match="holds no TensorFlow"):
-        conda_env.ensure_conda(Environment(variants.find_variant("cuda10.0"), "gpu"), arguments())
+        ensure(*conda_env.plan(Environment(variants.find_variant("cuda10.0"), "gpu"), arguments()))
 
 
 def test_a_full_disk(variant: Variant, micromamba: Path) -> None:
     (micromamba / "says").write_text("critical libmamba write: No space left on device\n")
     with pytest.raises(HostError, match="is full"):
-        conda_env.ensure_conda(Environment(variant, "cpu"), arguments(prefix=micromamba / "env"))
+        ensure(*conda_env.plan(Environment(variant, "cpu"), arguments(prefix=micromamba / "env")))
 
 
 def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micromamba: Path) -> None:
@@ -126,7 +127,7 @@ def test_an_environment_of_somebody_else_stays_untouched(variant: Variant, micro
     (base / "conda-meta").mkdir(parents=True)
     (base / "conda-meta/history").write_text("==> 2019 <==\n")
     with pytest.raises(UsageError, match="not ours"):
-        conda_env.ensure_conda(Environment(variant, "cpu"), arguments(prefix=base))
+        ensure(*conda_env.plan(Environment(variant, "cpu"), arguments(prefix=base)))
     assert sorted(path.name for path in base.rglob("*")) == ["conda-meta", "history"]
     assert not (micromamba / "asked").exists()
 

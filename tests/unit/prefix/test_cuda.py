@@ -13,7 +13,7 @@ import pytest
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import installed as host_cuda
-from gpuenv.cuda import reachable, sources
+from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
 from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import choice as prefix_choice
@@ -194,11 +194,11 @@ def test_without_a_way_to_cuda_the_cpu_flavor_is_taken_and_said(
 ) -> None:
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
     monkeypatch.setattr(host_cuda, "find", lambda *_: {})
-    monkeypatch.setattr(reachable, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
+    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
     assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "cpu"
     assert "no source of cudnn can be reached; using the cpu flavor" in capsys.readouterr().err
     assert prefix_choice.choose_environment(Settings(flavor="gpu"), "venv", variant).flavor == "gpu"
-    monkeypatch.setattr(reachable, "unreachable_reason", lambda *_: None)
+    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: None)
     assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "gpu"
 
 

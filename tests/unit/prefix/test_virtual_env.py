@@ -13,7 +13,7 @@ from gpuenv.host.pythons import LocalPython
 from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import pip as prefix_pip
 from gpuenv.prefix import virtual_env as venv_env
-from gpuenv.prefix.making import Making, pip_environment
+from gpuenv.prefix.making import Making, ensure, pip_environment
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
@@ -47,15 +47,15 @@ def asked(folder: Path) -> list[str]:
 
 
 def test_it_is_made_once(variant: Variant, fake_python: Path) -> None:
-    made = venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+    made = ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     before = asked(fake_python)
-    assert venv_env.ensure_venv(Environment(variant, "cpu"), Settings()) == made
+    assert ensure(*venv_env.plan(Environment(variant, "cpu"), Settings())) == made
     assert asked(fake_python) == before
     assert made.parent == paths.cache_dir() / "venvs"
 
 
 def test_the_locked_pip_installs_everything_else_with_hashes(variant: Variant, fake_python: Path) -> None:
-    venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+    ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     venv, *installs = asked(fake_python)
     assert venv.startswith("-m venv ")
     assert "tools.txt" in installs[0]
@@ -67,28 +67,28 @@ def test_the_locked_pip_installs_everything_else_with_hashes(variant: Variant, f
 
 def test_its_name_changes_with_the_lock(variant: Variant, fake_python: Path) -> None:
     digest = locks.load_lock(variant.lock_path("cpu")).digest
-    assert venv_env.ensure_venv(Environment(variant, "cpu"), Settings()).name == f"cuda10.0-cpu-{digest[:12]}"
+    assert ensure(*venv_env.plan(Environment(variant, "cpu"), Settings())).name == f"cuda10.0-cpu-{digest[:12]}"
 
 
 def test_a_failure_leaves_nothing_and_shows_why(variant: Variant, fake_python: Path) -> None:
     (fake_python / "fail").touch()
     with pytest.raises(BuildError, match="hashes do not match"):
-        venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+        ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     assert list((paths.cache_dir() / "venvs").iterdir()) == []
 
 
 def test_a_half_made_one_is_made_anew(variant: Variant, fake_python: Path) -> None:
-    made = venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+    made = ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     (made / prefix_mark.COMPLETE).unlink()
     (made / "leftover").touch()
-    assert venv_env.ensure_venv(Environment(variant, "cpu"), Settings()) == made
+    assert ensure(*venv_env.plan(Environment(variant, "cpu"), Settings())) == made
     assert not (made / "leftover").exists()
 
 
 def test_one_whose_interpreter_is_gone_is_made_anew(variant: Variant, fake_python: Path) -> None:
-    made = venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+    made = ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     (made / "bin/python").unlink()
-    venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+    ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     assert (made / "bin/python").exists()
 
 
@@ -102,7 +102,7 @@ def test_packages_that_pip_put_elsewhere_are_missed(
 
     monkeypatch.setattr(Making, "run", run)
     with pytest.raises(BuildError, match="does not hold what was installed: no ") as caught:
-        venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+        ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     assert "pip config list" in caught.value.why
     assert list((paths.cache_dir() / "venvs").iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_packages_that_pip_put_elsewhere_are_missed(
 def test_without_a_python_three_ways_to_one_are_told(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pythons, "find_python", lambda *_: None)
     with pytest.raises(HostError) as caught:
-        venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+        ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     for way in ("pyenv install 3.6.15", "uv python install 3.6", "conda create"):
         assert way in caught.value.next_step
 
@@ -150,7 +150,7 @@ def test_an_interrupted_run_leaves_no_marker(
 
     monkeypatch.setattr(signals, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        venv_env.ensure_venv(Environment(variant, "cpu"), Settings())
+        ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     assert list((paths.cache_dir() / "venvs").iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gpuenv.base_image import apt_sources, registry, root_system
 from gpuenv.conda import rattler, spec
 from gpuenv.core.errors import GpuenvError
-from gpuenv.cuda import reachable
+from gpuenv.cuda import sources as cuda_sources
 from gpuenv.cuda.files import local_path
 from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import systems
@@ -31,7 +31,7 @@ def network_facts(wish: Wish) -> Network:
     """Settings and answers."""
     pip, verify, found = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
-    absent = {name: reachable.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
+    absent = {name: cuda_sources.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
     sources = {source.url: source for parts in absent.values() for part in parts for source in part.sources}
     missing = {url: "it is missing" for url, source in sources.items() if local_path(source)}
     answers = ask_all(list(questions(wish, pip, found.bundle, verify, sorted(sources.keys() - missing))))
@@ -40,7 +40,7 @@ def network_facts(wish: Wish) -> Network:
         found,
         answers=(*answers.values(), *folder_index(pip.index_url)),
         proxies=tuple((name, redact.address(os.environ[name])) for name in build_settings.proxy_names(os.environ)),
-        archive_obstacles={name: reachable.first_obstacle(parts, problems) for name, parts in absent.items()},
+        archive_obstacles={name: cuda_sources.first_obstacle(parts, problems) for name, parts in absent.items()},
     )
 
 

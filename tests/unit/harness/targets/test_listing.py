@@ -135,6 +135,6 @@ def test_a_host_without_python_for_a_virtual_environment(monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise HostError("no Python 3.6", "none was found", "install one")
 
-    monkeypatch.setattr("gpuenv.prefix.virtual_env.ensure_venv", fail)
+    monkeypatch.setattr("gpuenv.prefix.virtual_env.plan", fail)
     (target,) = listing.list_prefixes(Settings(variant="cuda9.0", target="venv"))
     assert target.missing == "no Python 3.6: none was found"
