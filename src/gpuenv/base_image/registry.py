@@ -55,10 +55,11 @@ def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
     """Why no registry answers at ``url``; None if one does, whatever it answers."""
     # With a deadline, because resolving a name can take the system much longer than any time limit of ours.
     answer = gather({url: partial(_ask, url, timeout_s)}, timeout_s)[url]
-    return f"{urlsplit(url).netloc}: {answer}" if isinstance(answer, Exception) else answer
+    return None if answer is None else f"{urlsplit(url).netloc}: {answer}"
 
 
-def _ask(url: str, timeout_s: float) -> str | None:
+def _ask(url: str, timeout_s: float) -> object:
+    """Why there is no answer; None if there is one. Raises OSError and ValueError."""
     try:
         with urllib.request.urlopen(f"{url}/v2/", timeout=timeout_s):  # noqa: S310 (always http or https)
             return None
@@ -67,9 +68,7 @@ def _ask(url: str, timeout_s: float) -> str | None:
         return None
     except urllib.error.URLError as error:
         # A certificate that this Python does not know is an answer: the engine has its own authorities.
-        return None if isinstance(error.reason, ssl.SSLError) else f"{urlsplit(url).netloc}: {error.reason}"
-    except (OSError, ValueError) as error:
-        return f"{urlsplit(url).netloc}: {error}"
+        return None if isinstance(error.reason, ssl.SSLError) else error.reason
 
 
 def has_detour(info: Mapping[str, Any]) -> bool:

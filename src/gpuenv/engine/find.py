@@ -124,15 +124,11 @@ def _first(found: Iterable[Engine | Refused], refusals: list[str], want: str | N
                 return one
             refusals.append(f"{one.url} is {one.kind.capitalize()}")
         else:
-            refusals.append(f"{one.error}{_JOIN_THE_GROUP if one.error.kind == DENIED else ''}")
+            ways = "join the group docker with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker"
+            refusals.append(f"{one.error} ({ways})" if one.error.kind == DENIED else str(one.error))
             if one.endpoint.is_chosen and want is None:
                 ui.warn(f"{one.endpoint.origin} names an engine that does not answer: {one.error}")
     return None
-
-
-_JOIN_THE_GROUP = (
-    " (join the group docker with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker)"
-)
 
 
 def private_obstacle() -> str | None:

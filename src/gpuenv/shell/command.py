@@ -19,7 +19,7 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.host.processor import check_host
 from gpuenv.shell import terminal, workspace
 from gpuenv.shell import words as shell_words
-from gpuenv.shell.tails import Tail
+from gpuenv.shell.terminal import Tail
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
 

@@ -17,7 +17,7 @@ from gpuenv.host import gpu
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import words as shell_words
-from gpuenv.shell.tails import Tail, errors_kept
+from gpuenv.shell.terminal import Tail, errors_kept
 from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
 

@@ -18,7 +18,7 @@ from gpuenv.engine import container as containers
 from gpuenv.engine.container import Spec
 from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.shell import terminal
-from gpuenv.shell.tails import Tail
+from gpuenv.shell.terminal import Tail
 
 #: A signal is on its way to somebody who waits; a dead engine is noticed by the client, not here.
 _KILL_TIMEOUT_S = 10.0

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 
-from gpuenv.shell import tails
-from gpuenv.shell.tails import Tail
+from gpuenv.shell import terminal
+from gpuenv.shell.terminal import Tail
 
 PROGRAM = """
 import subprocess, sys
-from gpuenv.shell.tails import Tail, errors_kept
+from gpuenv.shell.terminal import Tail, errors_kept
 tail = Tail()
 with errors_kept(tail) as errors:
     subprocess.run(["sh", "-c", sys.argv[1]], stderr=errors)
@@ -33,7 +33,7 @@ def test_only_the_end_is_kept() -> None:
     for number in range(40_000):
         tail.add(b"%d\n" % number)
     assert tail.text.endswith("\n39998\n39999\n")
-    assert len(tail.text) == tails.KEPT_BYTES
+    assert len(tail.text) == terminal.KEPT_BYTES
 
 
 def test_errors_go_on_to_ours() -> None:
