@@ -16,6 +16,8 @@ import sys
 
 OLDEST = (3, 9)
 STAMP = "gpuenv-lock"
+#: Where an older environment stands until the newer one is whole.
+ASIDE = ".old"
 #: Each holds all of the one before it, in the same versions.
 LOCKS = ("requirements.txt", "requirements-report.txt", "requirements-dev.txt")
 #: What the common programs read, strongest first.
@@ -142,12 +144,24 @@ def add_command(venv):
     os.chmod(launcher, 0o755)  # noqa: S103 - a command that everybody may run
 
 
+def restore(venv):
+    """Put back the environment that was set aside if the one in its place is not whole; remove it if that is."""
+    if not os.path.exists(venv + ASIDE):
+        return
+    if read_stamp(venv):
+        shutil.rmtree(venv + ASIDE, ignore_errors=True)
+        return
+    shutil.rmtree(venv, ignore_errors=True)
+    os.rename(venv + ASIDE, venv)
+
+
 def main(venv, lock):
     """Bring VENV up to LOCK unless it is there already; two at once wait for each other."""
     import fcntl  # not on Windows, where make does not call this
 
     with open(venv + ".lock", "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
+        restore(venv)
         held = read_stamp(venv)
         works = os.path.exists(os.path.join(venv, "bin", "python"))
         if works and wanted_stamp(lock) in held:
@@ -158,14 +172,23 @@ def main(venv, lock):
         names = os.path.basename(venv), os.path.basename(locks[-1])
         if is_new:
             say("preparing the command's own environment in %s (once, until %s changes)" % names)
-            shutil.rmtree(venv, ignore_errors=True)
+            if held:
+                # Without a network it is still the one to go on with.
+                os.rename(venv, venv + ASIDE)
+            else:
+                shutil.rmtree(venv, ignore_errors=True)
         else:
             say("adding to the command's own environment in %s (once, until %s changes)" % names)
-        install(venv, locks[-1], is_new)
-        add_command(venv)
+        try:
+            install(venv, locks[-1], is_new)
+            add_command(venv)
+        except BaseException:
+            restore(venv)
+            raise
         with open(os.path.join(venv, STAMP + ".part"), "w") as stream:
             stream.write("\n".join(stamps) + "\n")
         os.rename(os.path.join(venv, STAMP + ".part"), os.path.join(venv, STAMP))
+        restore(venv)
 
 
 if __name__ == "__main__":

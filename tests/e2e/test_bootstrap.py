@@ -105,6 +105,22 @@ def test_what_does_not_match_its_hash_is_refused(made: Path, tmp_path: Path) -> 
     assert not (tmp_path / ".venv/gpuenv-lock").exists()
 
 
+def test_the_older_environment_stays_until_the_newer_one_is_whole(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / ".venv", tmp_path / ".venv", symlinks=True)
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"never-published==1 --hash=sha256:{'0' * 64}\n")
+    result = bootstrap(tmp_path / ".venv", lock)
+    assert result.returncode == 4
+    assert (tmp_path / ".venv/gpuenv-lock").read_text() == (made / ".venv/gpuenv-lock").read_text()
+    # As kill -9 leaves it in the middle of the next try.
+    (tmp_path / ".venv").rename(tmp_path / ".venv.old")
+    (tmp_path / ".venv").mkdir()
+    assert bootstrap(tmp_path / ".venv", made / "requirements.txt").stderr == ""
+    lock.write_text("# empty, but another\n")
+    assert bootstrap(tmp_path / ".venv", lock).returncode == 0
+    assert not (tmp_path / ".venv.old").exists()
+
+
 def test_an_old_python_is_told_which_one_is_needed(tmp_path: Path) -> None:
     fake = tmp_path / "old.py"
     fake.write_text(
