@@ -46,11 +46,6 @@ def docker_dir() -> Path:
     return project_root() / "docker"
 
 
-def activation_dir() -> Path:
-    """The folder of what an environment without a container gets to be activated by."""
-    return _PACKAGE / "prefix" / "activation"
-
-
 def reference_dir() -> Path:
     """The training programs that run inside a target."""
     return _PACKAGE / "harness" / "reference"

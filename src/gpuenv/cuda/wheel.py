@@ -65,20 +65,6 @@ def fetch_wheel(wheel: Wheel) -> Path:
     return path
 
 
-def download_argv(python: str, wheel: Wheel, target: Path) -> list[str]:
-    """pip's command line; the wheel is for the Python of the environments, not for this one."""
-    options = [
-        "--no-deps",
-        "--require-hashes",
-        "--no-cache-dir",
-        "--only-binary=:all:",
-        "--progress-bar=off",
-        "--quiet",
-    ]
-    kind = ["--implementation=cp", "--python-version=3.6", "--abi=cp36m", "--platform=manylinux1_x86_64"]
-    return [python, "-m", "pip", "download", *options, *kind, f"--requirement={wheel.requirements}", f"--dest={target}"]
-
-
 def _folder(wheel: Wheel) -> Path:
     return paths.cache_dir() / "simulated" / f"wheel-{wheel.sha256[:12]}"
 
@@ -89,7 +75,11 @@ def _run_pip(wheel: Wheel, target: Path) -> None:
     if bundle is not None:
         # Older releases of pip know no other authorities than their own list.
         environment.setdefault("PIP_CERT", str(bundle))
-    argv = download_argv(find_pip(target.parent), wheel, target)
+    argv = [find_pip(target.parent), "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    argv += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar=off"]
+    # For the Python of the environments, not for this one.
+    argv += ["--implementation=cp", "--python-version=3.6", "--abi=cp36m", "--platform=manylinux1_x86_64"]
+    argv += [f"--requirement={wheel.requirements}", f"--dest={target}"]
     done = signals.run(argv, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]

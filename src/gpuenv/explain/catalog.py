@@ -140,11 +140,6 @@ def load_catalog(folder: Path = FOLDER) -> tuple[Entry, ...]:
         if stage in files
         for entry in load(files[stage], _File, guide=_GUIDE).entries
     )
-    _refuse_clashes(folder, entries)
-    return entries
-
-
-def _refuse_clashes(folder: Path, entries: tuple[Entry, ...]) -> None:
     counts = Counter(entry.id for entry in entries)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
@@ -154,3 +149,4 @@ def _refuse_clashes(folder: Path, entries: tuple[Entry, ...]) -> None:
         if strange:
             why = f'{entry.stage}.toml: entry["{entry.id}"].consequence_of: no other entry is called {strange[0]}'
             raise DataError(f"{folder} is not usable", why, f"correct that key; the format is described in {_GUIDE}")
+    return entries

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gpuenv.core import paths
-
+#: What an environment without a container gets to be activated by.
+FOLDER = Path(__file__).with_name("activation")
 #: What conda calls the folders whose scripts it runs, with the stem of ours.
 HOOKS = {"activate.d": "activate", "deactivate.d": "deactivate"}
 SUFFIXES = (".sh", ".bat", ".ps1")
@@ -24,7 +24,7 @@ def write_hooks(folder: Path) -> None:
         target = folder / "etc" / "conda" / name
         target.mkdir(parents=True, exist_ok=True)
         for suffix in SUFFIXES:
-            shutil.copyfile(paths.activation_dir() / f"{stem}{suffix}", target / f"gpuenv{suffix}")
+            shutil.copyfile(FOLDER / f"{stem}{suffix}", target / f"gpuenv{suffix}")
 
 
 def environment(environ: Mapping[str, str], kind: str, folder: Path) -> dict[str, str]:

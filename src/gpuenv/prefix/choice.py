@@ -14,9 +14,8 @@ from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
 from gpuenv.prefix import conda_env, making
 from gpuenv.prefix import cuda as prefix_cuda
-from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import virtual_env as venv_env
-from gpuenv.prefix.mark import Mark
+from gpuenv.prefix.folder import Mark, read_mark
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import TITLES
@@ -70,7 +69,7 @@ def find_variant(settings: Settings) -> Variant:
 
 def find_mark(settings: Settings) -> Mark | None:
     """What the folder that was asked for (PREFIX) holds already."""
-    return prefix_mark.read(settings.prefix) if settings.prefix else None
+    return read_mark(settings.prefix) if settings.prefix else None
 
 
 def choose_kind(settings: Settings, variant: Variant) -> str:

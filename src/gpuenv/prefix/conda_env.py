@@ -18,9 +18,8 @@ from gpuenv.host import gpu
 from gpuenv.net import build_settings, pip_settings, redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
-from gpuenv.prefix.folder import Prefix, place
+from gpuenv.prefix.folder import Content, Prefix, place
 from gpuenv.prefix.making import Making
-from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
 

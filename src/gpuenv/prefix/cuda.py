@@ -20,6 +20,7 @@ from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
 from gpuenv.cuda.stubs import MARKER
 from gpuenv.host import gpu
+from gpuenv.prefix import activate
 from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.model import Variant, numbers
 
@@ -113,7 +114,7 @@ def _add_stand_in(folder: Path, framework: Path) -> None:
     if done.returncode != 0:
         raise BuildError("the stand-in for libcuda.so.1 does not compile", done.stderr.strip()[-300:], "use FLAVOR=cpu")
     site = framework.parent.parent
-    shutil.copy(paths.activation_dir() / _HOOK, site / _HOOK)
+    shutil.copy(activate.FOLDER / _HOOK, site / _HOOK)
     (site / _HOOK_PTH).write_text("import gpuenv_driver\n", encoding="utf-8")
 
 

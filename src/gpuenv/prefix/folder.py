@@ -1,4 +1,7 @@
-"""An environment in a folder of its own (conda, venv): where it is, whether it is whole, whether the folder is ours."""
+"""An environment in a folder of its own (conda, venv): where it is, whether it is whole, whether the folder is ours.
+
+Its completion marker `gpuenv-complete` is written last: without it an environment is half made.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.core import paths
+import msgspec
+
+from gpuenv.core import atomic, paths
 from gpuenv.core.errors import HostError, UsageError
-from gpuenv.prefix import mark as prefix_mark
-from gpuenv.prefix.mark import Content
+from gpuenv.variants.environment import Environment, name_of
 from gpuenv.variants.kinds import PREFIX_GB
 
+COMPLETE = "gpuenv-complete"
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
 _OURS = frozenset((
     "bin", "compiler_compat", "conda-meta", "etc", "include", "lib", "lib32", "lib64", "libexec", "man", "mkspecs",
@@ -29,6 +34,63 @@ _UNSPEAKABLE = "'\"`$\\\n\r" + os.pathsep
 FULL_DISK = ("No space left on device", "Disk quota exceeded", "os error 28")
 #: A disk with less (10 MB) is full whatever a program says: ensurepip alone unpacks as much.
 FULL_BYTES = 10_000_000
+
+
+class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an environment is: ``digest`` is that of everything it is made from."""
+
+    kind: str
+    variant: str
+    flavor: str
+    digest: str
+    is_simulated: bool = False
+
+    @classmethod
+    def of(cls, environment: Environment, kind: str, digest: str) -> Content:
+        """Name what ``environment`` is made as."""
+        return cls(kind, environment.variant.name, environment.flavor, digest, environment.cuda_label == "simulated")
+
+    @property
+    def name(self) -> str:
+        """For people, and for files about it."""
+        return name_of(self.variant, self.flavor, "simulated" if self.is_simulated else "genuine")
+
+    @property
+    def title(self) -> str:
+        """The same with its kind: another one is another environment, whatever its digest."""
+        return f"{self.name} ({self.kind})"
+
+    @property
+    def words(self) -> str:
+        """How to ask for it again."""
+        return f"ENGINE={self.kind} VARIANT={self.variant} FLAVOR={self.flavor}"
+
+
+class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was made where: the names at the folder's top, and the links without which TensorFlow finds no CUDA."""
+
+    content: Content
+    folder: str
+    entries: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+def read_mark(folder: Path) -> Mark | None:
+    """The mark of an environment; None where there is none that this version understands."""
+    try:
+        return msgspec.json.decode((folder / COMPLETE).read_bytes(), type=Mark)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return None
+
+
+def write_mark(folder: Path, mark: Mark) -> None:
+    """Write it, whole or not at all."""
+    atomic.write_text(folder / COMPLETE, msgspec.json.format(msgspec.json.encode(mark), indent=1).decode() + "\n")
+
+
+def list_entries(folder: Path) -> tuple[str, ...]:
+    """The names at the top of a folder, but for the mark's own; none where there is no folder."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.name != COMPLETE)) if folder.is_dir() else ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +143,7 @@ def place(content: Content, folder: Path | None) -> Prefix:
 
 def is_complete(prefix: Prefix) -> bool:
     """Whether it was made to its end, from this and in this place, and what it leads to is still there."""
-    mark = prefix_mark.read(prefix.folder)
+    mark = read_mark(prefix.folder)
     return (
         mark is not None
         and mark.content == prefix.content
@@ -96,18 +158,18 @@ def refuse_foreign(prefix: Prefix) -> None:
     """Raise UsageError for a folder, or a file, that is there and was not made by us, or not as this."""
     if not os.path.lexists(prefix.folder) or not prefix.is_given:
         return
-    mark = prefix_mark.read(prefix.folder)
+    mark = read_mark(prefix.folder)
     if mark is not None and mark.content.title != prefix.content.title:
         raise UsageError(
             f"{prefix.folder} is another environment already",
             f"it is {mark.content.title}, and {prefix.content.title} was asked for",
             f"name another folder with PREFIX=, or use that one: {mark.content.words}",
         )
-    entries = prefix_mark.list_entries(prefix.folder)
+    entries = list_entries(prefix.folder)
     if mark is None and not prefix.record.exists() and (entries or not prefix.folder.is_dir()):
         raise UsageError(
             f"{prefix.folder} is there already, and it is not ours",
-            f"it has no file {prefix_mark.COMPLETE} that this version understands, so it is not touched",
+            f"it has no file {COMPLETE} that this version understands, so it is not touched",
             "name another folder with PREFIX=, or remove that one yourself",
         )
     foreign = [name for name in entries if name not in _OURS.union(mark.entries if mark else ())]

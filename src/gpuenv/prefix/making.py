@@ -1,6 +1,6 @@
 """Making an environment once, in its final place, so that a `kill -9` at any moment leaves nothing half made in use.
 
-Neither kind can be moved after it was made. What is there counts only with its mark (:mod:`gpuenv.prefix.mark`),
+Neither kind can be moved after it was made. What is there counts only with its mark (:mod:`gpuenv.prefix.folder`),
 which is written last; a record outside of it, written first, says that the folder is ours and where the one that was
 there before is set aside. A folder with anything that no environment has is not ours, whatever the record says.
 
@@ -33,9 +33,8 @@ from gpuenv.core import atomic, locking, scratch, signals, ui
 from gpuenv.core.errors import BuildError, GpuenvError, HostError
 from gpuenv.core.ui import end_of_output
 from gpuenv.net import certificates
-from gpuenv.prefix import mark as prefix_mark
-from gpuenv.prefix.folder import Prefix, check_room, full, full_place, is_complete, refuse_foreign
-from gpuenv.prefix.mark import Mark
+from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix.folder import Mark, Prefix, check_room, full, full_place, is_complete, refuse_foreign
 
 #: Settings with which pip would install elsewhere than into the environment, and those of another Python.
 _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
@@ -84,8 +83,8 @@ class Making:
             _clear(folder)
             self.prefix.log.unlink(missing_ok=True)
             links = tuple(sorted(str(path.relative_to(folder)) for path in fill(self) or ()))
-            entries = prefix_mark.list_entries(folder)
-            prefix_mark.write(folder, Mark(self.prefix.content, str(folder), entries, links))
+            entries = prefixes.list_entries(folder)
+            prefixes.write_mark(folder, Mark(self.prefix.content, str(folder), entries, links))
         except BaseException:
             self._put_back()
             raise
@@ -96,18 +95,18 @@ class Making:
     def _announce(self) -> Path | None:
         """Say what happens to what is there; where that is set aside meanwhile, None if it is not worth it."""
         folder = self.prefix.folder
-        if prefix_mark.read(folder) is not None:
+        if prefixes.read_mark(folder) is not None:
             ui.say(f"{folder} was made from something else, or lost what it leads to; making it anew")
             aside = f".{folder.name}.gpuenv-old-{secrets.token_hex(4)}"
             return folder.with_name(aside) if self.prefix.is_given else None
-        if prefix_mark.list_entries(folder):
+        if prefixes.list_entries(folder):
             ui.say(f"{folder} is half made; making it anew")
         return None
 
     def _put_back(self) -> None:
         folder = self.prefix.folder
         with contextlib.suppress(OSError):
-            (folder / prefix_mark.COMPLETE).unlink()
+            (folder / prefixes.COMPLETE).unlink()
         shutil.rmtree(folder, ignore_errors=True)
         # What cannot be removed (a program may still write into it) is left to the next run, and so is the record.
         if folder.exists():
@@ -126,7 +125,7 @@ class Making:
             aside = json.loads(record.read_text(encoding="utf-8"))["aside"]
         except (ValueError, TypeError, KeyError):
             aside = None
-        mark = prefix_mark.read(folder)
+        mark = prefixes.read_mark(folder)
         if mark is None and aside and Path(aside).is_dir():
             refuse_foreign(self.prefix)
             _clear(folder)
@@ -173,7 +172,7 @@ def _clear(folder: Path) -> None:
     try:
         if folder.is_dir():
             # First, so that what is half removed counts as nothing.
-            (folder / prefix_mark.COMPLETE).unlink(missing_ok=True)
+            (folder / prefixes.COMPLETE).unlink(missing_ok=True)
             shutil.rmtree(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

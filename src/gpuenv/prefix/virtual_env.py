@@ -12,9 +12,8 @@ from gpuenv.cuda import sources
 from gpuenv.host import pythons
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import pip
-from gpuenv.prefix.folder import Prefix, place
+from gpuenv.prefix.folder import Content, Prefix, place
 from gpuenv.prefix.making import Making
-from gpuenv.prefix.mark import Content
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
 

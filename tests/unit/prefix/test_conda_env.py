@@ -18,7 +18,7 @@ from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import activate, conda_env
 from gpuenv.prefix import command as prefix_command
-from gpuenv.prefix import mark as prefix_mark
+from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.making import ensure
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
@@ -139,7 +139,7 @@ def test_the_verb_prints_where_it_is(micromamba: Path, capsys: pytest.CaptureFix
     assert said.out == f"{folder}\n"
     assert f"conda activate '{folder}'" in said.err
     assert f"PREFIX='{folder}'" in said.err
-    mark = prefix_mark.read(folder)
+    mark = prefixes.read_mark(folder)
     assert mark is not None
     assert (mark.content.kind, mark.content.flavor) == ("conda", "cpu")
 
@@ -168,7 +168,7 @@ def test_activation_by_hand_keeps_others_out_and_gives_back_what_it_took(shell: 
 def test_both_shells_of_windows_have_their_pair() -> None:
     """Read only: nothing here can run them."""
     for suffix in activate.SUFFIXES:
-        texts = {stem: (paths.activation_dir() / f"{stem}{suffix}").read_text() for stem in activate.HOOKS.values()}
+        texts = {stem: (activate.FOLDER / f"{stem}{suffix}").read_text() for stem in activate.HOOKS.values()}
         for variable in ("PYTHONNOUSERSITE", "PYTHONPATH", "GPUENV_ACTIVE"):
             assert variable in texts["activate"], suffix
             assert variable in texts["deactivate"] or suffix == ".ps1", suffix

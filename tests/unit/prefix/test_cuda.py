@@ -19,8 +19,8 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix.folder import Content
 from gpuenv.prefix.making import ensure
-from gpuenv.prefix.mark import Content
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
 from gpuenv.variants.model import Variant

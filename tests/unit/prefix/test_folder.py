@@ -15,10 +15,8 @@ import pytest
 from gpuenv.core import locking, paths
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.prefix import folder as prefixes
-from gpuenv.prefix import mark as prefix_mark
-from gpuenv.prefix.folder import Prefix
+from gpuenv.prefix.folder import Content, Prefix
 from gpuenv.prefix.making import Making, ensure
-from gpuenv.prefix.mark import Content
 
 
 def prefix_at(folder: Path, digest: str = "d1", kind: str = "venv", flavor: str = "cpu") -> Prefix:
@@ -26,7 +24,7 @@ def prefix_at(folder: Path, digest: str = "d1", kind: str = "venv", flavor: str 
 
 
 def digest_of(folder: Path) -> str:
-    mark = prefix_mark.read(folder)
+    mark = prefixes.read_mark(folder)
     return mark.content.digest if mark else ""
 
 
@@ -135,8 +133,8 @@ def test_a_moved_one_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_mark_that_is_no_text_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / prefix_mark.COMPLETE).write_bytes(b'{"content": {"kind": "\xff"}}')
-    assert prefix_mark.read(tmp_path) is None
+    (tmp_path / prefixes.COMPLETE).write_bytes(b'{"content": {"kind": "\xff"}}')
+    assert prefixes.read_mark(tmp_path) is None
 
 
 def test_one_whose_cuda_has_gone_does_not_count(tmp_path: Path) -> None:
@@ -196,7 +194,6 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 
 PROGRAM = """
 import os, pathlib, shutil, signal, sys
-from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.making import ensure
 folder, digest, where = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -211,9 +208,9 @@ def make(_):
 if where == "before the old one is set aside":
     pathlib.Path.rename = kill
 if where == "after its mark":
-    write = prefix_mark.write
-    prefix_mark.write = lambda *a: (write(*a), kill())
-content = prefix_mark.Content("venv", "cuda10.0", "cpu", digest)
+    write = prefixes.write_mark
+    prefixes.write_mark = lambda *a: (write(*a), kill())
+content = prefixes.Content("venv", "cuda10.0", "cpu", digest)
 ensure(prefixes.place(content, folder), make)
 """
 

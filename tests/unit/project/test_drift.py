@@ -21,7 +21,6 @@ from gpuenv.core.settings import Settings
 from gpuenv.images import context as build_context
 from gpuenv.lock import command as lock
 from gpuenv.prefix import folder as prefixes
-from gpuenv.prefix import mark as prefix_mark
 from gpuenv.prefix import pip as prefix_pip
 from gpuenv.prefix.making import Making
 from gpuenv.variants import locks
@@ -58,7 +57,7 @@ def in_prefix(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Making, "run", note)
     monkeypatch.setattr(prefix_pip, "check_installed", lambda *_: None)
-    prefix = prefixes.place(prefix_mark.Content("venv", variant.name, flavor, "digest"), folder)
+    prefix = prefixes.place(prefixes.Content("venv", variant.name, flavor, "digest"), folder)
     folder.mkdir(parents=True)
     prefix_pip.install(Making(prefix), Environment(variant, flavor), locks.load_lock(variant.lock_path(flavor)), None)
     return parse("".join(given))
