@@ -30,7 +30,6 @@ USUAL_CLIENTS = (
 )
 #: From this version on the client builds with BuildKit only through the buildx plugin.
 FIRST_WITHOUT_BUILDKIT = 23
-_VERSION = re.compile(r"Docker version (\d+(?:\.\d+)*)")
 _TIMEOUT_S = 30
 
 
@@ -55,7 +54,7 @@ class DockerClient:
 
 def parse_version(output: str) -> tuple[int, ...]:
     """The version in the output of ``docker --version``; empty if it is another program's."""
-    match = _VERSION.match(output)
+    match = re.match(r"Docker version (\d+(?:\.\d+)*)", output)
     return tuple(map(int, match[1].split("."))) if match else ()
 
 

@@ -42,11 +42,10 @@ class Mount:
 
     def as_json(self) -> dict[str, Any]:
         """As the engine wants it. A volume that is not there yet is made, with the project's label."""
-        kind = "volume" if self.is_volume else "bind"
-        value: dict[str, Any] = {"Type": kind, "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
-        if self.is_volume:
-            value["VolumeOptions"] = {"Labels": {"gpuenv.project": "gpuenv"}}
-        return value
+        value = {"Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
+        if not self.is_volume:
+            return {"Type": "bind", **value}
+        return {"Type": "volume", **value, "VolumeOptions": {"Labels": {"gpuenv.project": "gpuenv"}}}
 
 
 @dataclass(frozen=True)
@@ -101,15 +100,11 @@ def user_inside(engine: Engine) -> str:
     In a rootless engine 0 *is* its owner outside, and files of any other number the caller cannot even remove. Only
     one whose socket does not belong to root can be rootless, so only such a one is asked (a request less).
     """
-    caller = f"{os.getuid()}:{os.getgid()}"
     parts = urlsplit(engine.url)
-    try:
-        if parts.scheme != "unix" or Path(parts.path).stat().st_uid == 0:
-            return caller
-        information = engine.call("GET", "/info")
-    except OSError:
-        return caller
-    return "0:0" if is_rootless(information) else caller
+    with suppress(OSError):
+        if parts.scheme == "unix" and Path(parts.path).stat().st_uid != 0 and is_rootless(engine.call("GET", "/info")):
+            return "0:0"
+    return f"{os.getuid()}:{os.getgid()}"
 
 
 def is_rootless(information: Mapping[str, Any]) -> bool:

@@ -40,9 +40,7 @@ def mac_address(name: str) -> str:
 def allow_forwarding(name: str, subnet: str) -> str | None:
     """Let containers of ``subnet`` reach the network; returns why that is not possible, or None."""
     for rule in rules(name, subnet):
-        if _failure(argv("-C", rule)) is None:
-            continue
-        reason = _failure(argv("-I", rule))
+        reason = _failure(argv("-C", rule)) and _failure(argv("-I", rule))
         if reason is not None:
             return reason
     return None

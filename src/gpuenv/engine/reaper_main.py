@@ -65,6 +65,7 @@ def remove_patiently(engine: Engine, name: str, deadline: float) -> bool:
 
 def sweep(engine: Engine, host: str) -> list[str]:
     """Remove the containers of this machine and user whose owners are dead; their names."""
+    import contextlib
     import json
 
     from gpuenv.core import processes
@@ -72,7 +73,8 @@ def sweep(engine: Engine, host: str) -> list[str]:
     from gpuenv.engine.model import RefusedError
 
     swept = []
-    try:
+    # The next one sweeps again.
+    with contextlib.suppress(RefusedError, EngineError):
         filters = json.dumps({"label": [f"gpuenv.host={host}"]})
         found = engine.call("GET", "/containers/json", query={"all": 1, "filters": filters})
         for container in found or []:
@@ -80,9 +82,6 @@ def sweep(engine: Engine, host: str) -> list[str]:
             if processes.is_alive(owner) is False:
                 engine.remove_container(container["Id"])
                 swept.append(container["Names"][0].lstrip("/"))
-    except (RefusedError, EngineError):
-        # The next one sweeps again.
-        pass
     return swept
 
 
