@@ -26,10 +26,7 @@ class CondaRequest:
 
 
 def request(environment: Environment, settings: Settings, scratch: Path) -> CondaRequest:
-    """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed.
-
-    Raises UsageError for channels that are none.
-    """
+    """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed."""
     variant, flavor = environment.variant, environment.flavor
     wanted = conda_spec.specifications(variant, flavor)
     local = local_channel(settings.sources_dir, scratch)

@@ -49,10 +49,7 @@ class Program:
 
 
 def find(wanted: str | None, environ: Mapping[str, str] = os.environ) -> Program:
-    """The program that was asked for, else the first that is here and new enough.
-
-    Raises HostError when there is none; it says why of each.
-    """
+    """The program asked for, else the first that is here and new enough. Raises HostError, with why of each."""
     reasons = []
     for name in [wanted] if wanted else NAMES:
         program, reason = _look(name, environ)

@@ -1,7 +1,7 @@
 """Specifies what a variant takes from conda (`[conda]` in variant.toml), and writes its environment.yml.
 
-conda brings Python, pip and the CUDA libraries, nothing else: every package comes by pip from the same hashed
-lock as the image's, because conda has neither the versions nor the hashes.
+conda brings Python, pip and the CUDA libraries. Every package comes by pip from the same hashed lock as the image's,
+because conda has neither the versions nor the hashes.
 """
 
 from __future__ import annotations

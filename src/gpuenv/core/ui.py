@@ -1,7 +1,6 @@
 """Everything that gpuenv says to a person. Standard output is left to the user's own command.
 
-Colors and live displays appear only on a terminal; `rich` is imported only then, because a warm
-`gpu-shell` spends a third of its time on imports (see `make bench`).
+`rich` is imported only where it draws: a warm `gpu-shell` spends a third of its time on imports (see `make bench`).
 """
 
 from __future__ import annotations

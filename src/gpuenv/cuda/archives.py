@@ -27,10 +27,9 @@ _CHUNK_BYTES = 1 << 20
 
 
 def unpack(kind: str, archive: Path, into: Path) -> None:
-    """Unpack what may be a shared library from ``archive`` into the existing folder ``into``.
+    """Unpack what may be a shared library; ``kind`` is how a `cuda.lock.toml` says to open the archive.
 
-    ``kind`` is how a `cuda.lock.toml` says to open it. Raises SourceError for a damaged archive and for one that
-    tries to write outside of ``into``.
+    Raises SourceError for a damaged one and for one that tries to write outside of ``into``.
     """
     opener = {"tar": _unpack_tar, "zip": _unpack_zip, "runfile": _unpack_runfile}[kind]
     try:
@@ -39,16 +38,15 @@ def unpack(kind: str, archive: Path, into: Path) -> None:
         raise full_disk(error) or _unusable(archive, str(error)) from error
 
 
-def is_library_name(name: str) -> bool:
+def _is_library_name(name: str) -> bool:
     """Whether a file of this name may be a shared library; the rest of an archive (gigabytes) stays packed."""
     return ".so" in PurePosixPath(name).name
 
 
 def select_libraries(tree: Path, sonames: Iterable[str], target: Path) -> tuple[str, ...]:
-    """Move the libraries called ``sonames``, and those of ``tree`` that they need in turn, to ``target``/SONAME.
+    """Move the libraries called ``sonames``, and those of ``tree`` that they need, to ``target``; returns all, sorted.
 
-    They are known by the SONAME inside the file. Returns the SONAMEs moved, sorted. Raises SourceError
-    when one is missing, or is there only for another processor.
+    Raises SourceError when one is missing, or is there only for another processor.
     """
     present, foreign = _libraries_in(tree)
     wanted = list(sonames)
@@ -94,7 +92,7 @@ def _unpack_tar(archive: Path, into: Path) -> None:
     with tarfile.open(archive) as tar:
         for member in tar:
             _check_inside(archive, member.name)
-            if not is_library_name(member.name):
+            if not _is_library_name(member.name):
                 continue
             if member.issym():
                 _check_inside(archive, posixpath.join(posixpath.dirname(member.name), member.linkname))
@@ -111,7 +109,7 @@ def _unpack_zip(archive: Path, into: Path) -> None:
         for member in package.infolist():
             _check_inside(archive, member.filename)
             is_link = stat.S_ISLNK(member.external_attr >> 16)
-            if is_library_name(member.filename) and not member.is_dir() and not is_link:
+            if _is_library_name(member.filename) and not member.is_dir() and not is_link:
                 with package.open(member) as source:
                     _write(into / member.filename, source)
 

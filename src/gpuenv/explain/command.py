@@ -110,9 +110,7 @@ def diagnose(text: str) -> Diagnosis | None:
 
 
 def note(output: str) -> str:
-    """Lines to be put under the three of a failed check: what else its output shows. Empty if nothing is known.
-
-    Not called its cause: a check may fail for a reason of its own.
-    """
+    """Lines to be put under the three of a failed check: what else its output shows. Empty if nothing is known."""
+    # Not called its cause: a check may fail for a reason of its own.
     known = diagnose(output)
     return "  shows: " + "\n         ".join(filter(None, (known.cause, known.remedy))) + "\n" if known else ""

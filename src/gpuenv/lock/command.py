@@ -1,8 +1,7 @@
 """``make lock``: resolve the locks of the variants, and the command's own, from what people wrote.
 
 ``CHECK=1`` needs no network: a lock is current when nobody edited it, when it was made from the inputs that stand
-there now, and when its pins fulfill them. Whether the index has something newer meanwhile is not asked:
-a lock is there to stay; ``UPGRADE=1`` asks.
+there now, and when its pins fulfill them. Only ``UPGRADE=1`` asks whether the index has something newer.
 """
 
 from __future__ import annotations
@@ -85,16 +84,12 @@ def variant_locks(variant: Variant) -> LockSet:
 
 
 def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:
-    """What a person wanted: the framework of variant.toml, then the lines of requirements.in.
-
-    Comments and blank lines are no input. Raises DataError when requirements.in is missing or pins the framework.
-    """
+    """The framework of variant.toml, then the lines of requirements.in. Raises DataError if that cannot be read."""
+    file = variant.intent_path
     try:
-        text = variant.intent_path.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{variant.intent_path} is not usable", str(error), "restore it from version control"
-        ) from error
+        raise DataError(f"{file} is not usable", str(error), "restore it from version control") from error
     framework = f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}"
     lines = (line.split(" #")[0].strip() for line in text.splitlines())
     return (framework, f"keras=={variant.keras}", *(line for line in lines if line and not line.startswith("#")))

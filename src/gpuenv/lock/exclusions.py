@@ -1,8 +1,7 @@
 """Finds locked versions that pip would refuse for the target's Python although uv chose them.
 
 uv ignores everything but the lower bound of ``Requires-Python``, such as `!=3.6.*`, by decision (astral-sh/uv #9020,
-#8374, #10376); pip does not, and then finds no matching distribution. So what uv chose is compared with what the index
-itself says about every chosen file.
+#8374, #10376); pip does not. So what uv chose is compared with what the index itself says about every chosen file.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _AT_A_TIME = 8
 
 
 def find_excluded(folder: Path, choices: Mapping[str, Choice], python: str, platform: Platform) -> dict[str, str]:
-    """Name and version of every choice whose file excludes ``python``.
+    """Name and version of every choice whose file excludes ``python``; works in the temporary ``folder``.
 
-    ``folder`` is a temporary one to work in. Raises SourceError when the index does not answer.
+    Raises SourceError when the index does not answer.
     """
     indexes = _find_indexes(folder, choices, python, platform)
     urls = [indexes[name] for name in choices]

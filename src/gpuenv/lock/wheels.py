@@ -58,9 +58,8 @@ WINDOWS = Platform("win32", "x86_64-pc-windows-msvc", ("win_amd64",))
 
 @dataclass(frozen=True)
 class Choice:
-    """One package on one platform: the file that will be installed, its size in bytes, and the sha256 of
-    every file that may be (pip takes the best one for the host's glibc). ``url`` is where a source comes from; it is
-    told to nobody, and no lock holds it.
+    """One package on one platform: the file to install, its size in bytes, and the sha256 of every file that may be
+    (pip takes the best one for the host's glibc). ``url`` is where a source comes from; no lock holds it.
     """
 
     version: str

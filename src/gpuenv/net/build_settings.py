@@ -50,9 +50,9 @@ def load_network() -> BuildNetwork:
 
 
 def find_ca_bundle(settings: PipSettings, environ: Mapping[str, str]) -> tuple[Path | None, str]:
-    """The CA bundle of this host and what named it. Raises HostError for a named one that is missing.
+    """The CA bundle of this host and what named it: pip's own setting, what curl and OpenSSL are told, the system's.
 
-    pip's own setting is the most specific; then what curl and OpenSSL are told; then the system's bundle.
+    Raises HostError for a named one that is missing.
     """
     if settings.cert:
         if not settings.cert.is_file():

@@ -1,7 +1,6 @@
 """Asks whether addresses answer, all at the same time, with the host's own proxies and certificates.
 
-Fails fast offline: if no connection succeeds within FIRST_SIGN_S, the rest counts as unreachable; else waits up to
-ANSWERS_S.
+Offline, with no connection within FIRST_SIGN_S, the rest counts as unreachable; else waits up to ANSWERS_S.
 """
 
 from __future__ import annotations

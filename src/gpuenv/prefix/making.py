@@ -43,9 +43,8 @@ _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH"
 def ensure(prefix: Prefix, fill: Callable[[Making], Iterable[Path] | None]) -> Path:
     """Return the folder of the complete environment, filled by ``fill`` if need be; two at once make it once.
 
-    ``fill`` returns the links without which it does not work; after an error there is what was there before. Raises
-    UsageError where something stands there that is not ours, HostError where nothing can be written, what ``fill``
-    raises.
+    ``fill`` returns the links without which it does not work. After an error there is what was there before: UsageError
+    for what is not ours, HostError where nothing can be written, or what ``fill`` raises.
     """
     if not is_complete(prefix):
         with locking.held(prefix.lock, f"waiting for another gpuenv that makes {prefix.content.name}") as lock:
@@ -140,7 +139,7 @@ class Making:
     def run(
         self,
         argv: list[str],
-        environ: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] = os.environ,
         explain: Callable[[str], GpuenvError] | None = None,
     ) -> None:
         """Run one program that fills the environment; its output goes into the log.
@@ -153,7 +152,7 @@ class Making:
             begin = output.tell()
             done = signals.run(
                 argv,
-                env=pip_environment(os.environ if environ is None else environ),
+                env=pip_environment(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -31,10 +31,9 @@ def install(making: Making, environment: Environment, lock: locks.Lock, sources_
 
 
 def check_installed(folder: Path, lock: locks.Lock) -> None:
-    """Raise BuildError unless every package of the lock is there in its version.
+    """Raise BuildError unless every package of the lock is there in its version: pip may have put them elsewhere.
 
-    pip may have been told to put them elsewhere, by a setting that is no variable. What is there besides came with
-    conda's Python; the harness looks at that.
+    What is there besides came with conda's Python; the harness looks at that.
     """
     # Read from the metadata on the disk.
     sites = [str(path) for path in sorted(folder.glob("lib/python3.*/site-packages"))]
