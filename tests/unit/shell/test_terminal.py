@@ -60,8 +60,11 @@ with terminal.told_of(client):
         lines = {process.stdout.readline(), process.stdout.readline()}
         client = next(int(line) for line in lines if line != "ready\n")
         try:
+            # It waits for the client: a signal a moment earlier would be handled only after the next one.
+            wait_until(lambda: state_of(process.pid) == "S")
             process.send_signal(signal.SIGWINCH)
             assert process.stdout.readline() == "size\n"
+            wait_until(lambda: state_of(process.pid) == "S")
             process.send_signal(signal.SIGTSTP)
             wait_until(lambda: state_of(process.pid) == state_of(client) == "T")
             process.send_signal(signal.SIGCONT)
