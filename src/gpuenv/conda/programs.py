@@ -21,7 +21,7 @@ from gpuenv.core.errors import HostError
 #: In the order in which they are taken; rattler is the library that the command brings along.
 NAMES = ("micromamba", "mamba", "conda", "rattler")
 #: conda 4.8 is the first with virtual packages (`__cuda`, `__glibc`); mamba and micromamba had them from the start.
-LOWEST = {"conda": (4, 8)}
+_LOWEST_CONDA = (4, 8)
 _VERSION = re.compile(r"(\d+)\.(\d+)[\d.]*")
 #: Those that are written in conda, and read its settings as it does.
 _READS_FINAL = ("conda", "mamba")
@@ -78,9 +78,8 @@ def _look(name: str, environ: Mapping[str, str]) -> tuple[Program | None, str]:
     version = _ask_version(path)
     if version is None:
         return None, f"{path} does not say its version"
-    if version < LOWEST.get(name, (0, 0)):
-        lowest = ".".join(map(str, LOWEST[name]))
-        found = ".".join(map(str, version))
+    if name == "conda" and version < _LOWEST_CONDA:
+        lowest, found = (".".join(map(str, one)) for one in (_LOWEST_CONDA, version))
         ui.warn(f"{path} is {name} {found}, which is too old ({lowest} or newer): `conda update --name base conda`")
         return None, f"{found} is too old, {lowest} or newer is needed (`conda update --name base conda`)"
     files = read_condarcs(environ, Path.home(), path) if name in _READS_FINAL else ()

@@ -136,7 +136,12 @@ def cause(match: Match, context: Context) -> str:
 
 def steps(match: Match, context: Context) -> list[Step]:
     """What to do on this system; what is for the kind of environment that the log shows comes first."""
-    remedies = [one for one in match.entry.remedies if _is_for(one, context.system)]
+    remedies = [
+        one
+        for one in match.entry.remedies
+        if (not one.systems or context.system in one.systems)
+        and not (context.system == "macos" and (one.command or "").startswith(_FOR_LINUX))
+    ]
     if not remedies:
         # Somebody on a system that no remedy names is told what helps elsewhere.
         return [
@@ -147,11 +152,6 @@ def steps(match: Match, context: Context) -> list[Step]:
         remedies.sort(key=lambda one: bool(one.targets) and context.target not in one.targets)
     found = [_fill(one, match, context) for one in remedies]
     return _with_anaconda(found, context) if context.system == "windows" and match.entry.stage in _MADE_ANEW else found
-
-
-def _is_for(remedy: Remedy, system: str) -> bool:
-    is_for_linux = (remedy.command or "").startswith(_FOR_LINUX)
-    return (not remedy.systems or system in remedy.systems) and not (is_for_linux and system == "macos")
 
 
 def _fill(remedy: Remedy, match: Match, context: Context, label: str = "") -> Step:

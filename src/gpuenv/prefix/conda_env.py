@@ -32,23 +32,18 @@ def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[
     """
     variant, flavor = environment.variant, environment.flavor
     spec.of(variant)
-    refuse_cuda_choice(settings)
+    if settings.cuda_lock or settings.cuda == "simulated":
+        wish = f"CUDA_LOCK={settings.cuda_lock}" if settings.cuda_lock else "CUDA=simulated"
+        raise UsageError(
+            f"{wish} is not for a conda environment",
+            "its CUDA comes from its channels, as [conda] of variant.toml pins it",
+            "use ENGINE=venv (or TARGET=venv), or leave it out",
+        )
     lock = locks.load_lock(variant.lock_path(flavor))
     _, _, digest = locks.read_checked(spec.path(variant, flavor))
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
     prefix = place(Content.of(environment, "conda", digest), settings.prefix)
     return prefix, partial(_make, environment, lock, settings)
-
-
-def refuse_cuda_choice(settings: Settings) -> None:
-    """Raise UsageError for a wish that conda cannot fulfil: its CUDA is what its channels have."""
-    lock = settings.cuda_lock
-    if lock or settings.cuda == "simulated":
-        raise UsageError(
-            f"{f'CUDA_LOCK={lock}' if lock else 'CUDA=simulated'} is not for a conda environment",
-            "its CUDA comes from its channels, as [conda] of variant.toml pins it",
-            "use ENGINE=venv (or TARGET=venv), or leave it out",
-        )
 
 
 def _make(environment: Environment, lock: locks.Lock, settings: Settings, making: Making) -> list[Path]:

@@ -163,7 +163,13 @@ class Making:
         text = log.read_bytes()[begin:].decode("utf-8", "replace")
         if place := full_place(self.prefix.folder, text):
             raise full(place)
-        raise explain(text) if explain is not None else _failed(argv, log, text)
+        if explain is not None:
+            raise explain(text)
+        raise BuildError(
+            f"the environment could not be made ({argv[2] if len(argv) > 2 else argv[0]} failed)",
+            end_of_output(text),
+            f"see {log}; index and proxy are those of pip's own settings (`pip config list`)",
+        )
 
 
 def _clear(folder: Path) -> None:
@@ -200,11 +206,3 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
         PYTHONNOUSERSITE="1",
     )
     return kept
-
-
-def _failed(argv: list[str], log: Path, text: str) -> BuildError:
-    return BuildError(
-        f"the environment could not be made ({argv[2] if len(argv) > 2 else argv[0]} failed)",
-        end_of_output(text),
-        f"see {log}; index and proxy are those of pip's own settings (`pip config list`)",
-    )
