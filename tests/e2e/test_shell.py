@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import os
@@ -472,16 +473,13 @@ class Screen:
         self.follower = follower
         self.text = ""
 
-    def shows(self, expected: str, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
+    def read_until(self, expected: str) -> str:
+        deadline = time.monotonic() + TIMEOUT_S
         while expected not in self.text and time.monotonic() < deadline:
             assert self.process.poll() is None or select.select([self.leader], [], [], 0)[0], self.text
             if select.select([self.leader], [], [], 0.1)[0]:
                 self.text += os.read(self.leader, 4096).decode(errors="replace")
-        return expected in self.text
-
-    def read_until(self, expected: str) -> str:
-        assert self.shows(expected, TIMEOUT_S), self.text
+        assert expected in self.text, self.text
         before, self.text = self.text.split(expected, 1)
         return before
 
@@ -502,6 +500,16 @@ def screen(shell: Shell) -> Iterator[Screen]:
     made.close()
 
 
+def is_in_foreground(command: str) -> bool:
+    """Whether a process with this command line has the terminal that it runs in (proc(5): pgrp is tpgid)."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "cmdline").read_bytes() == command.replace(" ", "\0").encode() + b"\0":
+                fields = (folder / "stat").read_text().rpartition(") ")[2].split()
+                return fields[2] == fields[5]
+    return False
+
+
 def test_a_prompt(screen: Screen) -> None:
     before = termios.tcgetattr(screen.follower)
     screen.read_until("(cuda10.0-cpu) /work")
@@ -510,13 +518,13 @@ def test_a_prompt(screen: Screen) -> None:
     # Ctrl-P is not held back by the engine, and Ctrl-C ends a program, not the shell.
     screen.type("\x10\x10")
     screen.read_until("stty size")
-    screen.type("\x15echo run''ning; sleep 600\n")
-    screen.read_until("running\r\n")
-    # Until bash has given the terminal to `sleep`, Ctrl-C is for bash, which goes on.
-    while True:
-        screen.type("\x03")
-        if screen.shows("(cuda10.0-cpu) /work", 1.0):
-            break
+    program = f"sleep 600.{os.getpid()}"
+    screen.type(f"\x15{program}\n")
+    # Until bash has given it the terminal, Ctrl-C is for bash, which goes on.
+    wait_until(lambda: is_in_foreground(program))
+    screen.text = ""
+    screen.type("\x03")
+    screen.read_until("(cuda10.0-cpu) /work")
     screen.type("exit 5\n")
     assert screen.process.wait(TIMEOUT_S) == 5
     screen.read_until("the shell ended with exit code 5")
