@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socketserver
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from gpuenv.core import processes
 from gpuenv.engine.model import Engine
 
 #: What engines say of themselves in the header of every answer.
@@ -89,3 +91,10 @@ def serving(folder: Path, headers: Mapping[str, str] = DOCKER) -> Iterator[FakeE
         finally:
             server.shutdown()
             thread.join()
+
+
+def began(process: subprocess.Popen[bytes]) -> int:
+    """The start time of a running process, in ticks since the boot."""
+    found = processes.start_time(process.pid)
+    assert found is not None
+    return found

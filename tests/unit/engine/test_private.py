@@ -8,37 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gpuenv.core import processes
+from fakes.engine import began
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private, private_daemon, private_network
 from gpuenv.engine.private_daemon import Daemon, Folders
 from gpuenv.host import packages
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Folders:
-    (tmp_path / "run").mkdir()
-    return Folders(tmp_path / "data", tmp_path / "run", tmp_path / "log", tmp_path / "record", tmp_path / "lock")
-
-
-@pytest.fixture
-def process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has nothing to do with any engine."""
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    yield child
-    child.kill()
-    child.communicate()
-
-
-def began(process: subprocess.Popen[bytes]) -> int:
-    found = processes.start_time(process.pid)
-    assert found is not None
-    return found
 
 
 def test_ending_tries_politely_first(process: subprocess.Popen[bytes]) -> None:

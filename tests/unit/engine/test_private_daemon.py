@@ -12,17 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from fakes.engine import began
 from gpuenv.core import processes
 from gpuenv.engine import private_daemon, private_network
 from gpuenv.engine.private_daemon import Daemon, Folders
 
 PLACE = Folders(Path("/s/data"), Path("/run/gpuenv-0123456789ab"), Path("/s/log"), Path("/s/record"), Path("/s/lock"))
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Folders:
-    (tmp_path / "run").mkdir()
-    return Folders(tmp_path / "data", tmp_path / "run", tmp_path / "log", tmp_path / "record", tmp_path / "lock")
 
 
 @contextmanager
@@ -37,21 +32,6 @@ def given(argument: str) -> Iterator[subprocess.Popen[bytes]]:
             yield child
         finally:
             child.kill()
-
-
-@pytest.fixture
-def process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has nothing to do with any engine."""
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    yield child
-    child.kill()
-    child.communicate()
-
-
-def began(process: subprocess.Popen[bytes]) -> int:
-    found = processes.start_time(process.pid)
-    assert found is not None
-    return found
 
 
 def test_everything_of_the_daemon_is_its_own() -> None:
