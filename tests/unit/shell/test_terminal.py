@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -56,23 +57,31 @@ with terminal.told_of(client):
     client.wait()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = {process.stdout.readline(), process.stdout.readline()}
+        stdout = process.stdout
+        assert stdout is not None
+        lines = {stdout.readline(), stdout.readline()}
         client = next(int(line) for line in lines if line != "ready\n")
         try:
-            # It waits for the client: a signal a moment earlier would be handled only after the next one.
-            wait_until(lambda: state_of(process.pid) == "S")
-            process.send_signal(signal.SIGWINCH)
-            assert process.stdout.readline() == "size\n"
-            wait_until(lambda: state_of(process.pid) == "S")
-            process.send_signal(signal.SIGTSTP)
-            wait_until(lambda: state_of(process.pid) == state_of(client) == "T")
+            # A signal just before a system call is handled by Python only after the next one: so once more, if need be.
+            send_until(process, signal.SIGWINCH, lambda: bool(select.select([stdout], [], [], 0)[0]))
+            assert stdout.readline() == "size\n"
+            send_until(process, signal.SIGTSTP, lambda: state_of(process.pid) == state_of(client) == "T")
             process.send_signal(signal.SIGCONT)
             wait_until(lambda: state_of(client) != "T")
         finally:
             # What failed is told; without this the end would be waited for.
             os.kill(client, signal.SIGKILL)
-            process.send_signal(signal.SIGCONT)
+            process.kill()
+
+
+def send_until(process: subprocess.Popen[str], number: signal.Signals, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        process.send_signal(number)
+        patience = time.monotonic() + 1
+        while not condition() and time.monotonic() < patience:
+            time.sleep(0.02)
 
 
 def state_of(pid: int) -> str:
