@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gpuenv.core import paths, ui
-from gpuenv.core.errors import CheckError, EngineError, HostError
+from gpuenv.core.errors import CheckError, EngineError, GpuenvError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
@@ -32,24 +32,29 @@ from gpuenv_dev import programs as bench_programs
 ROUNDS = 9
 
 
-@dataclass(frozen=True)
+#: What a measurement gives: a ratio or seconds, and what that was made of.
+Measured = tuple[float, str]
+
+
+@dataclass
 class Row:
-    """One measurement. ``value`` is a ratio or seconds, as ``unit`` says; it should not exceed ``limit``."""
+    """One measurement. ``value`` is in ``unit`` and should not exceed ``limit``; None as long as there is none."""
 
     name: str
-    value: float
     limit: float
     unit: str
-    detail: str
+    measure: Callable[[], Measured]
+    value: float | None = None
+    detail: str = "not measured"
 
     @property
     def is_within(self) -> bool:
-        """Whether the limit was kept."""
-        return self.value <= self.limit
+        """Whether it was measured, and the limit was kept."""
+        return self.value is not None and self.value <= self.limit
 
 
 def run(settings: Settings) -> int:
-    """Measure one variant's image (cpu unless FLAVOR says otherwise); 1 if a limit was missed."""
+    """Measure one variant's image (cpu unless FLAVOR says otherwise); not 0 if a limit was missed, or a row is."""
     engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("there is nothing to measure against", "no container engine is used", "run `make engine`")
@@ -59,53 +64,65 @@ def run(settings: Settings) -> int:
         raise EngineError(f"{planned.environment.tag} cannot be built here", planned.reason_not, "try FLAVOR=cpu")
     settings = dataclasses.replace(settings, variant=planned.environment.variant.name)
     built = image.ensure_image(engine, planned.environment, settings)
-    rows: list[Row] = []
-    measures: tuple[Callable[[], Row], ...] = (
-        lambda: warm_shell(engine, built),
-        lambda: nothing_to_do(built),
-        lambda: image_size(engine, built),
-        lambda: import_time(engine, built),
-        lambda: leaf_rebuild(engine, planned.environment, settings),
-        lambda: harness_alone(engine, settings),
-        lambda: harness_in_parallel(engine, settings),
-        lambda: harness_over_ssh(engine, settings),
-    )
-    for measure in measures:
-        rows.append(measure())
-        ui.say(f"{rows[-1].name}: {rows[-1].value:.2f} {rows[-1].unit}")
-    show(built, rows)
+    rows = [
+        Row("warm gpu-shell / engine's own run", 1.5, "times", lambda: warm_shell(engine, built)),
+        Row("make images, nothing to do", 0.3, "s", lambda: nothing_to_do(built)),
+        Row("image size / its parts", 1.1, "times", lambda: image_size(engine, built)),
+        Row("import tensorflow, container / host", 1.1, "times", lambda: import_time(engine, built)),
+        Row(
+            "rebuild after a leaf pin / cold build", 0.4, "times",
+            lambda: leaf_rebuild(engine, planned.environment, settings),
+        ),
+        Row("harness / its training and import work", 1.5, "times", lambda: harness_alone(engine, settings)),
+        Row("harness, two images at a time / one", 1.3, "times", lambda: harness_in_parallel(engine, settings)),
+        Row("harness, eight ssh hosts / the work alone", 1.5, "times", lambda: harness_over_ssh(engine, settings)),
+    ]  # fmt: skip
+    try:
+        measure(rows)
+    finally:
+        # Also when it is interrupted: a run takes many minutes.
+        show(built, rows)
     return 0 if all(row.is_within for row in rows) else CheckError.exit_code
 
 
-def warm_shell(engine: Engine, built: Built) -> Row:
+def measure(rows: Sequence[Row]) -> None:
+    """Fill in the values; one that cannot be measured says why and keeps no other from being measured."""
+    for row in rows:
+        try:
+            row.value, row.detail = row.measure()
+        except GpuenvError as error:  # noqa: PERF203 - a measurement takes seconds to minutes
+            row.detail = f"not measured: {error.what}"
+            ui.warn(f"{row.name} cannot be measured: {error}")
+        else:
+            ui.say(f"{row.name}: {row.value:.2f} {row.unit}")
+
+
+def warm_shell(engine: Engine, built: Built) -> Measured:
     """`make gpu-shell CMD=true` beside the engine's own `run --rm IMAGE true`, the whole commands."""
     words = [f"VARIANT={built.environment.variant.name}", f"FLAVOR={built.environment.flavor}", f"ENGINE={engine.kind}"]
     ours = ["make", "-s", "-C", str(paths.project_root()), "gpu-shell", "CMD=true", *words]
     (program, *_), environment = engine.build_prefix()
     theirs = [program, "run", "--rm", built.tag, "true"]
     first, second = in_turns(lambda: timed(ours), lambda: timed(theirs, environment))
-    return Row(
-        "warm gpu-shell / engine's own run", first / second, 1.5, "times", f"{first:.3f} s / {second:.3f} s, medians"
-    )
+    return first / second, f"{first:.3f} s / {second:.3f} s, medians"
 
 
-def nothing_to_do(built: Built) -> Row:
+def nothing_to_do(built: Built) -> Measured:
     """`make images` when the image is current."""
     words = [f"VARIANT={built.environment.variant.name}", f"FLAVOR={built.environment.flavor}"]
     ours = ["make", "-s", "-C", str(paths.project_root()), "images", *words]
-    value = statistics.median(timed(ours) for _ in range(ROUNDS))
-    return Row("make images, nothing to do", value, 1.0, "s", f"median of {ROUNDS}")
+    return statistics.median(timed(ours) for _ in range(ROUNDS)), f"median of {ROUNDS}"
 
 
-def image_size(engine: Engine, built: Built) -> Row:
+def image_size(engine: Engine, built: Built) -> Measured:
     """The image beside what it has to hold: base, installed files of the locked packages, CUDA libraries."""
     sizes = bench_programs.sizes(engine, built)
     parts = {name: size for name, size in sizes.items() if name != "image"}
     detail = " + ".join(f"{name} {size / 1e6:.0f}" for name, size in parts.items())
-    return Row("image size / its parts", sizes["image"] / sum(parts.values()), 1.10, "times", f"MB: {detail}")
+    return sizes["image"] / sum(parts.values()), f"MB: {detail}"
 
 
-def import_time(engine: Engine, built: Built) -> Row:
+def import_time(engine: Engine, built: Built) -> Measured:
     """`import tensorflow` in the container beside the same lock in a virtual environment on this machine."""
     try:
         venv = prefix_choice.make("venv", Environment(built.environment.variant, "cpu"), Settings()).folder
@@ -116,34 +133,31 @@ def import_time(engine: Engine, built: Built) -> Row:
             lambda: bench_programs.import_seconds([*container, "python"]),
             lambda: bench_programs.import_seconds([str(venv / "bin" / "python")]),
         )
-    detail = f"{inside:.2f} s / {outside:.2f} s, medians"
-    return Row("import tensorflow, container / host", inside / outside, 1.1, "times", detail)
+    return inside / outside, f"{inside:.2f} s / {outside:.2f} s, medians"
 
 
-def leaf_rebuild(engine: Engine, environment: Environment, settings: Settings) -> Row:
+def leaf_rebuild(engine: Engine, environment: Environment, settings: Settings) -> Measured:
     """A rebuild after one leaf pin changed beside a cold build with warm download caches."""
     cold, rebuilt = bench_builds.cold_and_rebuilt(engine, environment, settings)
-    return Row("rebuild after a leaf pin / cold build", rebuilt / cold, 0.4, "times", f"{rebuilt:.0f} s / {cold:.0f} s")
+    return rebuilt / cold, f"{rebuilt:.0f} s / {cold:.0f} s"
 
 
-def harness_alone(engine: Engine, settings: Settings) -> Row:
+def harness_alone(engine: Engine, settings: Settings) -> Measured:
     """All checks on one cached image beside its own training and import work."""
-    target = _own_target(engine, settings)
-    whole, work = bench_harness.alone(engine, target)
-    return Row("harness / its training and import work", whole / work, 1.5, "times", f"{whole:.1f} s / {work:.1f} s")
+    whole, work = bench_harness.alone(engine, _own_target(engine, settings))
+    return whole / work, f"{whole:.1f} s / {work:.1f} s"
 
 
-def harness_in_parallel(engine: Engine, settings: Settings) -> Row:
+def harness_in_parallel(engine: Engine, settings: Settings) -> Measured:
     """Two images at a time beside the slower of them alone."""
     both, slower = bench_harness.in_parallel(engine, bench_harness.image_targets(engine, settings)[:2])
-    return Row("harness, two images at a time / one", both / slower, 1.3, "times", f"{both:.1f} s / {slower:.1f} s")
+    return both / slower, f"{both:.1f} s / {slower:.1f} s"
 
 
-def harness_over_ssh(engine: Engine, settings: Settings) -> Row:
+def harness_over_ssh(engine: Engine, settings: Settings) -> Measured:
     """Eight hosts over ssh beside what two cores need for the work alone."""
     whole, work = bench_harness.over_ssh(engine, _own_target(engine, settings))
-    detail = f"{whole:.0f} s / {work:.0f} s"
-    return Row("harness, eight ssh hosts / the work alone", whole / work, 1.5, "times", detail)
+    return whole / work, f"{whole:.0f} s / {work:.0f} s"
 
 
 def _own_target(engine: Engine, settings: Settings) -> Target:
@@ -169,7 +183,7 @@ def timed(argv: Sequence[str], environment: dict[str, str] | None = None) -> flo
 
 
 def show(built: Built, rows: Sequence[Row]) -> None:
-    """Print the table on standard output: it is what was asked for."""
+    """Print the table on standard output: it is what was asked for. Rows without a value say why."""
     from rich.console import Console
     from rich.table import Table
 
@@ -177,6 +191,6 @@ def show(built: Built, rows: Sequence[Row]) -> None:
     title = f"{built.tag} (CUDA: {cuda}; base: {built.labels['gpuenv.base']}; Python {sys.version.split()[0]})"
     table = Table("measured", "value", "limit", "kept", "detail", title=title)
     for row in rows:
-        limit = f"{row.limit:g} {row.unit}"
-        table.add_row(row.name, f"{row.value:.2f} {row.unit}", limit, "yes" if row.is_within else "NO", row.detail)
+        value = "-" if row.value is None else f"{row.value:.2f} {row.unit}"
+        table.add_row(row.name, value, f"{row.limit:g} {row.unit}", "yes" if row.is_within else "NO", row.detail)
     Console(highlight=False).print(table)

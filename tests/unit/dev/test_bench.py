@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
+from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.lock import command as lock
 from gpuenv.variants import model as variants
@@ -16,9 +19,66 @@ from gpuenv_dev import builds as bench_builds
 from gpuenv_dev import harness as bench_harness
 
 
+def rows_of(*measures: Callable[[], bench.Measured]) -> list[bench.Row]:
+    return [bench.Row(f"row {number}", 1.5, "times", one) for number, one in enumerate(measures)]
+
+
 def test_a_limit_that_is_missed_shows() -> None:
-    assert bench.Row("a", 1.5, 1.5, "times", "").is_within
-    assert not bench.Row("a", 1.51, 1.5, "times", "").is_within
+    rows = rows_of(lambda: (1.5, ""), lambda: (1.51, ""))
+    assert not any(row.is_within for row in rows)
+    bench.measure(rows)
+    assert [row.is_within for row in rows] == [True, False]
+
+
+def refuse() -> bench.Measured:
+    raise CheckError("no ssh server", "no apt-get", "install one")
+
+
+def interrupt() -> bench.Measured:
+    raise KeyboardInterrupt
+
+
+def prepare(monkeypatch: pytest.MonkeyPatch, *measures: Callable[[], bench.Measured]) -> None:
+    """Have `make bench` find an engine and an image, and measure these instead."""
+    built = SimpleNamespace(tag="gpuenv:x", labels={"gpuenv.base": "local"})
+    planned = SimpleNamespace(reason_not=None, environment=SimpleNamespace(variant=SimpleNamespace(name="cuda10.0")))
+    monkeypatch.setattr(bench, "find_engine", lambda _: Engine("docker", "unix:///x", "a test"))
+    monkeypatch.setattr("gpuenv.images.command.plan", lambda *_: [planned])
+    monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_: built)
+    names = ("warm_shell", "nothing_to_do", "image_size", "import_time", "leaf_rebuild")
+    for name in (*names, "harness_alone", "harness_in_parallel", "harness_over_ssh"):
+        monkeypatch.setattr(bench, name, lambda *_: (0.1, "fine"))
+    for name, one in zip(names, measures):
+        monkeypatch.setattr(bench, name, lambda *_, one=one: one())
+
+
+def test_what_cannot_be_measured_is_named_and_keeps_the_other_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    prepare(monkeypatch)
+    assert bench.run(Settings()) == 0
+    prepare(monkeypatch, lambda: (0.1, "first"), refuse, lambda: (0.1, "third"))
+    assert bench.run(Settings()) == CheckError.exit_code
+    said = capsys.readouterr()
+    assert "make images, nothing to do cannot be measured: no ssh server" in said.err
+    lines = {line.split("│")[1].strip(): line for line in said.out.splitlines() if line.count("│") > 4}
+    assert "not measured: no ssh server" in lines["make images, nothing to do"]
+    assert "NO" in lines["make images, nothing to do"]
+    assert "third" in lines["image size / its parts"]
+    assert len(lines) == 8
+
+
+def test_an_interrupted_benchmark_shows_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    prepare(monkeypatch, lambda: (0.1, "first"), interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(Settings())
+    text = capsys.readouterr().out
+    assert "first" in text
+    assert text.count("not measured") == 7
 
 
 def test_both_sides_are_measured_in_turns_and_the_first_run_does_not_count() -> None:
