@@ -24,13 +24,14 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench clean lint test-unit test-e2e test-broken
 
-# Any Python at hand does: nothing is prepared for a list, nor for a misspelled name.
+# Any Python at hand does: nothing is prepared for a list, nor for a name that is misspelled, or not for this verb.
 HELP := PYTHONPATH=src $(PYTHON) -B -m gpuenv help
 help: known
 	@$(HELP)
 
+# Verbs that do not run the command have it check here what they are given.
 known:
-	$(if $(filter-out $(SETTINGS) $(OWN),$(GIVEN)),@$(HELP))
+	$(if $(or $(filter-out $(SETTINGS),$(GPUENV_MAKE_GIVEN)),$(and $(GPUENV_MAKE_GIVEN),$(filter lint test-unit test-e2e test-broken,$(MAKECMDGOALS)))),@$(HELP) >/dev/null)
 
 gpu-shell: $(VENV)/ready
 	$(RUN) gpu-shell

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Taken away, as programs that this one starts are not what make was asked for.
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
-        check_given(parsed.verb, given, goals)
+        check_given(given, goals)
         settings = _settings(parsed)
         refuse_without_checkout(COMMANDS[settings.verb])
         with signals.ending_cleanly():

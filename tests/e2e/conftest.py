@@ -63,7 +63,6 @@ def engine(folders: dict[str, str]) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in folders.items():
             patch.setenv(name, value)
-        paths.state_dir.cache_clear()
         from gpuenv.engine import private
 
         started = find_engine("private")
@@ -73,7 +72,6 @@ def engine(folders: dict[str, str]) -> Iterator[Engine]:
         finally:
             started.client().close()
             private.stop()
-            paths.state_dir.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -37,12 +37,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders]:
     monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "cache"))
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
-    paths.state_dir.cache_clear()
     place = private_daemon.folders()
     yield place
     private.stop()
     assert mounts.find_below(place.data) == []
-    paths.state_dir.cache_clear()
 
 
 def gpuenv(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -41,8 +41,4 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     # Numbered here: pytest would look at the folders of all tests before, for each of thousands.
     home = tmp_path_factory.mktemp(f"home-{next(_numbers)}", numbered=False)
     monkeypatch.setenv("HOME", str(home))
-    paths.state_dir.cache_clear()
-    paths.cache_dir.cache_clear()
     yield home
-    paths.state_dir.cache_clear()
-    paths.cache_dir.cache_clear()

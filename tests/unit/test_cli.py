@@ -73,7 +73,9 @@ def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> No
         ("lock", "CHEK", "did you mean CHECK=?"),
         ("lock doctor", "CHECK JSON", None),
         ("lock test-unit", "JOBS", None),
-        ("test-e2e", "PORT", None),
+        ("lint lock", "CHECK", None),
+        ("lint test-unit", "PORT", "it is for gpu-shell; lint takes no setting"),
+        (".venv/ready", "PORT", None),
         ("", "", None),
     ],
 )

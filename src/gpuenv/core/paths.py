@@ -51,13 +51,11 @@ def reference_dir() -> Path:
     return _PACKAGE / "harness" / "reference"
 
 
-@cache
 def state_dir() -> Path:
     """The folder for what must survive; made if missing. Raises HostError if there is none."""
     return _note_checkout(_user_dir("GPUENV_STATE_DIR", "XDG_STATE_HOME", ".local/state"))
 
 
-@cache
 def cache_dir() -> Path:
     """The folder for what can be fetched again; made if missing. Raises HostError if there is none."""
     return _note_checkout(_user_dir("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", ".cache"))
@@ -96,11 +94,16 @@ def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
         return preferred
     # The name below is guessable by other users of the machine, so what is found there must be ours.
     fallback = Path("/var/tmp") / f"gpuenv-{os.getuid()}" / Path(below_home).name  # noqa: S108
-    ui.say(f"{preferred} cannot be written; using {fallback} (set {own_variable} to choose another)")
+    _say_once(f"{preferred} cannot be written; using {fallback} (set {own_variable} to choose another)")
     made = _made(fallback, "the home folder is read-only and this is the fallback")
     for folder in (made.parent, made):
         _refuse_foreign(folder)
     return made
+
+
+@cache
+def _say_once(line: str) -> None:
+    ui.say(line)
 
 
 def _made(folder: Path, reason: str) -> Path:

@@ -124,9 +124,10 @@ def run(_settings: Settings) -> int:
     return 0
 
 
-def check_given(verb: str, given: list[str], goals: list[str]) -> None:
+def check_given(given: list[str], goals: list[str]) -> None:
     """Refuse a name on make's command line that is no setting, or that none of its goals takes. Raises UsageError."""
     known = {option.make_name: name for name, option in OPTIONS.items()}
+    chosen = [verb.name for verb in VERBS if verb.name in goals]
     for name in given:
         if name not in known:
             import difflib
@@ -137,11 +138,10 @@ def check_given(verb: str, given: list[str], goals: list[str]) -> None:
                 f"known: {', '.join(known)}",
                 f"did you mean {near}=? (for a variable of the environment: `{name}=... make {' '.join(goals)}`)",
             )
-        chosen = [goal for goal in VERBS if goal.name in goals]
-        if verb in goals and not any(not goal.module or goal.name in takers(known[name]) for goal in chosen):
-            mine = ", ".join(option.make_name for option in COMMANDS[verb].options)
+        if chosen and not set(chosen).intersection(takers(known[name])):
+            mine = [option.make_name for option in OPTIONS.values() if chosen[0] in takers(option.name)]
             raise UsageError(
-                f"`make {verb}` takes no {name}=",
-                f"it is for {', '.join(takers(known[name]))}; {verb} takes {mine or 'no setting'}",
+                f"`make {chosen[0]}` takes no {name}=",
+                f"it is for {', '.join(takers(known[name]))}; {chosen[0]} takes {', '.join(mine) or 'no setting'}",
                 "leave it out",
             )

@@ -35,12 +35,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Serving:
-    """Whether a host's GPUs can serve a variant: by which cards, why the others not, and what is not known."""
+    """Whether a host's GPUs can serve a variant: by which cards, and why the others not."""
 
     variant: Variant
     cards: tuple[int, ...]
     reasons: tuple[str, ...]
-    unknown: tuple[str, ...] = ()
 
     @property
     def is_served(self) -> bool:
@@ -98,5 +97,4 @@ def judge(variant: Variant, driver: str, cards: Sequence[Card], system: str) -> 
         variant,
         tuple(card.number for card in cards if card not in refused),
         tuple(dict.fromkeys(describe_refusal(variant, card.name, card.capability or "") for card in refused)),
-        tuple(f"the compute capability of {card.name}" for card in cards if card.capability is None),
     )

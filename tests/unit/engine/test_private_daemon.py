@@ -72,7 +72,6 @@ def test_another_state_folder_is_another_engine(monkeypatch: pytest.MonkeyPatch,
     seen = set()
     for name in ("a", "b"):
         monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / name))
-        paths.state_dir.cache_clear()
         seen.add(private_daemon.folders().url)
     assert len(seen) == 2
 

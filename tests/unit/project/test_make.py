@@ -104,6 +104,15 @@ def test_a_name_that_is_no_setting_is_an_error_before_anything_runs(
     assert sorted(path.name for path in checkout.iterdir()) == ["Makefile", "src"]
 
 
+@pytest.mark.parametrize("goals", [["lint"], ["test-unit"], ["test-e2e"], ["test-broken"], ["lint", "test-broken"]])
+def test_a_verb_that_is_a_recipe_alone_refuses_what_it_does_not_take(checkout: Path, goals: list[str]) -> None:
+    done = make(checkout, *goals, "VARIANT=cuda9.0")
+    assert done.returncode != 0
+    assert f"`make {goals[0]}` takes no VARIANT=" in done.stderr
+    assert sorted(path.name for path in checkout.iterdir()) == ["Makefile", "src"]
+    assert make(checkout, "test-unit", "JOBS=2").returncode == 0
+
+
 def test_help_needs_nothing_prepared(checkout: Path) -> None:
     done = make(checkout)
     assert done.returncode == 0, done.stderr

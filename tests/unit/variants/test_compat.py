@@ -62,7 +62,7 @@ def test_two_cards_of_one_kind_are_one_reason() -> None:
 def test_a_card_of_unknown_capability_is_neither_served_for_sure_nor_refused() -> None:
     found = compat.judge(NEW, "470.57.02", [Card(0, "Odd card", None)], "debian")
     assert found.is_served
-    assert found.unknown == ("the compute capability of Odd card",)
+    assert found.reasons == ()
 
 
 def test_a_driver_without_a_card_serves_nothing() -> None:
