@@ -18,7 +18,6 @@ import docker
 import pytest
 
 import suites
-from gpuenv.core import paths
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import mounts, paths, processes
+from gpuenv.core import mounts, processes
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private, private_daemon, private_network
 from gpuenv.engine.find import find_engine

@@ -6,7 +6,6 @@ import gc
 import itertools
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of its own for each test, and no ``GPUENV_*``, proxy or engine setting."""
     for name in list(os.environ):
         if name.startswith(("GPUENV_", "XDG_", "DOCKER_", "PIP_", "UV_")) or name.lower().endswith("_proxy"):
@@ -41,4 +40,4 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     # Numbered here: pytest would look at the folders of all tests before, for each of thousands.
     home = tmp_path_factory.mktemp(f"home-{next(_numbers)}", numbered=False)
     monkeypatch.setenv("HOME", str(home))
-    yield home
+    return home

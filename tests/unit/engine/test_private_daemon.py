@@ -67,7 +67,6 @@ def test_socket_and_bridge_stay_within_the_limits_of_the_system(
 
 
 def test_another_state_folder_is_another_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from gpuenv.core import paths
 
     seen = set()
     for name in ("a", "b"):
