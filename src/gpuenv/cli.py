@@ -15,7 +15,7 @@ from typing import Any
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import GpuenvError, UsageError, full_disk
 from gpuenv.core.settings import Option, Settings
-from gpuenv.core.verbs import COMMANDS, Verb, check_given
+from gpuenv.core.verbs import COMMANDS, Verb, as_typed, check_given
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,7 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", default=ui.debug_enabled(), help="show tracebacks")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
-        verb = verbs.add_parser(command.name, help=command.help, description=command.help)
+        text = as_typed(command.help)
+        verb = verbs.add_parser(command.name, help=text, description=text)
         for option in command.options:
             _add_option(verb, option)
     return parser
@@ -34,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     default = os.environ.get(option.variable) or None
-    text = f"{option.help} [{option.variable}]"
+    text = f"{as_typed(option.help)} [{option.variable}]"
     if option.is_flag:
         parser.add_argument(option.flag, action="store_true", default=default not in (None, "0"), help=text)
         return
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GpuenvError as error:
         if parsed.debug:
             traceback.print_exc()
-        ui.say(f"error: {error}")
+        ui.say(f"error: {as_typed(str(error))}")
         return error.exit_code
     except KeyboardInterrupt as error:
         ui.say("interrupted")
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         remedy = "run the same with GPUENV_DEBUG=1 to see where"
         # A full disk may show anywhere.
         described = full_disk(error) or GpuenvError("something unforeseen happened", said, remedy)
-        ui.say(f"error: {described}")
+        ui.say(f"error: {as_typed(str(described))}")
         return described.exit_code
 
 

@@ -55,6 +55,9 @@ def test_it_says_what_it_can(site: Path, tmp_path: Path) -> None:
     done = call(site, tmp_path, "--help")
     assert done.returncode == 0, done.stderr
     assert "gpu-shell" in done.stdout
+    assert 'one command with --cmd="..."' in " ".join(done.stdout.split())
+    done = call(site, tmp_path, "gpu-shell", "--variant", "cuda10")
+    assert "did you mean --variant=cuda10.0?" in done.stderr
 
 
 def test_it_knows_the_variants(site: Path, tmp_path: Path) -> None:

@@ -89,6 +89,28 @@ def test_what_make_was_told_is_checked_against_its_verbs(
     assert (said or "") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("told", "typed"),
+    [
+        ("run `make gpu-shell VARIANT=x FLAVOR=cpu`", "run `gpuenv gpu-shell --variant=x --flavor=cpu`"),
+        ("set CUDA_LOCK=<file> or YES=1, not GPUENV_YES=1", "set --cuda-lock=<file> or --yes, not GPUENV_YES=1"),
+        ("with PORT=1 or PORT=18, or PREFIX=", "with --port=1 or --port=18, or --prefix="),
+        ("`make engine-stop`, `make engine`, make room", "`gpuenv engine-stop`, `gpuenv engine`, make room"),
+        ("run `make lock VARIANT=x` or `make lint` there", "run `make lock VARIANT=x` or `make lint` there"),
+    ],
+)
+def test_an_installed_command_is_told_as_it_is_typed(
+    told: str, typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_verb(monkeypatch, BuildError("it broke", "no space left", told))
+    cli.main(["images"])
+    monkeypatch.setattr("gpuenv.core.paths.is_checkout", lambda: False)
+    cli.main(["images"])
+    nexts = [line.partition("next:  ")[2] for line in capsys.readouterr().err.splitlines() if "next:" in line]
+    assert nexts == [told, typed]
+    assert 'CMD="..."' not in cli.build_parser().format_help()
+
+
 @pytest.mark.parametrize(("verb", "name"), [("gpu-shell", "port"), ("test-env", "jobs")])
 def test_a_number_is_one(verb: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert getattr(cli.read_settings([verb]), name) is None

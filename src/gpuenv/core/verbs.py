@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
+from gpuenv.core import paths
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import OPTIONS, Option, Settings
 
@@ -107,6 +109,22 @@ VERBS = (
     Verb("test-broken", "", "every check of the harness seen failing: broken images, simulated hosts"),
 )
 COMMANDS = {verb.name: verb for verb in VERBS if verb.module}
+_ANYWHERE = "|".join(verb.name for verb in COMMANDS.values() if not verb.needs_checkout)
+_NAMES = "|".join(option.make_name for option in OPTIONS.values())
+#: What only a checkout has is told as it is typed there: `make lock VARIANT=...`.
+_TYPED = re.compile(rf"\bmake (?P<verb>{_ANYWHERE})\b(?!-)|(?<!make lock )\b(?P<name>{_NAMES})=(?P<one>1\b)?")
+
+
+def as_typed(text: str) -> str:
+    """A text that says ``make VERB NAME=value``, with ``gpuenv VERB --name=value`` where the command is installed."""
+
+    def typed(match: re.Match[str]) -> str:
+        if match["verb"]:
+            return f"gpuenv {match['verb']}"
+        option = OPTIONS[match["name"].lower()]
+        return option.flag if option.is_flag else f"{option.flag}={match['one'] or ''}"
+
+    return text if paths.is_checkout() else _TYPED.sub(typed, text)
 
 
 def takers(name: str) -> list[str]:
@@ -117,7 +135,7 @@ def takers(name: str) -> list[str]:
 def run(_settings: Settings) -> int:
     """Print every verb and every setting."""
     for verb in VERBS:
-        print(f"  make {verb.name:12} {verb.help}")
+        print(as_typed(f"  make {verb.name:12} {verb.help}"))
     print("  settings: make VERB NAME=value, of which `.venv/bin/gpuenv VERB --help` lists those of one verb:")
     for option in OPTIONS.values():
         print(f"  {option.make_name:12} {option.make_help}")
