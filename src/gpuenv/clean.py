@@ -61,13 +61,14 @@ def run(settings: Settings) -> int:
     """
     if not settings.yes:
         _ask(shared_with())
-    for folder in (paths.state_dir(), paths.cache_dir()):
+    state, cache = paths.state_dir(), paths.cache_dir()
+    for folder in (state, cache):
         refuse_busy(folder)
     removed = [line for engine in _running_engines(settings.engine) for line in _clean_engine(engine)]
     if private_daemon.folders().record.exists() and private.stop():
         removed.append("the private engine")
     paths.forget_checkouts()
-    removed += remove_known(paths.cache_dir(), CACHED) + remove_known(paths.state_dir(), KEPT)
+    removed += remove_known(cache, CACHED) + remove_known(state, KEPT)
     for line in removed:
         ui.say(f"removed {line}")
     if not removed:
