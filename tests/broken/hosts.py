@@ -79,7 +79,7 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
         done = run_pytest([*argv, "-k", "test_gpu"], harness.pytest_environment(engine))
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
     assert all(target.has_simulated_driver for target in plan.targets)
-    return report.read_results(results)
+    return tuple(report.Results(results).update().outcomes)
 
 
 def arguments() -> Settings:

@@ -72,7 +72,7 @@ def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jo
     finally:
         remove_leftovers(engine, plan.run)
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
-    return report.read_results(results)
+    return tuple(report.Results(results).update().outcomes)
 
 
 def run_pytest(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -20,10 +19,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from gpuenv.core.errors import GpuenvError
 from gpuenv.explain import command as explain
-from gpuenv.harness.report.model import GROUPS, NOT_TESTED, describe_error, find_group
+from gpuenv.harness.report.model import GROUPS, KEPT, NOT_TESTED, add_result, describe_error, find_group
 from gpuenv.harness.targets.connection import Connection, Output, ProgramResult
 from gpuenv.harness.targets.container import connect
-from gpuenv.harness.targets.model import KEPT, Plan, Target, load_plan, save_expected, save_finding
+from gpuenv.harness.targets.model import Plan, Target, load_plan
 from gpuenv.variants import model as variants
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
@@ -218,7 +217,7 @@ class _Keeper:
         result: Any = yield
         if fixturedef.argname in KEPT and isinstance(result, ProgramResult):
             identity = request.getfixturevalue("target").identity
-            save_finding(self.results, identity, fixturedef.argname, result.data)
+            add_result(self.results, "finding", target=identity, name=fixturedef.argname, data=result.data)
         return result  # type: ignore[no-any-return]
 
 
@@ -229,7 +228,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         counted: dict[str, Counter[str]] = {}
         for item in session.items:
             counted.setdefault(_target_of(item).identity, Counter())[find_group(_marked(item))] += 1
-        save_expected(Path(results), counted)
+        add_result(Path(results), "expected", **counted)
 
 
 # --- what a failing check says ----------------------------------------------------------------
@@ -293,8 +292,7 @@ class _Writer:
         if report.when == "teardown":
             line = self.done.pop(report.nodeid)
             line["seconds"] = round(self.seconds.pop(report.nodeid), 3)
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            add_result(self.path, "outcome", **line)
 
 
 def _describe(report: pytest.TestReport) -> dict[str, Any]:

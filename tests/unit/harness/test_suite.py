@@ -13,7 +13,7 @@ from pathlib import Path
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import model as report
 from gpuenv.harness.report.model import Outcome
-from gpuenv.harness.targets.model import Plan, Target, load_expected, load_findings, save_plan
+from gpuenv.harness.targets.model import Plan, Target, save_plan
 
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
 GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
@@ -25,7 +25,7 @@ def run_checks(folder: Path, plan: Plan, *options: str) -> tuple[int, str, tuple
     argv = harness.pytest_argv(folder / "plan.json", folder / "results.jsonl", folder / "junit.xml", jobs=1)
     done = subprocess.run([*argv, *options], capture_output=True, text=True, check=False)
     results = folder / "results.jsonl"
-    return done.returncode, done.stdout, report.read_results(results)
+    return done.returncode, done.stdout, tuple(report.Results(results).update().outcomes)
 
 
 def test_missing_targets_are_not_tested_or_failures(tmp_path: Path) -> None:
@@ -123,11 +123,9 @@ def run_on_this_python(folder: Path, *more: Target, options: tuple[str, ...] = (
 def check_findings(run: Run) -> None:
     # This Python is no TensorFlow environment: the check fails, and what the program found is there all the same.
     assert run.code == 1
-    found = load_findings(run.results)
-    assert {identity: set(names) for identity, names in found.items()} == {
+    found = report.Results(run.results).update()
+    assert {identity: set(names) for identity, names in found.findings.items()} == {
         "v/1": {"facts"}, "v/1-simulated": {"facts"},
     }  # fmt: skip
-    assert found["v/1"]["facts"]["python"] == platform.python_version()
-    expected = load_expected(run.results)
-    assert expected is not None
-    assert expected["v/1"] == expected["v/1-simulated"] == {"target": 1, "identity": 1}
+    assert found.findings["v/1"]["facts"]["python"] == platform.python_version()
+    assert found.expected["v/1"] == found.expected["v/1-simulated"] == {"target": 1, "identity": 1}

@@ -88,7 +88,7 @@ class Evidence:
 
 
 def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
-    """Read the findings of one target, as :func:`gpuenv.harness.targets.model.load_findings` gives them."""
+    """Read the findings of one target: ``{program: data}``."""
     training = findings.get("training") or {}
     facts, frameworks = findings.get("facts") or {}, findings.get("frameworks") or {}
     versions = {"Python": facts.get("python"), "TensorFlow": frameworks.get("tensorflow")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import traceback
 from dataclasses import asdict
@@ -13,8 +12,8 @@ from typing import Any
 from gpuenv.core import ui
 from gpuenv.harness.report import page
 from gpuenv.harness.report.evidence import parse_evidence, summarize
-from gpuenv.harness.report.model import FINISHED, Report, read_results
-from gpuenv.harness.targets.model import Plan, load_expected, load_findings
+from gpuenv.harness.report.model import FINISHED, Report, Results
+from gpuenv.harness.targets.model import Plan
 
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
 #: Lines of pytest's output that are shown when it did not run to its end.
@@ -31,14 +30,11 @@ def clear(folder: Path) -> Path:
 
 def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> Report:
     """All that is known of a run that has ended, however it ended."""
-    try:
-        findings = load_findings(results)
-        expected = load_expected(results) or {}
-    except (OSError, json.JSONDecodeError, KeyError) as error:
-        ui.warn(f"what the programs found cannot be read, so the reports lack it: {error}")
-        findings, expected = {}, {}
-    evidence = {identity: parse_evidence(found) for identity, found in findings.items()}
-    return Report(plan, read_results(results), evidence, began, time.time(), exit_code, expected)
+    found = Results(results).update()
+    if found.unreadable:
+        ui.warn(f"{found.unreadable} lines of the results cannot be read, so the reports lack them")
+    evidence = {identity: parse_evidence(programs) for identity, programs in found.findings.items()}
+    return Report(plan, tuple(found.outcomes), evidence, began, time.time(), exit_code, found.expected)
 
 
 def save(found: Report, folder: Path) -> None:
@@ -72,18 +68,11 @@ def save_data(report: Report, path: Path) -> None:
         "never_ran": report.never_ran,
         "not_tested": dict(counts.reasons),
         "left_out": report.plan.left_out,
-        "checks": [asdict(outcome) for outcome in report.outcomes],
+        "checks": report.outcomes,
     }
-    path.write_text(json.dumps(_only_numbers(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _only_numbers(value: Any) -> Any:
-    """JSON has no word for infinity or "not a number", which a net that diverges arrives at: null stands for both."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _only_numbers(one) for key, one in value.items()}
-    return [_only_numbers(one) for one in value] if isinstance(value, (list, tuple)) else value
+    # JSON has no word for infinity or "not a number", which a net that diverges arrives at: null stands for both.
+    finite = json.loads(json.dumps(content, default=asdict), parse_constant=lambda _: None)
+    path.write_text(json.dumps(finite, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def say_ending(found: Report, log: Path) -> None:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gpuenv.core.errors import GpuenvError
 from gpuenv.harness.report.evidence import Evidence
-from gpuenv.harness.targets.model import Expected, Plan, Target
+from gpuenv.harness.targets.model import Plan, Target
 
 #: How the reason of every skip begins in pytest.
 NOT_TESTED = "not tested: "
+#: The fixtures of tests/env whose finding the reports show, by their names.
+KEPT = ("facts", "frameworks", "driver_inside", "training")
 GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolation", "notebook")
 #: pytest's exit codes when it ran to its end: all passed, some failed, there was nothing to run.
 NOTHING_TO_RUN = 5
 FINISHED = (0, 1, NOTHING_TO_RUN)
+#: How many checks each group of each target has: ``{identity: {group: number}}``.
+Expected = Mapping[str, Mapping[str, int]]
 
 
 def not_tested(reason: str) -> str:
@@ -64,13 +71,50 @@ def describe_error(error: BaseException) -> dict[str, str]:
     return {"what": "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[0]}
 
 
-def read_results(path: Path) -> tuple[Outcome, ...]:
-    """The outcomes in a file of JSON lines; none if there is no file. A last line that is not whole is left out."""
-    try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return ()
-    return tuple(Outcome(**json.loads(line)) for line in lines)
+def add_result(path: Path, kind: str, **content: Any) -> None:
+    """Add a line to the file of results: an ``outcome``, a ``finding`` or how many checks are ``expected``."""
+    with path.open("a", encoding="utf-8") as stream:
+        # Several processes write: each line in one piece.
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        stream.write(json.dumps({kind: content}) + "\n")
+
+
+@dataclass
+class Results:
+    """What the checks have told until now, in a file of JSON lines that :func:`add_result` writes.
+
+    ``findings`` are ``{target: {program: data}}``; ``expected`` is how many checks each group of each target has, as
+    soon as pytest has counted them; ``unreadable`` counts lines that are none of these.
+    """
+
+    path: Path
+    outcomes: list[Outcome] = field(default_factory=list)
+    findings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    expected: Expected = field(default_factory=dict)
+    unreadable: int = 0
+    _read: int = 0
+
+    def update(self) -> Results:
+        """Read what came since; a last line that is not whole yet is left for the next time."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as stream:
+            stream.seek(self._read)
+            for line in stream:
+                if line.endswith(b"\n"):
+                    self._read += len(line)
+                    self._take(line)
+        return self
+
+    def _take(self, line: bytes) -> None:
+        try:
+            ((kind, content),) = json.loads(line).items()
+            if kind == "outcome":
+                self.outcomes.append(Outcome(**content))
+            elif kind == "finding":
+                self.findings.setdefault(content["target"], {})[content["name"]] = content["data"]
+            else:
+                self.expected = content
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self.unreadable += 1
 
 
 @dataclass(frozen=True)

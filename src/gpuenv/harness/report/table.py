@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.core import ui
-from gpuenv.harness.report.model import GROUPS, Column, Outcome, count, list_columns, read_results, render_cell
-from gpuenv.harness.targets.model import Expected, Plan, load_expected
+from gpuenv.harness.report.model import GROUPS, Column, Expected, Outcome, Results, count, list_columns, render_cell
+from gpuenv.harness.targets.model import Plan
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: So many failures are printed below the final table.
 MOST_FAILURES = 12
-#: Often enough for a clock that shows seconds; each look costs a few milliseconds at most.
-LOOK_EVERY_S = 0.25
+#: Often enough for a clock that shows seconds.
+LOOKS_PER_SECOND = 4
 
 
 def render_table(plan: Plan, outcomes: Sequence[Outcome], expected: Expected | None = None, now: float = 0.0) -> Table:
@@ -109,11 +109,12 @@ def is_wanted() -> bool:
     return sys.stderr.isatty() and not ui.console().is_dumb_terminal and not ui.debug_enabled()
 
 
-def render_live(plan: Plan, outcomes: Sequence[Outcome], expected: Expected, now: float) -> RenderableType:
+def render_live(plan: Plan, found: Results, now: float) -> RenderableType:
     """The table as it stands, and below it what failed first on each target."""
     from rich.console import Group
 
-    table, first = render_table(plan, outcomes, expected, now), render_first_failures(plan, outcomes)
+    table = render_table(plan, found.outcomes, found.expected, now)
+    first = render_first_failures(plan, found.outcomes)
     return Group(table, first) if first else table
 
 
@@ -124,11 +125,9 @@ def watch(process: subprocess.Popen[bytes], plan: Plan, results: Path) -> int:
     """
     from rich.live import Live
 
-    with Live(console=ui.console(), auto_refresh=False, transient=True) as display:
-        while True:
-            expected = load_expected(results) or {}
-            display.update(render_live(plan, read_results(results), expected, time.time()), refresh=True)
-            try:
-                return process.wait(timeout=LOOK_EVERY_S)
-            except subprocess.TimeoutExpired:
-                continue
+    found = Results(results)
+    with Live(
+        console=ui.console(), transient=True, refresh_per_second=LOOKS_PER_SECOND,
+        get_renderable=lambda: render_live(plan, found.update(), time.time()),
+    ):  # fmt: skip
+        return process.wait()

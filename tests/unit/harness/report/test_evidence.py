@@ -11,22 +11,21 @@ import pytest
 from fakes import report as fake
 from gpuenv.harness.report import evidence
 from gpuenv.harness.report.evidence import NOT_RUN, parse_evidence
-from gpuenv.harness.targets.model import load_expected, load_findings, save_expected, save_finding
+from gpuenv.harness.report.model import Results, add_result
 
 
-def test_findings_travel_through_files(tmp_path: Path) -> None:
+def test_findings_travel_through_the_file_of_results(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    assert load_findings(results) == {}
-    assert load_expected(results) is None
-    save_finding(results, "v-cpu-on-ssh://lab1", "facts", {"python": "3.6"})
-    save_finding(results, "v-cpu-on-ssh://lab1", "training", {"x": math.nan})
-    save_finding(results, "w" * 300, "facts", 1)
-    save_expected(results, {"a": {"gpu": 3}})
-    found = load_findings(results)
-    assert found["v-cpu-on-ssh://lab1"]["facts"] == {"python": "3.6"}
-    assert math.isnan(found["v-cpu-on-ssh://lab1"]["training"]["x"])
-    assert found["w" * 300] == {"facts": 1}
-    assert load_expected(results) == {"a": {"gpu": 3}}
+    found = Results(results)
+    assert (found.update().findings, found.expected) == ({}, {})
+    add_result(results, "finding", target="v-cpu-on-ssh://lab1", name="facts", data={"python": "3.6"})
+    add_result(results, "finding", target="v-cpu-on-ssh://lab1", name="training", data={"x": math.nan})
+    add_result(results, "finding", target="w" * 300, name="facts", data=1)
+    add_result(results, "expected", a={"gpu": 3})
+    assert found.update().findings["v-cpu-on-ssh://lab1"]["facts"] == {"python": "3.6"}
+    assert math.isnan(found.findings["v-cpu-on-ssh://lab1"]["training"]["x"])
+    assert found.findings["w" * 300] == {"facts": 1}
+    assert found.expected == {"a": {"gpu": 3}}
 
 
 def test_evidence_of_a_target_in_order() -> None:

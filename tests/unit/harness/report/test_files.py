@@ -11,18 +11,19 @@ import pytest
 from fakes import report as fake
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report import page as report_html
-from gpuenv.harness.report.model import Report
-from gpuenv.harness.targets.model import save_expected, save_finding
+from gpuenv.harness.report.model import Report, add_result
 
 
 def write_run(folder: Path) -> Path:
     """What pytest leaves behind when it is stopped in the middle of a line."""
     results = folder / "results.jsonl"
-    lines = [json.dumps(dataclasses.asdict(outcome)) for outcome in fake.outcomes_of(fake.GOOD)]
-    results.write_text("\n".join(lines[:4]) + "\n" + lines[5][:30])
+    add_result(results, "expected", **{fake.GOOD.identity: {"identity": 5, "training": 6}})
     for name, data in fake.findings(fake.GOOD).items():
-        save_finding(results, fake.GOOD.identity, name, data)
-    save_expected(results, {fake.GOOD.identity: {"identity": 5, "training": 6}})
+        add_result(results, "finding", target=fake.GOOD.identity, name=name, data=data)
+    for outcome in fake.outcomes_of(fake.GOOD)[:4]:
+        add_result(results, "outcome", **dataclasses.asdict(outcome))
+    with results.open("a") as stream:
+        stream.write('{"outcome": {"check"')
     return results
 
 
@@ -42,12 +43,12 @@ def test_run_that_left_nothing_is_collected(tmp_path: Path) -> None:
     assert (found.outcomes, found.status) == ((), "not finished")
 
 
-def test_unreadable_findings_are_said_and_lose_no_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_results_are_said_and_lose_no_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = write_run(tmp_path)
-    (tmp_path / "expected.json").write_text("{")
+    results.write_text("{\n" + results.read_text())
     found = report_files.collect(fake.make_report().plan, results, 0.0, 1)
     assert len(found.outcomes) == 4
-    assert "warning: what the programs found cannot be read" in capsys.readouterr().err
+    assert "warning: 1 lines of the results cannot be read" in capsys.readouterr().err
 
 
 def test_both_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import pty
 import subprocess
@@ -18,8 +17,8 @@ import pytest
 from rich.console import Console
 
 from gpuenv.harness.report import table
-from gpuenv.harness.report.model import Outcome, read_results
-from gpuenv.harness.targets.model import Plan, Target, save_expected
+from gpuenv.harness.report.model import Outcome, Results, add_result
+from gpuenv.harness.targets.model import Plan, Target
 
 FIRST = Target("a", "image", "cuda10.0", "gpu", "simulated")
 SECOND = Target("b", "host", "cuda9.0", "cpu", host="ssh://[::1]:22")
@@ -33,7 +32,8 @@ EXPECTED = {"a": {"identity": 3, "gpu": 1, "training": 2}, "b": {"identity": 3}}
 def show(outcomes: tuple[Outcome, ...], now: float = 165.0) -> list[list[str]]:
     """The rows of the table as a person reads them, and the lines below it."""
     stream = io.StringIO()
-    Console(file=stream, width=160).print(table.render_live(PLAN, outcomes, EXPECTED, now))
+    found = Results(Path(os.devnull), list(outcomes), expected=EXPECTED)
+    Console(file=stream, width=160).print(table.render_live(PLAN, found, now))
     return [
         [cell.strip() for cell in line.replace("┃", "│").strip("│").split("│")]
         for line in stream.getvalue().splitlines()
@@ -75,18 +75,18 @@ def test_the_clock_of_a_finished_target_stands() -> None:
     assert rows[-1] == ["time", "0 s", "22 s"]
 
 
-def line(outcome: Outcome) -> str:
-    return json.dumps(dataclasses.asdict(outcome)) + "\n"
-
-
 def test_tail_reads_what_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    assert read_results(path) == ()
-    text = (line(PASSED) + line(dataclasses.replace(FAILED, what="größer"))).encode()
+    found = Results(path)
+    assert found.update().outcomes == []
+    for outcome in (PASSED, dataclasses.replace(FAILED, what="größer")):
+        add_result(path, "outcome", **dataclasses.asdict(outcome))
+    text = path.read_bytes()
     for size in range(1, len(text) + 1):
         path.write_bytes(text[:size])
-        assert len(read_results(path)) == text[:size].count(b"\n")
-    assert read_results(path)[1].what == "größer"
+        assert len(found.update().outcomes) == text[:size].count(b"\n")
+    assert found.outcomes[1].what == "größer"
+    assert found.unreadable == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ SCRIPT = """
 import subprocess, sys
 from pathlib import Path
 from gpuenv.harness.report import table
-from gpuenv.harness.targets.model import Plan, Target, save_expected
+from gpuenv.harness.targets.model import Plan, Target
 child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
 try:
     code = table.watch(child, Plan("r", (Target("a", "image", "cuda10.0", "cpu"),)), Path(sys.argv[1]))
@@ -137,8 +137,8 @@ def on_a_terminal(results: Path, child: str, interrupt_after_s: float | None = N
 
 def test_table_is_drawn_and_taken_away_again(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    results.write_text(line(PASSED))
-    save_expected(results, {"a": {"identity": 3}})
+    add_result(results, "outcome", **dataclasses.asdict(PASSED))
+    add_result(results, "expected", a={"identity": 3})
     text = on_a_terminal(results, "import time, sys; time.sleep(0.8); sys.exit(7)")
     assert "running, 1 of 3" in text
     # The cursor is hidden while it is drawn, and comes back.

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,11 +41,32 @@ def test_not_tested_never_counts_as_passed() -> None:
 
 
 def test_results_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
-    line = json.dumps(dataclasses.asdict(PASSED))
-    (tmp_path / "results.jsonl").write_text(f"{line}\n{line}\n{line[:20]}")
-    assert report.read_results(tmp_path / "results.jsonl") == (PASSED, PASSED)
-    (tmp_path / "results.jsonl").write_text("")
-    assert report.read_results(tmp_path / "results.jsonl") == ()
+    path = tmp_path / "results.jsonl"
+    for _ in range(3):
+        report.add_result(path, "outcome", **dataclasses.asdict(PASSED))
+    path.write_text(path.read_text()[:-20])
+    assert report.Results(path).update().outcomes == [PASSED, PASSED]
+    path.write_text("")
+    assert report.Results(path).update().outcomes == []
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "1", '{"outcome": {"check": 1}}', '{"finding": {}}', '{"a": 1, "b": 2}'])
+def test_a_line_that_is_no_result_is_counted(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text(f"{line}\n")
+    report.add_result(path, "outcome", **dataclasses.asdict(PASSED))
+    found = report.Results(path).update()
+    assert (found.outcomes, found.unreadable) == ([PASSED], 1)
+
+
+def test_lines_of_several_processes_stay_whole(tmp_path: Path) -> None:
+    path, long = tmp_path / "results.jsonl", "x" * 100_000
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(80):
+            pool.submit(report.add_result, path, "finding", target=str(number), name="facts", data=long)
+    found = report.Results(path).update()
+    assert found.unreadable == 0
+    assert found.findings == {str(number): {"facts": long} for number in range(80)}
 
 
 @pytest.mark.parametrize(
