@@ -61,8 +61,7 @@ RUNNING = Running(
     version="24.0.7",
     api_version="1.43",
     storage="overlay2",
-    root="/var/lib/docker",
-    free_bytes=100 * GB,
+    data=Place("/var/lib/docker", 100 * GB),
     builder="/usr/bin/docker",
 )
 ENGINES = Engines(RUNNING)
@@ -211,7 +210,7 @@ def check_host(facts: Facts, name: str) -> None:
     assert [(finding.check, finding.severity) for finding in found] == [one[:2] for one in expected]
     for finding, (_, _, message, remedy) in zip(found, expected):
         assert re.search(message, finding.message)
-        assert re.search(remedy, finding.remedy or "")
+        assert re.search(remedy, str(finding.remedy))
     best = doctor_routes.find_best(doctor_routes.list_routes(facts, examined), make_wish())
     assert best is not None
     assert doctor_routes.render_command(best, facts) == command
@@ -241,5 +240,5 @@ def best_command(facts: Facts, asked: str | None = None) -> str | None:
 
 
 def without_fact(name: str, about: str) -> Facts:
-    changes: dict[str, Any] = {name: None}
-    return replace(make_facts(), unanswered={name: Unanswered(about, "no answer within 5 s")}, **changes)
+    empty: dict[str, Any] = {name: getattr(Facts(make_wish()), name)}
+    return replace(make_facts(), unanswered={name: Unanswered(about, "no answer within 5 s")}, **empty)

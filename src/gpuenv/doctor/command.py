@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from gpuenv.core import paths
@@ -18,9 +19,9 @@ from gpuenv.core.errors import GpuenvError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings, routes, text
 from gpuenv.doctor.checks import engine, gpu, host, network, python, variants
-from gpuenv.doctor.facts import Facts, Machine, Wish
-from gpuenv.doctor.findings import Finding, Remedy, Verdict, Verdicts
-from gpuenv.doctor.gather import Probe, gather
+from gpuenv.doctor.facts import Facts, Wish
+from gpuenv.doctor.findings import Finding, Findings
+from gpuenv.doctor.gather import DEADLINE_S, Probe, gather
 from gpuenv.doctor.routes import Route
 from gpuenv.net.questions import ANSWERS_S
 from gpuenv.variants import model
@@ -33,7 +34,7 @@ NETWORK_DEADLINE_S = ANSWERS_S + 2.0
 
 #: Every public function of these modules, in the order of the report. Each is called by its function's name, and takes
 #: the facts that its parameters name.
-CHECKS: tuple[Callable[..., Verdicts], ...] = tuple(
+CHECKS: tuple[Callable[..., Findings], ...] = tuple(
     check
     for module in (host, engine, gpu, variants, python, network)
     for name, check in vars(module).items()
@@ -41,38 +42,35 @@ CHECKS: tuple[Callable[..., Verdicts], ...] = tuple(
 )
 
 
-def name_of(check: Callable[..., Verdicts]) -> str:
+def name_of(check: Callable[..., Findings]) -> str:
     """A check's name in the report, such as ``"gpu-memory"``."""
     return check.__name__.replace("_", "-")
 
 
 def make_probes(wish: Wish) -> tuple[Probe, ...]:
     """Every question that is asked of this machine."""
-    engines = _asker("engine", "engines", wish)
-    addresses = _asker("network", "network_facts", wish)
-    pythons = _asker("host", "local_pythons", wish)
     return (
-        Probe("machine", "processor, kernel and memory", _asker("host", "machine"), "uname -a"),
-        Probe("storage", "free disk space", _asker("host", "storage"), "df -h"),
-        Probe("engines", "the container engine", engines, "docker info", ENGINE_DEADLINE_S),
-        Probe("clients", "the engine's client", _asker("engine", "clients"), "docker version"),
-        Probe("toolkit", "NVIDIA's container toolkit", _asker("engine", "toolkit"), "nvidia-ctk --version"),
-        Probe("gpus", "the NVIDIA driver", _asker("gpu", "gpus"), "nvidia-smi", GPU_DEADLINE_S),
-        Probe("variables", "the environment's variables", _asker("host", "variables"), "env"),
-        Probe("conda", "conda's settings", _asker("conda", "conda"), "conda config --show-sources"),
-        Probe("pythons", "the local Pythons", pythons, "which -a python3"),
-        Probe("network", "the network", addresses, "curl --head <address>", NETWORK_DEADLINE_S),
-        Probe("clock", "the clock", _asker("host", "clock"), "date"),
+        _probe("host", "machine", "processor, kernel and memory", "uname -a"),
+        _probe("host", "storage", "free disk space", "df -h"),
+        _probe("engine", "engines", "the container engine", "docker info", wish, deadline_s=ENGINE_DEADLINE_S),
+        _probe("engine", "clients", "the engine's client", "docker version"),
+        _probe("engine", "toolkit", "NVIDIA's container toolkit", "nvidia-ctk --version"),
+        _probe("gpu", "gpus", "the NVIDIA driver", "nvidia-smi", deadline_s=GPU_DEADLINE_S),
+        _probe("host", "variables", "the environment's variables", "env"),
+        _probe("conda", "conda", "conda's settings", "conda config --show-sources"),
+        _probe("host", "pythons", "the local Pythons", "which -a python3", wish),
+        _probe("network", "network", "the network", "curl --head <address>", wish, deadline_s=NETWORK_DEADLINE_S),
+        _probe("host", "clock", "the clock", "date"),
     )
 
 
-def _asker(module: str, name: str, *args: object) -> Callable[[], object]:
-    """A probe by its name. On Windows some cannot be imported: what they would find out is unknown there."""
+def _probe(module: str, name: str, about: str, by_hand: str, *args: object, deadline_s: float = DEADLINE_S) -> Probe:
+    """The function ``name`` of a module of probes. On Windows some cannot be imported: their answer is unknown."""
     try:
-        probe = getattr(importlib.import_module(f"gpuenv.doctor.probes.{module}"), name)
+        ask = partial(getattr(importlib.import_module(f"gpuenv.doctor.probes.{module}"), name), *args)
     except ImportError as error:
-        return partial(_refuse, f"it cannot be asked on this system ({error})")
-    return partial(probe, *args)
+        ask = partial(_refuse, f"it cannot be asked on this system ({error})")
+    return Probe(name, about, ask, by_hand, deadline_s)
 
 
 def _refuse(why: str) -> object:
@@ -107,35 +105,25 @@ def examine(facts: Facts) -> list[Finding]:
     return [finding for check in CHECKS for finding in apply(check, facts)]
 
 
-def apply(check: Callable[..., Verdicts], facts: Facts) -> list[Finding]:
-    """What one check says, with remedies for this user and this system; else what it needs and nobody found out."""
-    return [
-        Finding(name_of(check), one.severity, one.message, _render(one.remedy, facts.machine), one.blocks)
-        for one in _verdicts(check, facts)
-    ]
+def apply(check: Callable[..., Findings], facts: Facts) -> list[Finding]:
+    """What one check says, with remedies in words for this user and this system."""
+    kinds = facts.machine.kinds
+    return [replace(one, check=name_of(check), remedy=findings.render(one.remedy, kinds)) for one in _ask(check, facts)]
 
 
-def _verdicts(check: Callable[..., Verdicts], facts: Facts) -> list[Verdict]:
-    needs = {name: getattr(facts, name) for name in inspect.signature(check).parameters}
+def _ask(check: Callable[..., Findings], facts: Facts) -> list[Finding]:
+    """What a check returns; else that it needs what nobody found out."""
+    needs = inspect.signature(check).parameters
     missing = [facts.unanswered[name] for name in needs if name in facts.unanswered]
     if missing:
         message = f"{missing[0].about} could not be found out: {missing[0].reason}"
         return [findings.unknown(message, missing[0].by_hand)]
     try:
-        said = check(**needs)
-        return [said] if isinstance(said, Verdict) else list(said)
+        said = check(**{name: getattr(facts, name) for name in needs})
+        return [said] if isinstance(said, Finding) else list(said)
     except (ValueError, LookupError) as error:
         # A machine that says what nobody foresaw must not cost the rest of the report.
-        message = f"it could not be judged ({type(error).__name__}: {error})"
-        return [findings.unknown(message, "report this line")]
-
-
-def _render(remedy: Remedy | str | None, machine: Machine | None) -> str | None:
-    if not isinstance(remedy, Remedy):
-        return remedy
-    if machine is None:
-        return findings.render(remedy, "linux", is_root=False, init=findings.SYSTEMD)
-    return findings.render(remedy, machine.system, is_root=machine.is_root, init=machine.init)
+        return [findings.unknown(f"it could not be judged ({type(error).__name__}: {error})", "report this line")]
 
 
 def judge_routes(ways: Sequence[Route], wish: Wish) -> list[Finding]:
@@ -145,4 +133,4 @@ def judge_routes(ways: Sequence[Route], wish: Wish) -> list[Finding]:
     nearest = min(routes.wanted(ways, wish), key=lambda route: len(route.obstacles))
     message = f"no environment can be had on this machine; nearest is {text.name(nearest)}"
     remedy = "mend what it names: the lines above say how"
-    return [Finding("recommendation", findings.ERROR, f"{message}: {'; '.join(nearest.obstacles)}", remedy)]
+    return [Finding(findings.ERROR, f"{message}: {'; '.join(nearest.obstacles)}", remedy, check="recommendation")]

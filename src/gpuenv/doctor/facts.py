@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpuenv.conda.condarc import Condarc
+from gpuenv.core.errors import GpuenvError
 from gpuenv.doctor.findings import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus
@@ -35,30 +36,35 @@ class Wish:
 class Machine:
     """Processor, kernel, C library, and what starts services. ``flags`` is None where the system lists none."""
 
-    system: str
-    architecture: str
-    kernel: str
-    libc: str
-    flags: frozenset[str] | None
-    memory_bytes: int | None
+    system: str = "linux"
+    architecture: str = ""
+    kernel: str = ""
+    libc: str = ""
+    flags: frozenset[str] | None = None
+    memory_bytes: int | None = None
     is_root: bool = False
     init: str = SYSTEMD
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What remedies differ by, what counts more first."""
+        return (*(["root"] if self.is_root else []), self.system, self.init, "*")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that something will be written to, and what is free there."""
+    """A folder that something will be written to, and what is free there; None where that cannot be seen."""
 
-    path: str
-    free_bytes: int
+    path: str = ""
+    free_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Storage:
     """The folders of this machine that environments are made in: the cache, and the data of a private engine."""
 
-    cache: Place
-    private: Place
+    cache: Place = Place()
+    private: Place = Place()
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,7 @@ class Running:
     api_version: str = ""
     system: str = ""
     storage: str = ""
-    root: str = ""
-    free_bytes: int | None = None
+    data: Place = Place()
     memory_bytes: int | None = None
     runtimes: tuple[str, ...] = ()
     builder: str | None = None
@@ -110,7 +115,7 @@ class Running:
 class Engines:
     """The engine that `gpu-shell` would take, and what it would do without one."""
 
-    running: Running | None
+    running: Running | None = None
     refusals: tuple[Refusal, ...] = ()
     #: Why no private engine can be started, None if it can; and the packages that have to be installed before.
     private_obstacle: str | None = None
@@ -148,7 +153,7 @@ class Memory:
 class Gpus:
     """Driver and cards of this machine; ``host`` is what gpu-shell goes by. Problems are None where it answers."""
 
-    host: HostGpus
+    host: HostGpus = field(default_factory=HostGpus)
     system: str = "linux"
     cards: tuple[Card, ...] = ()
     memory: tuple[Memory, ...] = ()
@@ -207,19 +212,26 @@ class Network:
     proxies: tuple[tuple[str, str], ...] = ()
     bundle: str | None = None
     bundle_origin: str = ""
-    bundle_problem: str | None = None
-    bundle_remedy: str = ""
+    bundle_problem: GpuenvError | None = None
     missing_bundles: tuple[tuple[str, str], ...] = ()
-    pip_problem: str | None = None
+    pip_problem: GpuenvError | None = None
     archive_obstacles: Mapping[str, str | None] = field(default_factory=dict)
+
+    def of_kind(self, kind: str) -> list[Answer]:
+        """The answers of one kind of address."""
+        return [answer for answer in self.answers if answer.kind == kind]
+
+    def failures(self, kind: str) -> list[Answer]:
+        """Those of them that are none."""
+        return [answer for answer in self.of_kind(kind) if answer.problem is not None]
 
 
 @dataclass(frozen=True)
 class Clock:
     """This machine's time, and the newest date of a file of the project (seconds since 1970)."""
 
-    now: float
-    newest_file: float
+    now: float = 0.0
+    newest_file: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -233,18 +245,22 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was found out; None for what could not be, which is in ``unanswered`` by the field's name."""
+    """Everything that was found out; what could not be is empty here, and in ``unanswered`` by the field's name."""
 
     wish: Wish
-    machine: Machine | None = None
-    storage: Storage | None = None
-    engines: Engines | None = None
-    clients: Clients | None = None
-    toolkit: Toolkit | None = None
-    gpus: Gpus | None = None
-    variables: Variables | None = None
-    conda: Conda | None = None
-    pythons: Pythons | None = None
-    network: Network | None = None
-    clock: Clock | None = None
+    machine: Machine = Machine()
+    storage: Storage = Storage()
+    engines: Engines = Engines(private_obstacle="no engine could be looked for")
+    clients: Clients = Clients()
+    toolkit: Toolkit = Toolkit()
+    gpus: Gpus = Gpus()
+    variables: Variables = Variables()
+    conda: Conda = Conda()
+    pythons: Pythons = Pythons()
+    network: Network = Network()
+    clock: Clock = Clock()
     unanswered: Mapping[str, Unanswered] = field(default_factory=dict)
+
+    def doubts(self, *names: str) -> list[str]:
+        """That these facts could not be found out, as far as that is so."""
+        return [f"{self.unanswered[name].about} could not be found out" for name in names if name in self.unanswered]

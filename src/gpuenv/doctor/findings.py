@@ -4,13 +4,14 @@ an entry of `remedies.toml`, rendered for a system, a user, and what starts serv
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Union
 
 from gpuenv.core import schema
+from gpuenv.core.errors import GpuenvError
 
 OK = "ok"
 WARNING = "warning"
@@ -26,56 +27,55 @@ CONTAINER, PREFIX, INSTALL, BUILD = "container", "prefix", "install", "build"
 SYSTEMD, SYSV, OPENRC = "systemd", "sysv", "openrc"
 
 
-class Remedy:
-    """The entry called ``name``; ``values`` of the finding fill it in."""
+class Mend:
+    """The entry of the remedies called ``name``; ``values`` of the finding fill it in."""
 
     def __init__(self, name: str, /, **values: str) -> None:
         self.name, self.values = name, values
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a check says. ``remedy`` is an entry of the remedies, or a text that is right everywhere."""
+class Finding:
+    """One line of the report, without ``check`` (its name there) when a check returns it.
+
+    ``remedy`` is an entry of the remedies, or a text that is right for every machine; ``blocks`` what it stands in the
+    way of.
+    """
 
     severity: str
     message: str
-    remedy: Remedy | str | None = None
+    remedy: Mend | str | None = None
     blocks: frozenset[str] = frozenset()
+    check: str = ""
 
 
 #: What a check returns.
-Verdicts = Union[Verdict, Iterable[Verdict]]
+Findings = Union[Finding, Iterable[Finding]]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: a verdict with the name of its check, and its remedy in words for this machine."""
-
-    check: str
-    severity: str
-    message: str
-    remedy: str | None = None
-    blocks: frozenset[str] = frozenset()
-
-
-def ok(message: str, *blocks: str) -> Verdict:
+def ok(message: str, *blocks: str) -> Finding:
     """Nothing is wrong."""
-    return Verdict(OK, message, None, frozenset(blocks))
+    return Finding(OK, message, None, frozenset(blocks))
 
 
-def warning(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
+def warning(message: str, remedy: Mend | str, *blocks: str) -> Finding:
     """It works, but not as well as it could, or only for now."""
-    return Verdict(WARNING, message, remedy, frozenset(blocks))
+    return Finding(WARNING, message, remedy, frozenset(blocks))
 
 
-def error(message: str, remedy: Remedy | str, *blocks: str) -> Verdict:
+def error(message: str, remedy: Mend | str, *blocks: str) -> Finding:
     """Something that this machine is expected to do does not work until this is mended."""
-    return Verdict(ERROR, message, remedy, frozenset(blocks))
+    return Finding(ERROR, message, remedy, frozenset(blocks))
 
 
-def unknown(message: str, remedy: Remedy | str) -> Verdict:
+def unknown(message: str, remedy: Mend | str) -> Finding:
     """It could not be found out."""
-    return Verdict(UNKNOWN, message, remedy)
+    return Finding(UNKNOWN, message, remedy)
+
+
+def refusal(problem: GpuenvError, *blocks: str) -> Finding:
+    """What another part of the tool would stop at."""
+    return error(f"{problem.what}: {problem.why}", problem.next_step, *blocks)
 
 
 @cache
@@ -87,15 +87,17 @@ def load() -> Mapping[str, Mapping[str, str]]:
 class _Texts(dict[str, str]):
     """Values of a finding, and else the entries themselves, for a machine of these kinds."""
 
-    kinds: tuple[str, ...] = ()
+    kinds: Sequence[str] = ()
 
     def __missing__(self, name: str) -> str:
         entry = load()[name]
         return next(entry[kind] for kind in self.kinds if kind in entry).format_map(self)
 
 
-def render(asked: Remedy, system: str, *, is_root: bool, init: str) -> str:
-    """The text for one machine and its user."""
-    texts = _Texts(asked.values)
-    texts.kinds = (*(["root"] if is_root else []), system, init, "*")
-    return texts[asked.name]
+def render(remedy: Mend | str | None, kinds: Sequence[str]) -> str | None:
+    """A remedy in words, for a machine and its user; of an entry's texts the first of these ``kinds`` counts."""
+    if not isinstance(remedy, Mend):
+        return remedy
+    texts = _Texts(remedy.values)
+    texts.kinds = kinds
+    return texts[remedy.name]

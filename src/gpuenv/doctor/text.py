@@ -12,8 +12,8 @@ from gpuenv.core.ui import printable
 from gpuenv.doctor.facts import Facts
 from gpuenv.doctor.findings import OK, Finding
 from gpuenv.doctor.routes import PRIVATE, Route, find_best, render_command
-from gpuenv.variants.compat import Serving
 from gpuenv.variants.kinds import TITLES
+from gpuenv.variants.model import Variant
 
 #: Each severity: what it is called in the list, and its style on a terminal.
 WORDS = {
@@ -51,7 +51,7 @@ def render_findings(findings: Iterable[Finding]) -> Iterator[str]:
     for finding in findings:
         yield f"{WORDS[finding.severity][0]:<8} {finding.check:<15} {printable(finding.message)}"
         if finding.remedy is not None:
-            yield f"{'':<{INDENT}}do: {printable(finding.remedy)}"
+            yield f"{'':<{INDENT}}{printable(f'do: {finding.remedy}')}"
 
 
 def _show_on_terminal(findings: Iterable[Finding]) -> None:
@@ -70,36 +70,49 @@ def _show_on_terminal(findings: Iterable[Finding]) -> None:
         for line in lines:
             console.print(Text(" " * indent) + line, soft_wrap=True)
         if finding.remedy is not None:
-            console.print(Text(f"{'':<{indent}}do: {printable(finding.remedy)}", style="bold"), soft_wrap=True)
+            console.print(Text(f"{'':<{indent}}{printable(f'do: {finding.remedy}')}", style="bold"), soft_wrap=True)
 
 
 def render_end(facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
     """The one recommendation."""
-    best = find_best(routes, facts.wish)
-    if best is None:
+    said = recommend(facts, routes)
+    if not said["possible"]:
         yield "recommendation: none, see what is wrong above"
         return
-    yield f"recommendation: {render_command(best, facts)}"
-    yield f"  {describe(best, facts, routes)}"
-    if best.doubts:
-        yield f"  in doubt, because {'; '.join(best.doubts)}"
+    yield f"recommendation: {said['command']}"
+    yield f"  {said['why']}"
+    if said["doubts"]:
+        yield f"  in doubt, because {'; '.join(said['doubts'])}"
 
 
-def describe(best: Route, facts: Facts, routes: Sequence[Route]) -> str:
+def recommend(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
+    """The best way; the same keys whether there is one or not."""
+    best = find_best(routes, facts.wish)
+    if best is None:
+        return {"possible": False, **dict.fromkeys(("variant", "flavor", "engine", "command", "why")), "doubts": []}
+    return {
+        "possible": True,
+        "variant": best.environment.variant.name,
+        "flavor": best.environment.flavor,
+        "engine": best.engine,
+        "command": render_command(best, facts),
+        "why": _describe(best, facts, routes),
+        "doubts": best.doubts,
+    }
+
+
+def _describe(best: Route, facts: Facts, routes: Sequence[Route]) -> str:
     """What the recommended way is, and why none of the better ones."""
-    text = f"{best.environment.name} {how(best)}"
-    has_driver = facts.gpus is not None and facts.gpus.host.driver is not None
-    same = [route for route in routes[: routes.index(best)] if route.environment.variant == best.environment.variant]
-    # Nobody without a GPU wants to hear that one would be better.
-    better = [route for route in same if has_driver or route.environment.flavor == best.environment.flavor]
-    return f"{text}; better would be {name(better[0])}, but {better[0].obstacles[0]}" if better else text
-
-
-def how(route: Route) -> str:
-    """Where the environment lives, for people."""
-    if route.engine in TITLES:
-        return f"in a {TITLES[route.engine]}, without a container"
-    return "through a private engine" if route.engine == PRIVATE else f"through {route.engine.capitalize()}"
+    how = "through a private engine" if best.engine == PRIVATE else f"through {best.engine.capitalize()}"
+    if best.engine in TITLES:
+        how = f"in a {TITLES[best.engine]}, without a container"
+    text = f"{best.environment.name} {how}"
+    for route in routes[: routes.index(best)]:
+        # Nobody without a GPU wants to hear that one would be better.
+        is_wanted = facts.gpus.host.driver is not None or route.environment.flavor == best.environment.flavor
+        if is_wanted and route.environment.variant == best.environment.variant:
+            return f"{text}; better would be {name(route)}, but {route.obstacles[0]}"
+    return text
 
 
 def name(route: Route) -> str:
@@ -109,26 +122,23 @@ def name(route: Route) -> str:
 
 def render_json(findings: Iterable[Finding], facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
     """Everything for programs."""
-    servings = {one.variant.name: one for one in facts.gpus.judge(facts.wish.variants)} if facts.gpus else {}
+    keys = ("check", "severity", "message", "remedy")
     return {
-        "findings": [
-            {key: getattr(one, key) for key in ("check", "severity", "message", "remedy")} for one in findings
-        ],
-        "variants": [
-            _variant_json(one.name, servings.get(one.name), [way for way in routes if way.environment.variant == one])
-            for one in facts.wish.variants
-        ],
-        "recommendation": _recommendation_json(facts, routes),
+        "findings": [{key: getattr(finding, key) for key in keys} for finding in findings],
+        "variants": [_render_variant(variant, facts, routes) for variant in facts.wish.variants],
+        "recommendation": recommend(facts, routes),
     }
 
 
-def _variant_json(name: str, serving: Serving | None, routes: Sequence[Route]) -> dict[str, Any]:
+def _render_variant(variant: Variant, facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
     """``served``: by the GPUs where there is a driver, else on the CPU."""
+    ways = [route for route in routes if route.environment.variant == variant]
+    serving = next(iter(facts.gpus.judge([variant])), None)
     return {
-        "name": name,
-        "served": serving.is_served if serving is not None else any(route.is_open for route in routes),
-        "reasons": serving.reasons if serving is not None else (),
-        "gpus": serving.cards if serving is not None else (),
+        "name": variant.name,
+        "served": serving.is_served if serving else any(way.is_open for way in ways),
+        "reasons": serving.reasons if serving else (),
+        "gpus": serving.cards if serving else (),
         "ways": [
             {
                 "flavor": way.environment.flavor,
@@ -137,22 +147,6 @@ def _variant_json(name: str, serving: Serving | None, routes: Sequence[Route]) -
                 "obstacles": way.obstacles,
                 "doubts": way.doubts,
             }
-            for way in routes
+            for way in ways
         ],
-    }
-
-
-def _recommendation_json(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
-    best = find_best(routes, facts.wish)
-    if best is None:
-        # The same keys as below.
-        return {"possible": False, **dict.fromkeys(("variant", "flavor", "engine", "command", "why")), "doubts": []}
-    return {
-        "possible": True,
-        "variant": best.environment.variant.name,
-        "flavor": best.environment.flavor,
-        "engine": best.engine,
-        "command": render_command(best, facts),
-        "why": describe(best, facts, routes),
-        "doubts": best.doubts,
     }

@@ -27,6 +27,7 @@ from fakes.doctor import (
     make_pythons,
 )
 from gpuenv.conda.condarc import Condarc
+from gpuenv.core.errors import HostError, UsageError
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import findings
 from gpuenv.doctor.facts import (
@@ -35,6 +36,7 @@ from gpuenv.doctor.facts import (
     Conda,
     Engines,
     Facts,
+    Machine,
     Memory,
     Network,
     Place,
@@ -43,7 +45,7 @@ from gpuenv.doctor.facts import (
     Toolkit,
     Variables,
 )
-from gpuenv.doctor.findings import Finding, Verdicts
+from gpuenv.doctor.findings import Finding, Findings
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.host.gpu import HostGpus, choose_devices
 from gpuenv.net.questions import Answer
@@ -96,6 +98,7 @@ def dated(days: float) -> Network:
     return replace(NETWORK, answers=tuple(replace(one, date=NOW + days * DAY_S) for one in NETWORK.answers))
 
 
+BAD_BUNDLE = HostError("the CA bundle", "/x is missing", "unset SSL_CERT_FILE")
 DENIED = Refusal("unix:///var/run/docker.sock", "permission denied on /var/run/docker.sock", "denied")
 ABSENT = Refusal("unix:///var/run/docker.sock", "/var/run/docker.sock is not there")
 STOPPED = Refusal("unix:///var/run/docker.sock", "nothing listens on /var/run/docker.sock", "stopped")
@@ -251,11 +254,11 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         [running(memory_bytes=GB // 2), machine(system="wsl2")],
     ),
     ("disk", "ok", "100.0 GB free in /var/lib/docker", "", []),
-    ("disk", "ok", "built already", "", [running(images=all_images(), free_bytes=0)]),
+    ("disk", "ok", "built already", "", [running(images=all_images(), data=Place())]),
     ("disk", "ok", "100.0 GB free in /private", "", [Engines(None)]),
-    ("disk", "unknown", "cannot be seen", "docker system df", [running(free_bytes=None)]),
-    ("disk", "warning", "cuda10.0-gpu needs 9 GB", "prune", [running(free_bytes=5 * GB)]),
-    ("disk", "error", "needs 4 GB", "prune", [running(free_bytes=GB)]),
+    ("disk", "unknown", "cannot be seen", "docker system df", [running(data=Place())]),
+    ("disk", "warning", "cuda10.0-gpu needs 9 GB", "prune", [running(data=Place("/data", 5 * GB))]),
+    ("disk", "error", "needs 4 GB", "prune", [running(data=Place("/data", GB))]),
     ("disk", "error", "1.0 GB free in /cache", "GPUENV_CACHE_DIR", [NO_ENGINE, room(1)]),
     ("disk", "error", "1.0 GB free in /cache", "GPUENV_STATE_DIR", [Engines(None), room(1)]),
     ("driver", "ok", "450.51.06", "", []),
@@ -424,14 +427,20 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "unset SSL_CERT_FILE",
         [replace(NETWORK, missing_bundles=(("SSL_CERT_FILE", "/nope.pem"),))],
     ),
-    ("ca-bundle", "error", "is missing", "SSL_CERT_FILE", [replace(NETWORK, bundle_problem="/x is missing")]),
+    (
+        "ca-bundle",
+        "error",
+        "is missing",
+        "SSL_CERT_FILE",
+        [replace(NETWORK, bundle_problem=BAD_BUNDLE)],
+    ),
     ("pip-settings", "ok", "readable", "", []),
     (
         "pip-settings",
         "error",
         "not an ini file",
         "config debug",
-        [replace(NETWORK, pip_problem="not an ini file")],
+        [replace(NETWORK, pip_problem=UsageError("pip", "not an ini file", "correct it"))],
     ),
     ("index", "ok", "index.example answers", "", []),
     ("index", "unknown", "in time", "PIP_INDEX_URL", [answer("index", problem="no answer in time", is_silent=True)]),
@@ -496,7 +505,7 @@ def test_a_check_says_what_it_sees(name: str, severity: str, message: str, remed
     assert found, judge(name, *changes)
     assert found[0].check == name
     assert message in found[0].message
-    assert remedy in (found[0].remedy or "")
+    assert remedy in str(found[0].remedy or "")
     assert (found[0].remedy is None) == (severity == "ok")
 
 
@@ -507,7 +516,7 @@ def test_every_check_is_seen_to_pass_and_every_one_but_the_informing_ones_to_fai
 
 
 @pytest.mark.parametrize("check", doctor.CHECKS, ids=doctor.name_of)
-def test_on_the_good_machine_every_check_passes(check: Callable[..., Verdicts]) -> None:
+def test_on_the_good_machine_every_check_passes(check: Callable[..., Findings]) -> None:
     found = doctor.apply(check, make_facts())
     assert found
     assert {finding.severity for finding in found} == {"ok"}
@@ -568,7 +577,8 @@ VALUES = {"name": "x", "group": "docker", "path": "/x", "forget": "x"}
 
 
 def rendered(name: str, system: str, *, is_root: bool, init: str) -> str:
-    return findings.render(findings.Remedy(name, **VALUES), system, is_root=is_root, init=init)
+    kinds = Machine(system=system, is_root=is_root, init=init).kinds
+    return str(findings.render(findings.Mend(name, **VALUES), kinds))
 
 
 @pytest.mark.parametrize("name", sorted(findings.load()))

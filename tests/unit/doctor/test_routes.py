@@ -26,6 +26,7 @@ from fakes.doctor import (
 )
 from fakes.engine import serving
 from gpuenv.core import ui
+from gpuenv.core.errors import HostError
 from gpuenv.doctor import routes as doctor_routes
 from gpuenv.doctor.facts import Clients, Conda, Engines, Network, Place, Storage, Toolkit, Variables
 from gpuenv.doctor.findings import Finding
@@ -36,6 +37,7 @@ from gpuenv.engine.private_daemon import Daemon
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
 
+UNUSABLE = HostError("a setting is not usable", "it is no file", "correct it")
 V100_AND_RTX = (Card(0, "RTX 3080", "8.6"), Card(1, "Tesla V100", "7.0"))
 
 
@@ -159,7 +161,7 @@ def test_a_folder_of_packages_serves_programs_of_this_machine_only(engines: Engi
     ],
 )
 def test_a_finding_closes_the_ways_that_use_what_it_blocks(block: str, closed: set[str]) -> None:
-    finding = Finding("any", "warning", "the reason", None, frozenset({block}))
+    finding = Finding("warning", "the reason", None, frozenset({block}))
     routes = [one for one in doctor_routes.list_routes(make_facts(), [finding]) if one.engine != "conda"]
     assert {f"{one.engine}-{one.environment.flavor}" for one in routes if not one.is_open} == closed
     assert {one.obstacles for one in routes if not one.is_open} == {("the reason",)}
@@ -199,7 +201,8 @@ def test_a_variable_that_hides_devices_hides_them_where_it_is_read(
 
 
 @pytest.mark.parametrize(
-    "changed", [replace(NETWORK, bundle_problem="no bundle"), replace(NETWORK, pip_problem="no ini file")]
+    "changed",
+    [replace(NETWORK, bundle_problem=UNUSABLE), replace(NETWORK, pip_problem=UNUSABLE)],
 )
 def test_settings_at_which_gpu_shell_stops_stand_in_the_way(changed: Network) -> None:
     assert best_command(make_facts(changed)) is None

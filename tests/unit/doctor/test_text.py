@@ -21,7 +21,7 @@ from fakes.doctor import (
 )
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import text as doctor_text
-from gpuenv.doctor.facts import Engines, Toolkit
+from gpuenv.doctor.facts import Engines, Place, Toolkit
 from gpuenv.variants.compat import Card
 
 
@@ -48,7 +48,7 @@ def test_the_list_is_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]
 def test_what_is_fine_is_only_counted(capsys: pytest.CaptureFixture[str]) -> None:
     doctor.report(make_facts(), is_json=False)
     assert re.match(r"\d+ ok \(VERBOSE=1 shows all\)\nrecommendation: make gpu-shell\n", capsys.readouterr().out)
-    no_room = make_facts(CPU_ONLY, Engines(replace(RUNNING, free_bytes=5 * GB)))
+    no_room = make_facts(CPU_ONLY, Engines(replace(RUNNING, data=Place("/data", 5 * GB))))
     doctor.report(no_room, is_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("WARNING  disk ")

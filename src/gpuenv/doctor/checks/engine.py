@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpuenv.doctor.facts import Clients, Engines, Machine, Refusal, Storage, Wish
-from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Remedy, Verdict, error, ok, unknown, warning
+from gpuenv.doctor.facts import Clients, Engines, Machine, Place, Refusal, Storage, Wish
+from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Finding, Mend, error, ok, unknown, warning
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
-from gpuenv.variants.model import numbers
+from gpuenv.variants.model import Variant, numbers
 
 #: The first API that knows device requests, what `--gpus` is made of (Docker 19.03).
 API_WITH_GPUS = (1, 40)
@@ -25,30 +25,30 @@ _TROUBLE = unknown("the engine does not say (see the check `engine`)", "docker i
 _NO_ENGINE = ok("no engine to ask")
 
 
-def memory(machine: Machine) -> Verdict:
+def memory(machine: Machine) -> Finding:
     """A build compiles, and training needs memory for TensorFlow itself."""
     if machine.memory_bytes is None:
-        return unknown("the system does not say how much memory is available", Remedy("ask-memory"))
+        return unknown("the system does not say how much memory is available", Mend("ask-memory"))
     return _judge_memory(f"{machine.memory_bytes / 1e9:.1f} GB available", machine.memory_bytes, "more-memory")
 
 
-def _judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Verdict:
+def _judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Finding:
     """Whether a machine, or an engine's virtual one, has enough memory."""
     if memory_bytes < MEMORY_RUN_BYTES:
-        return error(f"{text}: TensorFlow itself needs {MEMORY_RUN_BYTES / 1e9:.0f} GB", Remedy(remedy_name))
+        return error(f"{text}: TensorFlow itself needs {MEMORY_RUN_BYTES / 1e9:.0f} GB", Mend(remedy_name))
     if memory_bytes < MEMORY_BUILD_BYTES:
-        return warning(f"{text}: a build needs {MEMORY_BUILD_BYTES / 1e9:.0f} GB", Remedy(remedy_name))
+        return warning(f"{text}: a build needs {MEMORY_BUILD_BYTES / 1e9:.0f} GB", Mend(remedy_name))
     return ok(text)
 
 
-def engine(engines: Engines, machine: Machine) -> Verdict:
+def engine(engines: Engines, machine: Machine) -> Finding:
     """One answers, or what `gpu-shell` would do without."""
     chosen = next((refusal for refusal in engines.refusals if refusal.origin), None)
     if engines.running is not None:
         if engines.running.problem is not None:
             text = f"{engines.running.why} answers, but is in trouble: {engines.running.problem}"
             name = "restart-engine" if engines.running.is_here else "restart-elsewhere"
-            return error(text, Remedy(name), CONTAINER)
+            return error(text, Mend(name), CONTAINER)
         if chosen is None:
             return ok(engines.running.why)
         text = f"{chosen.origin} names an engine that does not answer ({chosen.text}); used is {engines.running.why}"
@@ -61,12 +61,12 @@ def engine(engines: Engines, machine: Machine) -> Verdict:
     return warning(f"none answers ({tried}){then}", _engine_remedy(engines, machine))
 
 
-def _forget(chosen: Refusal) -> Remedy:
+def _forget(chosen: Refusal) -> Mend:
     undo = "docker context use default" if chosen.origin.startswith("context") else f"unset {chosen.origin}"
-    return Remedy("start-named", forget=undo)
+    return Mend("start-named", forget=undo)
 
 
-def _engine_remedy(engines: Engines, machine: Machine) -> Remedy | str:
+def _engine_remedy(engines: Engines, machine: Machine) -> Mend | str:
     """What is nearest to an engine here: one that refuses this user, one that was named, one that does not run."""
     for refusal in engines.refusals:
         if refusal.kind == DENIED:
@@ -78,33 +78,33 @@ def _engine_remedy(engines: Engines, machine: Machine) -> Remedy | str:
         return "make engine"
     kinds = {refusal.kind for refusal in engines.refusals}
     if SILENT in kinds:
-        return Remedy("restart-engine")
+        return Mend("restart-engine")
     # Without a socket but with its program it is installed, and does not run.
-    return Remedy("start-engine" if not engines.missing or STOPPED in kinds else "install-engine")
+    return Mend("start-engine" if not engines.missing or STOPPED in kinds else "install-engine")
 
 
-def socket(engines: Engines) -> Verdict:
+def socket(engines: Engines) -> Finding:
     """A socket that this user may not open is an engine that is there for others."""
     denied = next((refusal for refusal in engines.refusals if refusal.kind == DENIED), None)
     if denied is None:
         return ok("no engine refuses this user")
     if "podman" in denied.url and engines.running is None:
         # Podman's engine of the system is root's; each user has one of their own.
-        return warning(f"{denied.text}: Podman's own engine of this user does not run", Remedy("own-podman"))
+        return warning(f"{denied.text}: Podman's own engine of this user does not run", Mend("own-podman"))
     text, path = denied.text, denied.url.removeprefix("unix://")
-    mend = Remedy("join-group", group=denied.group or "docker", path=path)
+    mend = Mend("join-group", group=denied.group or "docker", path=path)
     if denied.is_member:
         text = f"{text}: this user was added to the group {denied.group} after logging in"
-        mend = Remedy("log-in-again", group=denied.group or "")
+        mend = Mend("log-in-again", group=denied.group or "")
     elif denied.group == "":
         text = f"{text}: no group but root's may open it"
-        mend = Remedy("open-socket", path=path)
+        mend = Mend("open-socket", path=path)
     if engines.running is not None:
         return warning(f"{text}; another engine is used", mend)
     return error(text, mend)
 
 
-def engine_version(engines: Engines) -> Verdict:
+def engine_version(engines: Engines) -> Finding:
     """The engine knows device requests (P04)."""
     running = engines.running
     if running is None:
@@ -113,12 +113,12 @@ def engine_version(engines: Engines) -> Verdict:
     if not running.api_version or numbers(running.api_version) >= API_WITH_GPUS:
         return ok(text)
     text = f"{text}: too old for GPUs, which need API 1.40 (Docker 19.03)"
-    return error(text, Remedy("update-engine"), CONTAINER_GPU)
+    return error(text, Mend("update-engine"), CONTAINER_GPU)
 
 
-def builder(engines: Engines, clients: Clients) -> Verdict:
+def builder(engines: Engines, clients: Clients) -> Finding:
     """A program that builds with BuildKit (or Podman's own builder)."""
-    running, mend = engines.running, Remedy("install-builder")
+    running, mend = engines.running, Mend("install-builder")
     if running is not None and running.problem is not None:
         return _TROUBLE
     if running is not None:
@@ -137,23 +137,23 @@ def builder(engines: Engines, clients: Clients) -> Verdict:
     return ok(f"no client yet{'' if blocks else ': it comes with the engine'}", *blocks)
 
 
-def client(clients: Clients, engines: Engines) -> Verdict:
+def client(clients: Clients, engines: Engines) -> Finding:
     """Any client starts the containers of gpu-shell; `docker run --gpus` by hand needs one of 2019 (P03)."""
     running = engines.running
     if not clients.docker:
         if running is not None and not (clients.podman and running.kind == "podman"):
             text = f"there is no client program to start a container with in {running.why}"
-            return error(text, Remedy("install-client"), CONTAINER)
+            return error(text, Mend("install-client"), CONTAINER)
         return ok(f"no docker program{'; podman is there' if clients.podman else ''}")
     first = clients.docker[0]
     text = f"{first.path} {'.'.join(map(str, first.version))}"
     if first.version >= CLIENT_WITH_GPUS:
         return ok(text)
     text = f"{text} is older than 19.03 and does not know --gpus (`unknown flag: --gpus`)"
-    return warning(text, Remedy("update-engine"))
+    return warning(text, Mend("update-engine"))
 
 
-def storage(engines: Engines) -> Verdict:
+def storage(engines: Engines) -> Finding:
     """How the engine stores layers."""
     running = engines.running
     if running is None:
@@ -162,11 +162,11 @@ def storage(engines: Engines) -> Verdict:
         return _TROUBLE
     price = SLOW_STORAGE.get(running.storage)
     if price is None:
-        return ok(f"{running.storage or 'not told'}{f', data in {running.root}' if running.root else ''}")
-    return warning(f"storage driver {running.storage}: {price}", Remedy("storage-driver"))
+        return ok(f"{running.storage or 'not told'}{f', data in {running.data.path}' if running.data.path else ''}")
+    return warning(f"storage driver {running.storage}: {price}", Mend("storage-driver"))
 
 
-def engine_memory(engines: Engines) -> Verdict:
+def engine_memory(engines: Engines) -> Finding:
     """What an engine in a virtual machine was given; one on this system has all there is."""
     running = engines.running
     if running is None:
@@ -179,27 +179,27 @@ def engine_memory(engines: Engines) -> Verdict:
     return _judge_memory(text, running.memory_bytes, "more-engine-memory")
 
 
-def disk(wish: Wish, engines: Engines, storage: Storage) -> Verdict:
+def disk(wish: Wish, engines: Engines, storage: Storage) -> Finding:
     """Room for what is not built yet, where it would be built."""
     variant, running = wish.default, engines.running
+    if running is None and engines.private_obstacle is None:
+        return _judge_room(variant, storage.private, "make-room-private")
     if running is None:
-        is_private = engines.private_obstacle is None
-        place = storage.private if is_private else storage.cache
-        name = "make-room-private" if is_private else "make-room-here"
-        return _judge_room(wish, place.path, place.free_bytes, name, has_gpu=is_private)
+        return _judge_room(variant, storage.cache, "make-room-here", has_gpu=False)
     if {(variant.name, "gpu"), (variant.name, "cpu")} <= running.images:
         return ok(f"{variant.name} is built already")
-    if running.free_bytes is None:
-        return unknown(f"what is free in {running.root or running.url} cannot be seen from here", "docker system df")
-    return _judge_room(wish, running.root, running.free_bytes, "make-room", has_gpu=True)
+    if running.data.free_bytes is None:
+        where = running.data.path or running.url
+        return unknown(f"what is free in {where} cannot be seen from here", "docker system df")
+    return _judge_room(variant, running.data, "make-room")
 
 
-def _judge_room(wish: Wish, path: str, free_bytes: int, remedy_name: str, *, has_gpu: bool) -> Verdict:
-    variant = wish.default
-    free = f"{free_bytes / 1e9:.1f} GB free in {path}"
+def _judge_room(variant: Variant, place: Place, remedy_name: str, *, has_gpu: bool = True) -> Finding:
+    free_bytes = place.free_bytes or 0
+    free = f"{free_bytes / 1e9:.1f} GB free in {place.path}"
     if free_bytes < variant.disk.cpu_gb * 10**9:
-        return error(f"{free}: {variant.name} needs {variant.disk.cpu_gb} GB", Remedy(remedy_name))
+        return error(f"{free}: {variant.name} needs {variant.disk.cpu_gb} GB", Mend(remedy_name))
     if has_gpu and free_bytes < variant.disk.gpu_gb * 10**9:
         text = f"{free}: enough for {variant.name}-cpu, while {variant.name}-gpu needs {variant.disk.gpu_gb} GB"
-        return warning(text, Remedy(remedy_name))
+        return warning(text, Mend(remedy_name))
     return ok(free)

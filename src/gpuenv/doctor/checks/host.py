@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from gpuenv.core.errors import HostError
 from gpuenv.doctor.facts import Machine
-from gpuenv.doctor.findings import MACHINE, PREFIX, Remedy, Verdict, error, ok, unknown, warning
+from gpuenv.doctor.findings import MACHINE, PREFIX, Finding, Mend, error, ok, refusal, unknown, warning
 from gpuenv.host.processor import architecture_problem, avx_problem
 from gpuenv.variants.model import numbers
 
@@ -18,44 +17,40 @@ GLIBC_MIN = (2, 17)
 _IN_A_CONTAINER = "use a container engine (see the check `engine`)"
 
 
-def architecture(machine: Machine) -> Verdict:
+def architecture(machine: Machine) -> Finding:
     """TensorFlow 1 was published for x86-64 only (P10)."""
     problem = architecture_problem(machine.architecture)
-    return _refusal(problem) if problem else ok(machine.architecture)
+    return refusal(problem, MACHINE) if problem else ok(machine.architecture)
 
 
-def avx(machine: Machine) -> Verdict:
+def avx(machine: Machine) -> Finding:
     """Every wheel from 1.6 on executes AVX at import (P11)."""
     if machine.flags is None:
-        return unknown("the system does not say whether the processor has AVX", Remedy("ask-avx"))
+        return unknown("the system does not say whether the processor has AVX", Mend("ask-avx"))
     problem = avx_problem(machine.flags)
-    return _refusal(problem) if problem else ok("the processor has AVX")
+    return refusal(problem, MACHINE) if problem else ok("the processor has AVX")
 
 
-def _refusal(problem: HostError) -> Verdict:
-    return error(f"{problem.what}: {problem.why}", problem.next_step, MACHINE)
-
-
-def kernel(machine: Machine) -> Verdict:
+def kernel(machine: Machine) -> Finding:
     """The kernel runs engines; WSL has a second generation for a reason."""
     found = re.match(r"\d+(\.\d+)+", machine.kernel)
     version = numbers(found[0]) if found else ()
     if machine.system == "windows":
-        return error("this is Windows itself: gpuenv needs a Linux", Remedy("install-engine"), MACHINE)
+        return error("this is Windows itself: gpuenv needs a Linux", Mend("install-engine"), MACHINE)
     if machine.system == "macos":
         return ok(f"Darwin {machine.kernel}; containers run in the engine's virtual machine")
     if machine.system == "wsl2" and version < (5,):
         text = f"{machine.kernel}: this is WSL 1, which runs no containers"
         return error(text, "wsl.exe --set-version <name> 2", MACHINE)
     if machine.system == "wsl2" and version < WSL2_KERNEL_MIN:
-        return warning(f"WSL2 with kernel {machine.kernel}: GPUs need 5.10.43 or newer", Remedy("update-kernel"))
+        return warning(f"WSL2 with kernel {machine.kernel}: GPUs need 5.10.43 or newer", Mend("update-kernel"))
     if version < KERNEL_MIN:
         text = f"kernel {machine.kernel}: container engines need 3.10 or newer"
-        return error(text, Remedy("update-kernel"), MACHINE)
+        return error(text, Mend("update-kernel"), MACHINE)
     return ok(f"{machine.kernel}{' (WSL2)' if machine.system == 'wsl2' else ''}")
 
 
-def libc(machine: Machine) -> Verdict:
+def libc(machine: Machine) -> Finding:
     """The C library matters where there is no container (P48)."""
     name, _, version = machine.libc.partition(" ")
     if machine.system in ("windows", "macos"):

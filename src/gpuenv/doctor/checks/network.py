@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from urllib.parse import urlsplit
 
 from gpuenv.doctor.facts import Clock, Engines, Network, Pythons, Wish
-from gpuenv.doctor.findings import CONTAINER, INSTALL, Remedy, Verdict, error, ok, unknown, warning
+from gpuenv.doctor.findings import CONTAINER, INSTALL, Finding, Mend, error, ok, refusal, unknown, warning
 from gpuenv.net.build_settings import LOCAL_HOSTS, proxy_host
 from gpuenv.net.questions import Answer
 
@@ -14,7 +14,7 @@ from gpuenv.net.questions import Answer
 CLOCK_TOLERANCE_S = 24 * 3600
 
 
-def proxy(network: Network) -> Verdict:
+def proxy(network: Network) -> Finding:
     """Proxies, in one spelling only, that can be read; one on this machine is not reached from containers."""
     if not network.proxies:
         return ok("none set")
@@ -33,35 +33,35 @@ def proxy(network: Network) -> Verdict:
     return ok(", ".join(f"{name}={value}" for name, value in network.proxies))
 
 
-def ca_bundle(network: Network) -> Verdict:
+def ca_bundle(network: Network) -> Finding:
     """The certificate authorities that everything here trusts."""
     if network.bundle_problem is not None:
-        return error(network.bundle_problem, network.bundle_remedy or "export SSL_CERT_FILE=<file>", CONTAINER, INSTALL)
+        return refusal(network.bundle_problem, CONTAINER, INSTALL)
     if network.missing_bundles:
         name, file = network.missing_bundles[0]
         return warning(f"{name}={file} is missing: some programs trust nobody", f"unset {name}")
     if network.bundle is None:
-        return warning("this system has none", Remedy("install-authorities"))
+        return warning("this system has none", Mend("install-authorities"))
     return ok(f"{network.bundle} ({network.bundle_origin})")
 
 
-def pip_settings(network: Network) -> Verdict:
+def pip_settings(network: Network) -> Finding:
     """pip's own settings can be read."""
-    if network.pip_problem is not None:
-        return error(network.pip_problem, "python3 -m pip config debug", INSTALL)
+    problem = network.pip_problem
+    if problem is not None:
+        return error(f"{problem.what}: {problem.why}", "python3 -m pip config debug", INSTALL)
     return ok("readable")
 
 
-def index(network: Network) -> Verdict:
+def index(network: Network) -> Finding:
     """The package index, where a build takes its wheels from."""
-    for answer in network.answers:
-        if answer.kind == "index-folder" and answer.problem is not None:
-            return warning(f"{answer.name}: {answer.problem}", "unset PIP_INDEX_URL  (or name a folder that is there)")
+    for folder in network.failures("index-folder"):
+        return warning(f"{folder.name}: {folder.problem}", "unset PIP_INDEX_URL  (or name a folder that is there)")
     proxied = "where there is a proxy: export https_proxy=http://<host>:<port>"
     return _judge("index", network, f"export PIP_INDEX_URL=https://<mirror>/simple  ({proxied})")
 
 
-def registry(network: Network, engines: Engines) -> Verdict:
+def registry(network: Network, engines: Engines) -> Finding:
     """The container registry; without it a base is made on the spot."""
     if engines.running is not None and engines.running.has_detour:
         return ok("the engine has a way of its own (a mirror, a proxy)")
@@ -69,9 +69,9 @@ def registry(network: Network, engines: Engines) -> Verdict:
     return _judge("registry", network, f"make gpu-shell BASE=local  ({here})")
 
 
-def archives(network: Network) -> Verdict:
+def archives(network: Network) -> Finding:
     """The archives of CUDA, which only gpu images need."""
-    answers = [answer for answer in network.answers if answer.kind == "archive"]
+    answers = network.of_kind("archive")
     untrusted = next((answer for answer in answers if answer.is_untrusted), None)
     missing = [reason for reason in network.archive_obstacles.values() if reason is not None]
     if not missing:
@@ -84,9 +84,9 @@ def archives(network: Network) -> Verdict:
     return warning(f"gpu images cannot be built: {missing[0]}", mend)
 
 
-def channels(network: Network, engines: Engines, pythons: Pythons, wish: Wish) -> Verdict:
+def channels(network: Network, engines: Engines, pythons: Pythons, wish: Wish) -> Finding:
     """conda's channels, without which there is nothing where neither an engine nor a Python of the version is."""
-    failed = [answer for answer in network.answers if answer.kind == "channel" and answer.problem is not None]
+    failed = network.failures("channel")
     has_engine = engines.running is not None or engines.private_obstacle is None
     if not failed or has_engine or all(pythons.found.get(one.python_minor) for one in wish.variants):
         answers = "; ".join(f"{one.name} cannot be reached ({one.problem}), and is not needed" for one in failed)
@@ -95,18 +95,15 @@ def channels(network: Network, engines: Engines, pythons: Pythons, wish: Wish) -
     return _judge("channel", network, mend)
 
 
-def mirror(network: Network) -> Verdict:
+def mirror(network: Network) -> Finding:
     """The distribution's own mirror, where an engine and a local base come from."""
-    if not any(answer.kind == "apt" for answer in network.answers):
-        return ok("not needed")
-    return _judge("apt", network, Remedy("update-lists"))
+    return _judge("apt", network, Mend("update-lists")) if network.of_kind("apt") else ok("not needed")
 
 
-def _judge(kind: str, network: Network, mend: Remedy | str) -> Verdict:
-    answers = [answer for answer in network.answers if answer.kind == kind]
+def _judge(kind: str, network: Network, mend: Mend | str) -> Finding:
+    answers, failed = network.of_kind(kind), network.failures(kind)
     if not answers:
         return unknown("no address is known to ask", mend)
-    failed = [answer for answer in answers if answer.problem is not None]
     if not failed:
         return ok(f"{', '.join(answer.name for answer in answers)} answers")
     first = failed[0]
@@ -119,29 +116,28 @@ def _judge(kind: str, network: Network, mend: Remedy | str) -> Verdict:
     return warning(f"{first.name} cannot be reached: {first.problem}", mend)
 
 
-def _distrust(answer: Answer) -> Verdict:
+def _distrust(answer: Answer) -> Finding:
     name = urlsplit(answer.name).netloc or answer.name
     text = f"the certificate of {name} is not trusted: a proxy that inspects TLS, or a wrong clock"
-    return warning(text, Remedy("distrust"))
+    return warning(text, Mend("distrust"))
 
 
-def clock(clock: Clock, network: Network) -> Verdict:
+def clock(clock: Clock, network: Network) -> Finding:
     """Certificates are not valid at another time; compared with what answered, and with the project's own files."""
     here = datetime.fromtimestamp(clock.now, timezone.utc).date().isoformat()
     if clock.now < clock.newest_file - CLOCK_TOLERANCE_S:
         text = f"it says {here}, and files of this project are {_days(clock.newest_file - clock.now)} newer"
-        return error(text, Remedy("set-clock"))
-    dates = [answer for answer in network.answers if answer.date is not None]
+        return error(text, Mend("set-clock"))
+    dates = sorted((answer.date, answer.name) for answer in network.answers if answer.date is not None)
     if not dates:
         return ok(f"{here}, not before the files of this project (nothing else answered that has a clock)")
     # Several answer: one server whose own clock is wrong must not decide.
-    ordered = sorted(dates, key=lambda answer: answer.date or 0.0)
-    witness = ordered[len(ordered) // 2]
-    off_s = clock.now - (witness.date or 0.0)
+    date, witness = dates[len(dates) // 2]
+    off_s = clock.now - date
     if abs(off_s) <= CLOCK_TOLERANCE_S:
-        return ok(f"{here}, as {witness.name} says")
-    text = f"it says {here}, {_days(abs(off_s))} {'after' if off_s > 0 else 'before'} what {witness.name} says"
-    return error(text, Remedy("set-clock"))
+        return ok(f"{here}, as {witness} says")
+    text = f"it says {here}, {_days(abs(off_s))} {'after' if off_s > 0 else 'before'} what {witness} says"
+    return error(text, Mend("set-clock"))
 
 
 def _days(seconds: float) -> str:

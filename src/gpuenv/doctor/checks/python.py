@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.doctor.facts import Conda, Pythons, Wish
-from gpuenv.doctor.findings import Remedy, Verdict, Verdicts, ok, warning
+from gpuenv.doctor.findings import Finding, Findings, Mend, ok, warning
 
 #: Channels by which an environment of ours can be made; others decide about versions in ways that nobody pinned.
 KNOWN_CHANNELS = ("defaults", "conda-forge", "nodefaults", "main")
 
 
-def python(pythons: Pythons, wish: Wish) -> Iterator[Verdict]:
+def python(pythons: Pythons, wish: Wish) -> Iterator[Finding]:
     """The interpreter of the fallbacks: a local base image, and the environment without an engine (P42)."""
     for minor, found in sorted(pythons.found.items()):
         pinned = next(one.python for one in wish.variants if one.python_minor == minor)
@@ -24,12 +24,12 @@ def python(pythons: Pythons, wish: Wish) -> Iterator[Verdict]:
             yield ok(f"CPython {found.version}{differs} in {found.prefix}")
 
 
-def conda(conda: Conda) -> Verdict:
+def conda(conda: Conda) -> Finding:
     """Whether there is a conda; nothing here needs it."""
     return ok(conda.program or "not found, and not needed")
 
 
-def conda_settings(conda: Conda) -> Verdicts:
+def conda_settings(conda: Conda) -> Findings:
     """Settings that can be read: conda stops at one that cannot."""
     return [
         warning(
@@ -40,7 +40,7 @@ def conda_settings(conda: Conda) -> Verdicts:
     ] or ok(f"{len(conda.configs)} read" if conda.configs else "none")
 
 
-def conda_channels(conda: Conda) -> Verdict:
+def conda_channels(conda: Conda) -> Finding:
     """Channels that are mixed in give other versions than those pinned (P49, P50)."""
     channels = list(dict.fromkeys(channel for config in conda.configs for channel in config.channels))
     foreign = [channel for channel in channels if channel.rpartition("/")[2] not in KNOWN_CHANNELS]
@@ -50,7 +50,7 @@ def conda_channels(conda: Conda) -> Verdict:
     return ok(", ".join(channels) or "none set")
 
 
-def conda_ssl(conda: Conda) -> Verdicts:
+def conda_ssl(conda: Conda) -> Findings:
     """Verification that is switched off is the usual answer to a campus proxy, and the wrong one (P51).
 
     The right one is the bundle that has the campus' own certificate in it.
@@ -58,14 +58,14 @@ def conda_ssl(conda: Conda) -> Verdicts:
     return [
         warning(
             f"ssl_verify is switched off in {config.path}: anybody on the way can change what is installed",
-            Remedy("verify-by-condarc" if config.is_file else "verify-by-variable", name=config.path),
+            Mend("verify-by-condarc" if config.is_file else "verify-by-variable", name=config.path),
         )
         for config in conda.configs
         if config.is_unverified
     ] or ok("verification is not switched off")
 
 
-def tensorflow(conda: Conda) -> Verdict:
+def tensorflow(conda: Conda) -> Finding:
     """Two distributions that write the same files: the one installed last wins, often without GPU (P46)."""
     names = sorted(conda.packages)
     if {"tensorflow", "tensorflow-gpu"} <= set(names):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuenv.doctor.facts import Engines, Gpus, Running, Toolkit, Variables, Wish
-from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Remedy, Verdict, Verdicts, error, ok, unknown, warning
+from gpuenv.doctor.findings import CONTAINER_GPU, PREFIX_GPU, Finding, Findings, Mend, error, ok, unknown, warning
 from gpuenv.host import gpu
 from gpuenv.variants.compat import Serving
 
@@ -13,7 +13,7 @@ from gpuenv.variants.compat import Serving
 _HIDES = {"NVIDIA_VISIBLE_DEVICES": CONTAINER_GPU, "CUDA_VISIBLE_DEVICES": PREFIX_GPU}
 
 
-def variants(wish: Wish, gpus: Gpus) -> Verdicts:
+def variants(wish: Wish, gpus: Gpus) -> Findings:
     """Which variants the GPUs serve, and why not the others: told before anything is downloaded (P12, P26, P32)."""
     servings = gpus.judge(wish.variants)
     if not servings:
@@ -21,7 +21,7 @@ def variants(wish: Wish, gpus: Gpus) -> Verdicts:
     return [_judge_serving(serving, servings, wish) for serving in servings]
 
 
-def _judge_serving(serving: Serving, servings: list[Serving], wish: Wish) -> Verdict:
+def _judge_serving(serving: Serving, servings: list[Serving], wish: Wish) -> Finding:
     name = serving.variant.name
     reasons = "; ".join(serving.reasons)
     served = [one.variant.name for one in servings if one.is_served and one is not serving]
@@ -35,7 +35,7 @@ def _judge_serving(serving: Serving, servings: list[Serving], wish: Wish) -> Ver
     return warning(text, mend) if served and serving.variant != wish.asked else error(text, mend)
 
 
-def toolkit(toolkit: Toolkit, gpus: Gpus, engines: Engines) -> Verdict:
+def toolkit(toolkit: Toolkit, gpus: Gpus, engines: Engines) -> Finding:
     """NVIDIA's container toolkit, which hands GPUs to containers (P01)."""
     running = engines.running
     if gpus.host.driver is None:
@@ -50,11 +50,11 @@ def toolkit(toolkit: Toolkit, gpus: Gpus, engines: Engines) -> Verdict:
     return _judge_hook(toolkit, running)
 
 
-def _judge_hook(toolkit: Toolkit, running: Running | None) -> Verdict:
+def _judge_hook(toolkit: Toolkit, running: Running | None) -> Finding:
     """Docker looks for the hook on its PATH when it starts."""
     if toolkit.hook is not None:
         return ok(toolkit.hook)
-    mend = Remedy("install-toolkit")
+    mend = Mend("install-toolkit")
     if toolkit.cdi or (running is not None and "nvidia" in running.runtimes):
         there = f"{toolkit.cdi[0]} describes the GPUs" if toolkit.cdi else "the engine has a runtime `nvidia`"
         return warning(f"{there}, but the nvidia-container-runtime-hook of --gpus is not found", mend)
@@ -62,17 +62,17 @@ def _judge_hook(toolkit: Toolkit, running: Running | None) -> Verdict:
     return error(text, mend, CONTAINER_GPU)
 
 
-def _judge_cdi(toolkit: Toolkit) -> Verdict:
+def _judge_cdi(toolkit: Toolkit) -> Finding:
     if toolkit.cdi:
         return ok(f"{toolkit.cdi[0]} describes the GPUs")
     if toolkit.ctk is not None:
         text = "Podman finds GPUs by a CDI specification, and there is none"
-        return error(text, Remedy("make-cdi"), CONTAINER_GPU)
+        return error(text, Mend("make-cdi"), CONTAINER_GPU)
     text = "NVIDIA's container toolkit is missing, and Podman has no CDI specification of the GPUs"
-    return error(text, Remedy("install-toolkit-and-make-cdi"), CONTAINER_GPU)
+    return error(text, Mend("install-toolkit-and-make-cdi"), CONTAINER_GPU)
 
 
-def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Verdict:
+def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Finding:
     """The runtime `nvidia`, for those who say --runtime=nvidia or compose files that do (P02)."""
     running = engines.running
     if gpus.host.driver is None or running is None or running.kind == "podman":
@@ -84,12 +84,12 @@ def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Verdict:
     return ok("--gpus works with the hook; --runtime=nvidia would need `nvidia-ctk runtime configure`")
 
 
-def variables(variables: Variables, gpus: Gpus) -> Verdicts:
+def variables(variables: Variables, gpus: Gpus) -> Findings:
     """Variables that hide devices, or switch checks off (P28)."""
     return [*_hidden(variables, gpus), *_switched_off(variables)] or ok("none hides a GPU")
 
 
-def _hidden(variables: Variables, gpus: Gpus) -> Iterator[Verdict]:
+def _hidden(variables: Variables, gpus: Gpus) -> Iterator[Finding]:
     for name, use in _HIDES.items():
         value = variables.values.get(name, "all")
         if value == "all":
@@ -108,7 +108,7 @@ def _hidden(variables: Variables, gpus: Gpus) -> Iterator[Verdict]:
             yield warning(f"{text} hides every GPU{why}", f"unset {name}", use)
 
 
-def _switched_off(variables: Variables) -> Iterator[Verdict]:
+def _switched_off(variables: Variables) -> Iterator[Finding]:
     if variables.values.get("NVIDIA_DISABLE_REQUIRE"):
         text = "NVIDIA_DISABLE_REQUIRE switches off the toolkit's check of the driver"
         yield warning(text, "unset NVIDIA_DISABLE_REQUIRE")
@@ -118,7 +118,7 @@ def _switched_off(variables: Variables) -> Iterator[Verdict]:
         yield warning(text, "export NVIDIA_DRIVER_CAPABILITIES=compute,utility")
 
 
-def library_path(variables: Variables) -> Verdicts:
+def library_path(variables: Variables) -> Findings:
     """LD_LIBRARY_PATH comes before everything else that the loader knows (P19, P48)."""
     mend = "unset LD_LIBRARY_PATH  (containers do not see it; conda, virtual environments and nvidia-smi do)"
     return [

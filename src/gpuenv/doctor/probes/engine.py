@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import itertools
 import os
 import pwd
 import shutil
@@ -13,7 +14,7 @@ from typing import Any
 
 from gpuenv.base_image import base
 from gpuenv.core.errors import EngineError
-from gpuenv.doctor.facts import Clients, Engines, Refusal, Running, Toolkit, Wish
+from gpuenv.doctor.facts import Clients, Engines, Place, Refusal, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
 from gpuenv.engine.endpoints import DENIED
 from gpuenv.engine.model import Engine, RefusedError
@@ -66,22 +67,24 @@ def describe(engine: Engine, wish: Wish) -> Running:
         return replace(silent, problem=getattr(error, "why", str(error)))
     if not isinstance(info, Mapping):
         return replace(silent, problem="what it says of itself is not what an engine says")
-    running = read_info(engine, info)
+    builder, builder_problem = None, None
     try:
-        running = replace(running, builder=engine.build_prefix()[0][0])
+        builder = engine.build_prefix()[0][0]
     except EngineError as error:
-        running = replace(running, builder_problem=error.why)
-    wanted = {
-        (one.name, flavor): load_inputs(Environment.of(one, flavor)) for one in wish.variants for flavor in FLAVORS
-    }
+        builder_problem = error.why
+    images, bases = set(), set()
+    for variant, flavor in itertools.product(wish.variants, FLAVORS):
+        inputs = load_inputs(Environment.of(variant, flavor))
+        if image.find_image(engine, inputs, None) is not None:
+            images.add((variant.name, flavor))
+        if base.find_base(engine, variant, need_builder=inputs.needs_builder) is not None:
+            bases.add((variant.name, flavor))
     return replace(
-        running,
-        images=frozenset(key for key, inputs in wanted.items() if image.find_image(engine, inputs, None) is not None),
-        bases=frozenset(
-            key
-            for key, inputs in wanted.items()
-            if base.find_base(engine, inputs.environment.variant, need_builder=inputs.needs_builder) is not None
-        ),
+        read_info(engine, info),
+        builder=builder,
+        builder_problem=builder_problem,
+        images=frozenset(images),
+        bases=frozenset(bases),
     )
 
 
@@ -96,13 +99,13 @@ def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
         api_version=engine.api_version or "",
         system=info.get("OperatingSystem") or "",
         storage=info.get("Driver") or "",
-        root=root,
+        data=Place(root),
         memory_bytes=info.get("MemTotal") or None,
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         has_detour=base.has_own_way(engine, info),
     )
     is_seen = running.is_here and root and Path(root).is_dir()
-    return replace(running, free_bytes=shutil.disk_usage(root).free) if is_seen else running
+    return replace(running, data=Place(root, shutil.disk_usage(root).free)) if is_seen else running
 
 
 def clients() -> Clients:

@@ -18,7 +18,8 @@ from gpuenv.core.errors import HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor.facts import Clock, Machine, Place, Pythons, Storage, Variables, Wish
 from gpuenv.doctor.findings import OPENRC, SYSTEMD, SYSV
-from gpuenv.host import processor, pythons, systems
+from gpuenv.host import processor, systems
+from gpuenv.host.pythons import find_python
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
@@ -118,12 +119,12 @@ def _shadows(folders: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield folder, tuple(found)
 
 
-def local_pythons(wish: Wish) -> Pythons:
+def pythons(wish: Wish) -> Pythons:
     """The interpreters that the fallbacks use, asked as the fallbacks ask, and what was made with them already."""
     from gpuenv.cuda import installed
 
     return Pythons(
-        found={one.python_minor: pythons.find_python(one.python_minor, one.python) for one in wish.variants},
+        found={one.python_minor: find_python(one.python_minor, one.python) for one in wish.variants},
         made=frozenset(made for one in wish.variants for made in _list_made(one)),
         cuda=frozenset(one.name for one in wish.variants if installed.find(one, load_cuda_lock(one.cuda_lock_path))),
         base_obstacles={one.name: base_obstacle(one) for one in wish.variants},

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from gpuenv.base_image import apt_sources, registry, root_system
 from gpuenv.conda import rattler, spec
@@ -23,11 +23,11 @@ from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.kinds import FLAVORS
 
-#: Where a channel is that is called by its name only.
-_CHANNEL = "https://conda.anaconda.org/{}/linux-64/repodata.json"
+#: Where channels are that are called by their names only.
+_CHANNELS = "https://conda.anaconda.org/"
 
 
-def network_facts(wish: Wish) -> Network:
+def network(wish: Wish) -> Network:
     """Settings and answers."""
     pip, verify, found = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
@@ -46,11 +46,12 @@ def network_facts(wish: Wish) -> Network:
 
 def _read_settings() -> tuple[PipSettings, str | bool, Network]:
     """What is read before anything is asked: pip's settings, and what downloads, which do not read those, verify by."""
-    pip, found = PipSettings(), Network()
+    pip = PipSettings()
+    pip_problem: GpuenvError | None = None
     try:
         pip = load_pip_settings()
     except GpuenvError as error:
-        found = replace(found, pip_problem=f"{error.what}: {error.why}")
+        pip_problem = error
     try:
         path, origin = build_settings.find_ca_bundle(pip, os.environ)
         if path is not None:
@@ -60,12 +61,11 @@ def _read_settings() -> tuple[PipSettings, str | bool, Network]:
     except GpuenvError as error:
         # What answers is asked by what the system trusts: that, too, is worth knowing.
         system = certificates.find_bundle({})
-        found = replace(found, bundle_problem=f"{error.what}: {error.why}", bundle_remedy=error.next_step)
-        return pip, str(system) if system else True, found
+        return pip, str(system) if system else True, Network(bundle_problem=error, pip_problem=pip_problem)
     named = ((name, os.environ.get(name, "")) for name in certificates.VARIABLES)
     missing = tuple((name, file) for name, file in named if file and not Path(file).is_file())
     bundle = str(path) if path else None
-    return pip, verify, replace(found, bundle=bundle, bundle_origin=origin, missing_bundles=missing)
+    return pip, verify, Network(bundle=bundle, bundle_origin=origin, missing_bundles=missing, pip_problem=pip_problem)
 
 
 def questions(
@@ -100,15 +100,13 @@ def folder_index(index: str | None) -> Iterator[Answer]:
 
 def channel_names(wish: Wish) -> list[str]:
     """The conda channels of all variants, each once."""
-    found = (spec.channels(one, flavor) for one in wish.variants if one.conda for flavor in FLAVORS)
-    return sorted({name for names in found for name in names})
+    variants = [variant for variant in wish.variants if variant.conda]
+    return sorted({name for one in variants for flavor in FLAVORS for name in spec.channels(one, flavor)})
 
 
 def channel_url(name: str) -> str:
     """What a channel must have."""
-    if "://" in name:
-        return f"{name.rstrip('/')}/linux-64/repodata.json"
-    return _CHANNEL.format(rattler.public_name(name))
+    return urljoin(_CHANNELS, f"{rattler.public_name(name).rstrip('/')}/linux-64/repodata.json")
 
 
 def default_index() -> str | None:

@@ -15,6 +15,7 @@ import pytest
 from fakes.doctor import make_wish, write_script
 from fakes.engine import serving
 from gpuenv.base_image import base
+from gpuenv.doctor.facts import Place
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.engine import build_client, find, private
 from gpuenv.engine.build_client import DockerClient
@@ -33,12 +34,12 @@ def test_what_an_engine_says_of_itself(tmp_path: Path) -> None:
     }
     found = doctor_probe_engine.read_info(engine, info)
     assert (found.version, found.storage, found.runtimes) == ("20.10.24", "vfs", ("nvidia", "runc"))
-    assert found.free_bytes
+    assert found.data.free_bytes
     assert found.has_detour
     desktop = doctor_probe_engine.read_info(engine, {**info, "OperatingSystem": "Docker Desktop"})
     assert not desktop.is_here
-    assert desktop.free_bytes is None
-    assert doctor_probe_engine.read_info(engine, {}).root == ""
+    assert desktop.data.free_bytes is None
+    assert doctor_probe_engine.read_info(engine, {}).data == Place()
 
 
 def test_images_that_are_there_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings
 from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.host import processor as host
-from gpuenv.host import pythons
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.variants.environment import Environment
@@ -45,12 +44,12 @@ def test_the_clock_is_not_before_the_newest_file() -> None:
 
 def test_an_environment_that_was_made_is_found_where_gpu_shell_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_probe_host, "base_obstacle", lambda _: None)
-    monkeypatch.setattr(pythons, "find_python", lambda *_: None)
+    monkeypatch.setattr(doctor_probe_host, "find_python", lambda *_: None)
     wish = make_wish()
-    assert doctor_probe_host.local_pythons(wish).made == frozenset()
+    assert doctor_probe_host.pythons(wish).made == frozenset()
     there = venv_env.plan(Environment(wish.default, "cpu"), Settings())[0]
     monkeypatch.setattr(prefixes, "is_complete", lambda prefix: prefix == there)
-    assert doctor_probe_host.local_pythons(wish).made == {(wish.default.name, "cpu", "venv")}
+    assert doctor_probe_host.pythons(wish).made == {(wish.default.name, "cpu", "venv")}
 
 
 def test_what_starts_services_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_every_kind_of_address_is_asked_and_settings_are_the_hosts_own(monkeypat
     monkeypatch.setattr(doctor_probe_network, "ask_all", ask_all)
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@index.example/simple/")
     monkeypatch.setenv("https_proxy", "http://me:secret@proxy:3128")
-    found = doctor_probe_network.network_facts(make_wish())
+    found = doctor_probe_network.network(make_wish())
     assert {"index", "registry", "archive"} <= {one.kind for one in asked}
     assert next(one for one in asked if one.kind == "index").name == "index.example"
     assert found.proxies == (("https_proxy", "http://proxy:3128"),)
@@ -40,9 +40,9 @@ def test_settings_that_cannot_be_used_are_told(tmp_path: Path, monkeypatch: pyte
     )
     monkeypatch.setenv("PIP_TIMEOUT", "long")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
-    found = doctor_probe_network.network_facts(make_wish())
-    assert "not a number" in (found.pip_problem or "")
-    assert "is missing" in (found.bundle_problem or "")
+    found = doctor_probe_network.network(make_wish())
+    assert "not a number" in str(found.pip_problem)
+    assert "is missing" in str(found.bundle_problem)
 
 
 def test_bundles_that_are_named_and_missing_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,12 +57,12 @@ def test_bundles_that_are_named_and_missing_are_told(tmp_path: Path, monkeypatch
     # pip has a bundle of its own, and a weaker variable names one that is not there.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     monkeypatch.setenv("SSL_CERT_FILE", "/nope.pem")
-    found = doctor_probe_network.network_facts(make_wish())
+    found = doctor_probe_network.network(make_wish())
     assert (found.bundle_problem, found.missing_bundles) == (None, (("SSL_CERT_FILE", "/nope.pem"),))
     # Downloads do not read pip's setting: they stop at the missing one.
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     monkeypatch.setenv("PIP_CERT", str(bundle))
-    assert "/nope.pem is missing" in (doctor_probe_network.network_facts(make_wish()).bundle_problem or "")
+    assert "/nope.pem is missing" in str(doctor_probe_network.network(make_wish()).bundle_problem)
 
 
 def test_archives_of_a_folder_are_asked_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_archives_of_a_folder_are_asked_of_nobody(tmp_path: Path, monkeypatch: p
     variant = make_wish().default
     for part in load_cuda_lock(variant.cuda_lock_path).components:
         (tmp_path / file_name(part.sources[0])).touch()
-    found = doctor_probe_network.network_facts(replace(make_wish(), sources_dir=tmp_path))
+    found = doctor_probe_network.network(replace(make_wish(), sources_dir=tmp_path))
     reasons = found.archive_obstacles
     assert reasons[variant.name] is None
     assert all("can be reached" in (reason or "") for name, reason in reasons.items() if name != variant.name)
