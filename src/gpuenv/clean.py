@@ -12,8 +12,9 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from gpuenv.core import mounts, paths, processes, ui
 from gpuenv.core.errors import EngineError, HostError, UsageError
@@ -21,10 +22,7 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
 from gpuenv.engine import private, private_daemon, reaper
 from gpuenv.engine.find import find_engine
-from gpuenv.engine.model import Engine
-
-if TYPE_CHECKING:
-    from docker import DockerClient
+from gpuenv.engine.model import Engine, RefusedError
 
 REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
@@ -64,7 +62,7 @@ def run(settings: Settings) -> int:
     state, cache = paths.state_dir(), paths.cache_dir()
     for folder in (state, cache):
         refuse_busy(folder)
-    removed = [line for engine in _running_engines(settings.engine) for line in _clean_engine(engine)]
+    removed = [line for engine in _running_engines(settings.engine) for line in clean_engine(engine)]
     if private_daemon.folders().record.exists() and private.stop():
         removed.append("the private engine")
     paths.forget_checkouts()
@@ -95,23 +93,31 @@ def shared_with() -> list[str]:
     shared = [f"the downloads and environments are used by {', '.join(map(str, others))}, too"] if others else []
     daemon = private.running()
     if daemon is not None:
-        foreign = foreign_in(daemon.engine.client())
+        foreign = foreign_in(daemon.engine)
         shared += [f"the private engine holds what gpuenv did not make: {', '.join(foreign)}"] if foreign else []
     elif private_daemon.folders().data.exists():
         shared.append("the private engine does not run, so nobody knows what else is in it")
     return shared
 
 
-def foreign_in(client: DockerClient) -> list[str]:
+def foreign_in(engine: Engine) -> list[str]:
     """The containers, named images and volumes in an engine that somebody made by hand."""
-    boxes = [box.name for box in client.containers.list(all=True) if "gpuenv.owner" not in box.labels]
-    tags = [tag for image in client.images.list() for tag in image.tags]
-    volumes = [
-        volume.name for volume in client.volumes.list() if "gpuenv.project" not in (volume.attrs["Labels"] or {})
+    boxes = [box for box in engine.listed("containers") if "gpuenv.owner" not in (box["Labels"] or {})]
+    tags = [tag for image in engine.listed("images") for tag in _tags(image)]
+    volumes = [volume for volume in engine.listed("volumes") if "gpuenv.project" not in (volume["Labels"] or {})]
+    return [
+        *(f"container {_name(box)}" for box in boxes),
+        *(f"image {tag}" for tag in tags if tag not in own_names(tags, "")),
+        *(f"volume {volume['Name']}" for volume in volumes),
     ]
-    foreign = [f"container {name}" for name in boxes]
-    foreign += [f"image {tag}" for tag in tags if tag not in own_names(tags, "")]
-    return foreign + [f"volume {name}" for name in volumes]
+
+
+def _name(container: dict[str, Any]) -> str:
+    return str(container["Names"][0]).lstrip("/")
+
+
+def _tags(image: dict[str, Any]) -> list[str]:
+    return [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
 
 
 def _running_engines(request: str | None) -> Iterator[Engine]:
@@ -127,28 +133,27 @@ def _running_engines(request: str | None) -> Iterator[Engine]:
             yield engine
 
 
-def _clean_engine(engine: Engine) -> list[str]:
+def clean_engine(engine: Engine) -> list[str]:
     """Remove our containers, images and volumes from an engine; returns a line for each.
 
     Others may share the engine: containers of other machines stay, and so do other users' volumes. Raises HostError,
     and removes nothing, while one of our own shells is open.
     """
-    client, ours = engine.client(), "gpuenv.project=gpuenv"
+    ours = "gpuenv.project=gpuenv"
     removed: list[str] = []
-    labels = [ours, "gpuenv.owner", f"gpuenv.host={reaper.host_id()}"]
-    left = client.containers.list(all=True, filters={"label": labels})
-    refuse_open([container.labels["gpuenv.owner"] for container in left])
+    left = engine.listed("containers", ours, "gpuenv.owner", f"gpuenv.host={reaper.host_id()}")
+    refuse_open([container["Labels"]["gpuenv.owner"] for container in left])
     for container in left:
-        _attempt(f"container {container.name}", partial(container.remove, force=True, v=True), removed)
-    for image in client.images.list(filters={"label": ours}):
-        for name in own_names(image.tags, str(image.id)):
-            _attempt(f"image {name}", partial(client.images.remove, name), removed)
+        _attempt(f"container {_name(container)}", partial(engine.remove_container, container["Id"]), removed)
+    for image in engine.listed("images", ours):
+        for name in own_names(_tags(image), image["Id"]):
+            _attempt(f"image {name}", partial(engine.call, "DELETE", f"/images/{name}"), removed)
     own = {mount.source for mount in containers.volumes(os.getuid())}
-    for volume in client.volumes.list(filters={"label": ours}):
-        if volume.name not in own:
-            ui.say(f"volume {volume.name} stays: it is another user's")
-            continue
-        _attempt(f"volume {volume.name}", volume.remove, removed)
+    for name in (volume["Name"] for volume in engine.listed("volumes", ours)):
+        if name in own:
+            _attempt(f"volume {name}", partial(engine.call, "DELETE", f"/volumes/{name}"), removed)
+        else:
+            ui.say(f"volume {name} stays: it is another user's")
     if removed:
         ui.say(
             f"the build cache of {engine.url} stays: steps bear no label, so ours cannot be told from others "
@@ -180,16 +185,13 @@ def own_names(tags: list[str], image_id: str) -> list[str]:
 
 def _attempt(what: str, remove: Callable[[], object], removed: list[str]) -> None:
     """Remove one thing; what is in use stays, and a person is told."""
-    from docker.errors import APIError, NotFound
-
     try:
         remove()
-    except NotFound:
-        return
-    except APIError as error:
-        ui.warn(f"{what} stays: {error.explanation or error}")
-        return
-    removed.append(what)
+    except RefusedError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            ui.warn(f"{what} stays: {error.why}")
+    else:
+        removed.append(what)
 
 
 def refuse_busy(folder: Path) -> None:

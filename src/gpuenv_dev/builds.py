@@ -8,11 +8,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from docker.errors import ImageNotFound
-
 from gpuenv.core import scratch, ui
 from gpuenv.core.settings import Settings
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.images import image
 from gpuenv.lock import command as lock
 from gpuenv.variants import locks
@@ -50,8 +48,8 @@ def cold_and_rebuilt(engine: Engine, environment: Environment, settings: Setting
                     change_leaf(copy, environment.flavor)
         finally:
             for tag in tags:
-                with suppress(ImageNotFound):
-                    engine.client().images.remove(tag, force=True)
+                with suppress(RefusedError):
+                    engine.call("DELETE", f"/images/{tag}", query={"force": 1})
     return seconds[0], seconds[1]
 
 

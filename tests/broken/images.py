@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from fakes.engine import sdk
 from gpuenv import cli
 from gpuenv.core import locking, paths
 from gpuenv.cuda import simulated as cuda
@@ -62,7 +63,7 @@ def build(engine: Engine, fault: Fault) -> str:
     """
     with tempfile.TemporaryDirectory(prefix="gpuenv-broken-") as folder:
         prepare(fault, Path(folder))
-        image, _ = engine.client().images.build(
+        image, _ = sdk(engine).images.build(
             path=folder, tag=tag_of(fault), rm=True, forcerm=True, nocache=True, network_mode="none"
         )
     return str(image.id)
@@ -141,4 +142,4 @@ def remove(engine: Engine, names: Sequence[str]) -> None:
 
     for name in names:
         with contextlib.suppress(ImageNotFound):
-            engine.client().images.remove(name, force=True)
+            sdk(engine).images.remove(name, force=True)

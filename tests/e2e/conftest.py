@@ -18,6 +18,7 @@ import docker
 import pytest
 
 import suites
+from fakes.engine import sdk
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin
@@ -69,7 +70,7 @@ def engine(folders: dict[str, str]) -> Iterator[Engine]:
         try:
             yield started
         finally:
-            started.client().close()
+            sdk(started).close()
             private.stop()
 
 
@@ -100,7 +101,7 @@ def remove_image(engine: Engine, tag: str) -> None:
     from docker.errors import ImageNotFound
 
     try:
-        engine.client().images.remove(tag)
+        sdk(engine).images.remove(tag)
     except ImageNotFound:
         return
 
@@ -161,7 +162,7 @@ def own_engine(engine: Engine, gpuenv: Gpuenv, tmp_path: Path) -> Iterator[OwnEn
 def copy_bases(engine: Engine, url: str) -> None:
     """Spare the making of a base: a local one is taken over from the session's engine."""
     client = docker.DockerClient(base_url=url)
-    for base in engine.client().images.list(name="gpuenv-base"):
+    for base in sdk(engine).images.list(name="gpuenv-base"):
         with tempfile.TemporaryFile() as archive:
             for chunk in base.save(named=True):
                 archive.write(chunk)

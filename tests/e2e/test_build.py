@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from docker.errors import ImageNotFound
 
+from fakes.engine import sdk
 from gpuenv.core.errors import EngineError
 from gpuenv.engine.model import Engine
 from tiny.command import TIMEOUT_S, Gpuenv, OwnEngine
@@ -28,13 +29,13 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 def image_id(engine: Engine, tag: str) -> str | None:
     try:
-        return str(engine.client().images.get(tag).id)
+        return str(sdk(engine).images.get(tag).id)
     except ImageNotFound:
         return None
 
 
 def run_in(engine: Engine, tag: str, code: str) -> str:
-    output: bytes = engine.client().containers.run(
+    output: bytes = sdk(engine).containers.run(
         tag, ["python", "-c", code], remove=True, network_mode="none", user="4321:4321"
     )
     return output.decode().strip()
@@ -66,7 +67,7 @@ def test_what_is_in_the_image(gpuenv: Gpuenv, engine: Engine) -> None:
         "import os; print([p for p in ('/opt/gpuenv', '/work', os.environ['HOME'] + '/.keras') if os.access(p, 2)])"
     )
     assert run_in(engine, tag, writable) == "['/work', '/home/user/.keras']"
-    image = engine.client().images.get(tag)
+    image = sdk(engine).images.get(tag)
     assert image.attrs["Config"]["User"] == "1000:1000"
     assert image.labels["gpuenv.variant"] == gpuenv.tiny.name
     assert image.labels["gpuenv.cuda"] == "none"
@@ -130,7 +131,7 @@ def find_in_image(engine: Engine, tag: str, folder: Path, needles: list[bytes]) 
     """Which of ``needles`` stand in the layers, the configuration or the history of an image."""
     archive = folder / "image.tar"
     with archive.open("wb") as file:
-        for chunk in engine.client().images.get(tag).save():
+        for chunk in sdk(engine).images.get(tag).save():
             file.write(chunk)
     found = {needle for needle in needles if needle in archive.read_bytes()}
     with tarfile.open(archive) as tar:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.engine import sdk
 from gpuenv.core import mounts, processes
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private, private_daemon, private_network
@@ -69,7 +70,7 @@ def test_it_starts_answers_and_stops_without_a_trace(place: Folders) -> None:
     assert private.start() == daemon
     engine = find_engine("private")
     assert engine is not None
-    assert engine.client().info()["DockerRootDir"] == str(place.data)
+    assert sdk(engine).info()["DockerRootDir"] == str(place.data)
     assert other_rules() == rules_before, "the rules of other engines are none of its business"
     assert private.stop() is True
     assert private.running() is None
@@ -96,13 +97,13 @@ def test_after_kill_9_it_starts_again_with_the_same_data(place: Folders) -> None
     first = private.start()
     engine = find_engine("private")
     assert engine is not None
-    volume = engine.client().volumes.create("kept")
+    volume = sdk(engine).volumes.create("kept")
     os.kill(first.pid, signal.SIGKILL)
     wait_for(lambda: not processes.is_same(first.pid, first.began))
     assert private.running() is None
     second = private.start()
     assert second.pid != first.pid
-    assert [found.name for found in engine.client().volumes.list()] == [volume.name]
+    assert [found.name for found in sdk(engine).volumes.list()] == [volume.name]
 
 
 def make_image(engine: Engine) -> None:
@@ -115,7 +116,7 @@ def make_image(engine: Engine) -> None:
             for library in re.findall(r"(/\S+) \(0x", listed):
                 archive.add(library)
         file.seek(0)
-        engine.client().api.import_image_from_data(file.read(), repository="sleeper", tag="test")
+        sdk(engine).api.import_image_from_data(file.read(), repository="sleeper", tag="test")
 
 
 @pytest.mark.parametrize("is_started_again", [True, False])
@@ -124,7 +125,7 @@ def test_containers_do_not_outlive_a_killed_engine_and_its_stop(place: Folders, 
     engine = find_engine("private")
     assert engine is not None
     make_image(engine)
-    container = engine.client().containers.run("sleeper:test", ["/sleep", "600"], detach=True, stop_signal="SIGKILL")
+    container = sdk(engine).containers.run("sleeper:test", ["/sleep", "600"], detach=True, stop_signal="SIGKILL")
     container.reload()
     pid = container.attrs["State"]["Pid"]
     began = processes.start_time(pid)
@@ -231,4 +232,4 @@ def test_it_has_a_client_that_builds(place: Folders) -> None:
         [*prefix, "--tag", "built:test", str(folder)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert engine.client().images.get("built:test").tags == ["built:test"]
+    assert sdk(engine).images.get("built:test").tags == ["built:test"]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from fakes.engine import sdk
 from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin
 from simulated.ssh_hosts import PREFIX, SshHost, SshHosts, running_ssh_hosts
@@ -61,7 +62,7 @@ def lab(
         built = Gpuenv({**plain_environment(), **folders, **own, "PIP_INDEX_URL": index.url}, made).images()
         assert built.returncode == 0, built.stderr
     yield made
-    engine.client().images.remove(made.tag)
+    sdk(engine).images.remove(made.tag)
 
 
 @pytest.fixture(scope="module")

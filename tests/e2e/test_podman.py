@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e.test_shell import image
+from fakes.engine import sdk
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine
@@ -38,7 +39,7 @@ def described(engine: Engine) -> Iterator[None]:
 def test_gpus_come_by_cdi(engine: Engine, image: str, asked: str, given: str) -> None:
     requests = gpu.device_requests(asked, TWO)
     with containers.running(engine, image=image, device_requests=requests) as container:
-        environment = container.exec_run(["cat", "/proc/1/environ"]).output
+        environment = sdk(engine).containers.get(container).exec_run(["cat", "/proc/1/environ"]).output
         assert isinstance(environment, bytes)
         assert f"GIVEN={given}".encode() in environment.split(b"\0")
 

@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fakes.engine import sdk
 from gpuenv.core import paths, processes
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine
@@ -83,7 +84,7 @@ def make_root() -> bytes:
 def image(engine: Engine) -> Iterator[str]:
     """The tag of the small image."""
     tag = f"gpuenv-e2e-shell:{os.getpid()}"
-    api = engine.client().api
+    api = sdk(engine).api
     api.import_image_from_data(make_root(), repository=tag)
     yield tag
     api.remove_image(tag, force=True)
@@ -143,7 +144,7 @@ class Shell:
 
     def containers(self) -> list[str]:
         """The containers that mount this test's work folder."""
-        found = self.engine.client().api.containers(all=True, filters={"label": "gpuenv.project=gpuenv"})
+        found = sdk(self.engine).api.containers(all=True, filters={"label": "gpuenv.project=gpuenv"})
         return [row["Names"][0] for row in found if any(m.get("Source") == str(self.work) for m in row["Mounts"])]
 
     def assert_nothing_left(self) -> None:
@@ -331,7 +332,7 @@ def was_removed(engine: Engine, volume: str) -> bool:
     from docker.errors import APIError
 
     try:
-        engine.client().api.remove_volume(volume)
+        sdk(engine).api.remove_volume(volume)
     except APIError as error:
         return bool(error.status_code == 404)
     return True
@@ -438,7 +439,7 @@ def relay(shell: Shell, tmp_path: Path) -> Iterator[Relay]:
     yield made
     # Nobody but us can reach the engine now.
     for name in shell.containers():
-        shell.engine.client().api.remove_container(name, force=True)
+        sdk(shell.engine).api.remove_container(name, force=True)
 
 
 GONE = "stopped answering\n  cause: it was stopped, or it crashed\n  next:  start it again"

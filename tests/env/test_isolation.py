@@ -53,7 +53,7 @@ def test_not_root(status: dict[str, str], connection: Connection) -> None:
 @pytest.mark.check("isolation/image-user")
 def test_image_is_not_root_by_default(target: Target, plan: Plan) -> None:
     """Fails: root user (an image without USER)."""
-    config = load_engine(plan).client().images.get(target.image).attrs["Config"]
+    config = load_engine(plan).call("GET", f"/images/{target.image}/json")["Config"]
     judge.judge_image_user(config.get("User") or "")
 
 
@@ -110,19 +110,22 @@ def test_nobody_else_can_change_the_packages(facts: ProgramResult) -> None:
 @pytest.mark.check("isolation/history")
 def test_history_names_nothing_of_the_host(target: Target, plan: Plan) -> None:
     """Fails: a proxy or an index with its password in an ARG."""
-    image = load_engine(plan).client().images.get(target.image)
-    steps = [str(step.get("CreatedBy", "")) for step in image.history()]
-    judge.judge_history(steps, image.attrs["Config"].get("Env") or [], texts_of_this_host())
+    engine = load_engine(plan)
+    steps = [str(step.get("CreatedBy", "")) for step in engine.call("GET", f"/images/{target.image}/history")]
+    config = engine.call("GET", f"/images/{target.image}/json")["Config"]
+    judge.judge_history(steps, config.get("Env") or [], texts_of_this_host())
 
 
 @image_only
 @pytest.mark.check("isolation/layers")
 def test_no_layer_holds_anything_of_the_host(target: Target, plan: Plan) -> None:
     """Fails: CA bundle left in a layer; a pip configuration, a credential, a path of the build."""
-    image = load_engine(plan).client().images.get(target.image)
-    folders = layers.layer_folders(image.attrs)
+    engine = load_engine(plan)
+    folders = layers.layer_folders(engine.call("GET", f"/images/{target.image}/json"))
     if folders:
         leaks = layers.search_folders(folders, texts_of_this_host())
     else:
-        leaks = layers.search_saved(image.save(chunk_size=1 << 20), texts_of_this_host())
+        with engine.sdk() as client:
+            saved = client.images.get(target.image).save(chunk_size=1 << 20)
+            leaks = layers.search_saved(saved, texts_of_this_host())
     judge.judge_layers(leaks)

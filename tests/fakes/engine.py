@@ -9,10 +9,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+
+from docker import DockerClient
 
 from gpuenv.core import processes
 from gpuenv.engine.model import Engine
@@ -75,6 +78,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
+
+
+@cache
+def sdk(engine: Engine) -> DockerClient:
+    """The SDK's client, with which tests look at an engine and prepare it."""
+    return DockerClient(engine.url, engine.api_version, timeout=180)
 
 
 @contextmanager

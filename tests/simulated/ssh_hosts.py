@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fakes.engine import sdk
 from gpuenv.core import paths
 from gpuenv.engine import container as containers
 from gpuenv.engine import reaper
@@ -68,7 +69,7 @@ def running_ssh_hosts(engine: Engine, image: str, count: int, prefix: str = PREF
         make_key(folder / "host")
         make_key(folder / "caller")
         server = build_image(engine, image, folder)
-        stack.callback(engine.client().images.remove, server, force=True)
+        stack.callback(sdk(engine).images.remove, server, force=True)
         started = [stack.enter_context(_running(engine, server)) for _ in range(count)]
         names = [f"lab{number}" for number in range(1, count + 1)]
         config = write_config(folder, dict(zip(names, map(published_port, started))))
@@ -102,7 +103,7 @@ def build_image(engine: Engine, image: str, folder: Path) -> str:
         f'CMD ["/bin/sh", "-c", "{SERVER}/dropbear -F -E -s -p {PORT} -r {SERVER}/hostkey; exit"]\n',
         encoding="utf-8",
     )
-    built, _ = engine.client().images.build(path=str(context), rm=True, forcerm=True, nocache=True, network_mode="none")
+    built, _ = sdk(engine).images.build(path=str(context), rm=True, forcerm=True, nocache=True, network_mode="none")
     return str(built.id)
 
 
@@ -141,7 +142,7 @@ def _collect(root: Path, target: Path) -> None:
 def _running(engine: Engine, image: str) -> Iterator[Container]:
     name = containers.new_name("ssh")
     with reaper.watching(engine, name) as watch:
-        container = engine.client().containers.run(
+        container = sdk(engine).containers.run(
             image, name=name, detach=True, labels=containers.own_labels(), cap_drop=["ALL"],
             ports={f"{PORT}/tcp": ("127.0.0.1", 0)},
         )  # fmt: skip

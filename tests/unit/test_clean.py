@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from fakes.engine import serving
 from gpuenv import clean
 from gpuenv.core import locking, mounts, paths, processes, ui
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine import private_daemon
+
+OURS = {"gpuenv.project": "gpuenv", "gpuenv.owner": "1:1"}
 
 
 def test_only_our_names_of_an_image_are_removed() -> None:
@@ -148,3 +151,37 @@ def test_nothing_is_removed_from_an_engine_under_an_open_shell() -> None:
     clean.refuse_open(["1:1", f"{os.getpid()}:1", "no number"])
     with pytest.raises(HostError, match="nothing was removed"):
         clean.refuse_open([f"{os.getpid()}:{processes.start_time(os.getpid())}"])
+
+
+def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = f"gpuenv-keras-{os.getuid()}"
+    with serving(tmp_path) as fake:
+        fake.answers["GET /containers/json"] = lambda *_: (200, [{"Id": "1", "Names": ["/left"], "Labels": OURS}])
+        images = [{"Id": "sha256:1", "RepoTags": ["gpuenv:v-cpu", "course:2019"]}, {"Id": "sha256:2", "RepoTags": None}]
+        fake.answers["GET /images/json"] = lambda *_: (200, images)
+        volumes = {"Volumes": [{"Name": own, "Labels": OURS}, {"Name": "gpuenv-keras-1", "Labels": OURS}]}
+        fake.answers["GET /volumes"] = lambda *_: (200, volumes)
+        fake.answers["DELETE /images/sha256%3A2"] = lambda *_: (409, {"message": "it is in use"})
+        fake.answers["DELETE /volumes/"] = lambda *_: (404, {"message": "it is gone"})
+        fake.answers["DELETE /"] = lambda *_: (200, [])
+        assert clean.clean_engine(fake.engine) == ["container left", "image gpuenv:v-cpu"]
+        deleted = [request for request in fake.asked if request.startswith("DELETE")]
+    assert deleted == [
+        "DELETE /containers/1?force=1&v=1",
+        "DELETE /images/gpuenv%3Av-cpu",
+        "DELETE /images/sha256%3A2",
+        f"DELETE /volumes/{own}",
+    ]
+    said = capsys.readouterr().err
+    assert "image sha256:2 stays: it is in use" in said
+    assert "volume gpuenv-keras-1 stays" in said
+
+
+def test_what_somebody_put_into_the_private_engine_is_named(tmp_path: Path) -> None:
+    with serving(tmp_path) as fake:
+        boxes = [{"Names": ["/ours"], "Labels": OURS}, {"Names": ["/theirs"], "Labels": None}]
+        fake.answers["GET /containers/json"] = lambda *_: (200, boxes)
+        images = [{"RepoTags": ["gpuenv:v-cpu", "course:2019"]}, {"RepoTags": ["<none>:<none>"]}]
+        fake.answers["GET /images/json"] = lambda *_: (200, images)
+        fake.answers["GET /volumes"] = lambda *_: (200, {"Volumes": [{"Name": "data", "Labels": None}]})
+        assert clean.foreign_in(fake.engine) == ["container theirs", "image course:2019", "volume data"]

@@ -139,8 +139,9 @@ def _make(engine: Engine, plan: BasePlan, lacking: Mapping[str, tuple[str, ...]]
             archive = root_system.make(system, (*packages, *more))
             # Only now does the tag come to be: whatever was interrupted before has left none. The whole reference is
             # the repository: every engine takes that, while Podman 4.3 leaves out a tag of its own.
-            take = engine.client().api.import_image_from_file
-            result = take(str(archive), repository=reference, changes=image_changes(plan))
+            with engine.sdk() as client:
+                take = client.api.import_image_from_file
+                result = take(str(archive), repository=reference, changes=image_changes(plan))
             if "error" in result or not _has(engine, reference, plan.key):
                 raise EngineError(f"{reference} could not be imported", result.strip(), "look at the engine's log")
             archive.unlink()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from gpuenv.core import ui
 from gpuenv.core.deadline import gather
 from gpuenv.core.errors import SourceError
-from gpuenv.engine.model import Engine, inspect
+from gpuenv.engine.model import Engine, RefusedError, inspect
 from gpuenv.variants.model import BaseImage
 
 #: For the whole question, name resolution included, which has no time limit of its own.
@@ -79,14 +79,11 @@ def has_detour(info: Mapping[str, Any]) -> bool:
 
 def pull(engine: Engine, base: BaseImage) -> None:
     """Pull by digest, progress shown. Raises RegistryUnreachableError, or SourceError if it is refused."""
-    from docker.errors import APIError
-
     name = split_name(base.reference)[1]
     layers: dict[str, tuple[int, int]] = {}
     try:
-        events = engine.client().api.pull(name, tag=base.digest, stream=True, decode=True)
-        with ui.download_progress(f"pulling {base.reference}", None) as progress:
-            for event in events:
+        with engine.sdk() as client, ui.download_progress(f"pulling {base.reference}", None) as progress:
+            for event in client.api.pull(name, tag=base.digest, stream=True, decode=True):
                 if "error" in event:
                     raise pull_error(base, str(event["error"]))
                 detail = event.get("progressDetail") or {}
@@ -94,8 +91,8 @@ def pull(engine: Engine, base: BaseImage) -> None:
                     layers[event["id"]] = (detail["current"], detail["total"])
                     done, total = (sum(values) for values in zip(*layers.values()))
                     progress.update(progress.task_ids[0], completed=done, total=total)
-    except APIError as error:
-        raise pull_error(base, str(error.explanation or error)) from error
+    except RefusedError as error:
+        raise pull_error(base, error.why) from error
 
 
 def pull_error(base: BaseImage, message: str) -> Exception:

@@ -20,7 +20,7 @@ def run(settings: Settings) -> int:
     engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("no container engine is used", "none answers and none can be started", describe_better())
-    info = engine.client().info()
+    info = engine.call("GET", "/info")
     ui.say(f"engine: {engine.why}")
     ui.say(f"version: {info.get('ServerVersion')} ({engine.kind}, storage driver {info.get('Driver')})")
     ui.say(f"data: {info.get('DockerRootDir')}")

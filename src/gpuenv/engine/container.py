@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from gpuenv.core import processes, ui
@@ -15,9 +15,6 @@ from gpuenv.core.errors import EngineError
 from gpuenv.engine import podman, reaper
 from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.engine.refusals import explain_refusal, is_missing_gpu_driver, is_missing_init
-
-if TYPE_CHECKING:
-    from docker.models.containers import Container
 
 T = TypeVar("T")
 
@@ -172,7 +169,7 @@ def create(engine: Engine, spec: Spec, *, has_init: bool = True) -> str:
                 engine.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
         return str(engine.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
     except RefusedError as error:
-        raise explain_refusal(spec.image, spec.port, error.message) from error
+        raise explain_refusal(spec.image, spec.port, error.why) from error
 
 
 def start(engine: Engine, spec: Spec, launch: Callable[[str], T]) -> T:
@@ -187,21 +184,21 @@ def start(engine: Engine, spec: Spec, launch: Callable[[str], T]) -> T:
         try:
             return launch(container_id)
         except RefusedError as error:
-            if has_init and is_missing_init(error.message):
+            if has_init and is_missing_init(error.why):
                 ui.warn("this engine has no init program: signals may not reach every program in the container")
                 has_init = False
-            elif is_missing_gpu_driver(error.message) and [r["Driver"] for r in spec.device_requests] == [""]:
+            elif is_missing_gpu_driver(error.why) and [r["Driver"] for r in spec.device_requests] == [""]:
                 ui.say("this engine has no driver for GPUs (--gpus); trying the Container Device Interface")
                 by_name = {"Driver": "cdi", "DeviceIDs": podman.cdi_devices(spec.device_requests)}
                 spec = replace(spec, device_requests=[by_name])
             else:
-                raise explain_refusal(spec.image, spec.port, error.message) from error
+                raise explain_refusal(spec.image, spec.port, error.why) from error
         engine.remove_container(spec.name)
 
 
 @contextmanager
-def running(engine: Engine, **options: Any) -> Iterator[Container]:
-    """A started container (the SDK's), removed at the end whatever happens, `kill -9` of this process included.
+def running(engine: Engine, **options: Any) -> Iterator[str]:
+    """The name of a started container, removed at the end whatever happens, `kill -9` of this process included.
 
     ``options``: what of :class:`Spec` is not to be as usual; labels are added to our own.
     """
@@ -215,9 +212,9 @@ def running(engine: Engine, **options: Any) -> Iterator[Container]:
     with reaper.watching(engine, spec.name) as watch:
         try:
             start(engine, spec, lambda container_id: engine.call("POST", f"/containers/{container_id}/start"))
-            yield engine.client().containers.get(spec.name)
+            yield spec.name
         finally:
             # If this fails, the watcher tries on.
-            with suppress(EngineError, RefusedError):
+            with suppress(EngineError):
                 if engine.remove_container(spec.name):
                     watch.done()

@@ -10,10 +10,9 @@ import http.client
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, urlencode
@@ -23,18 +22,18 @@ from gpuenv.engine.endpoints import Endpoint, UnreachableError, connection_to, p
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.tls import TLSConfig
 
 #: Seconds that an engine may stay silent within one request: it unpacks images without a word.
 REQUEST_TIMEOUT_S = 180
 
 
-class RefusedError(Exception):
-    """The engine answered, and said no. Callers turn it into an error for people, or expected it."""
+class RefusedError(EngineError):
+    """The engine answered, and said no: ``why`` is its own words, ``status`` that of HTTP."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, why: str, request: str = "a request") -> None:
+        super().__init__(f"the container engine refuses {request}", why, "look at the engine's log")
         self.status = status
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,25 @@ class Engine:
     tls_dir: Optional[Path] = None
     network: str = "bridge"
 
-    def client(self) -> DockerClient:
-        """The SDK's client, connected to this engine; the same one each time."""
-        return _connect(self)
+    @contextmanager
+    def sdk(self) -> Iterator[DockerClient]:
+        """The SDK's client. What it raises, its libraries' own errors too, leaves as EngineError."""
+        import docker
+        from docker.errors import APIError, DockerException
+        from requests import RequestException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            # The version is known from the ping: without it the SDK would ask once more.
+            version, tls = self.api_version, self._tls()
+            with closing(docker.DockerClient(self.url, version, REQUEST_TIMEOUT_S, tls)) as client:
+                yield client
+        except APIError as error:
+            raise RefusedError(error.status_code or 0, str(error.explanation or error)) from error
+        except DockerException as error:
+            raise EngineError(f"{self.url} cannot be used", str(error), "update the engine") from error
+        except (RequestException, HTTPError) as error:
+            raise self.connection_lost(error) from error
 
     def build_prefix(self) -> tuple[list[str], dict[str, str]]:
         """``([program, ..., "build"], environment)`` that builds with BuildKit (or Podman's builder).
@@ -88,7 +103,7 @@ class Engine:
     ) -> Any:
         """Send one request; the JSON of the answer, or None if it has none. ``body``: JSON, or bytes (a tar).
 
-        Raises RefusedError for an answer of 400 and above, EngineError when there is no answer.
+        Raises RefusedError for an answer of 400 and above, another EngineError when there is no answer.
         """
         try:
             return json.loads(self._request(method, path, body, query, timeout_s))
@@ -96,18 +111,19 @@ class Engine:
             return None
 
     def container_log(self, name: str, lines: int) -> bytes:
-        """The last ``lines`` of what a container wrote, as the engine kept it; without a terminal in frames.
-
-        Raises RefusedError and EngineError.
-        """
+        """The last ``lines`` of what a container wrote, as the engine kept it; without a terminal in frames."""
         query = {"stdout": 1, "stderr": 1, "tail": lines}
         return self._request("GET", f"/containers/{name}/logs", None, query, REQUEST_TIMEOUT_S)
 
-    def remove_container(self, name: str) -> bool:
-        """Remove a container, running or not; whether it was there.
+    def listed(self, kind: str, *labels: str) -> list[dict[str, Any]]:
+        """The ``containers`` (running or not), ``images`` or ``volumes`` that bear all ``labels``."""
+        path = "/volumes" if kind == "volumes" else f"/{kind}/json"
+        query = {"filters": json.dumps({"label": labels}), **({"all": 1} if kind == "containers" else {})}
+        found = self.call("GET", path, query=query)
+        return (found["Volumes"] if kind == "volumes" else found) or []
 
-        Raises RefusedError when the engine will not, EngineError when it does not answer.
-        """
+    def remove_container(self, name: str) -> bool:
+        """Remove a container, running or not; whether it was there."""
         try:
             self.call("DELETE", f"/containers/{name}", query={"force": 1, "v": 1})
         except RefusedError as error:
@@ -158,27 +174,20 @@ class Engine:
             message = str(json.loads(answer)["message"])
         except (ValueError, TypeError, KeyError):
             message = answer.decode(errors="replace").strip()
-        raise RefusedError(response.status, message or f"HTTP status {response.status}")
+        message = message or f"HTTP status {response.status}"
+        raise RefusedError(response.status, message, f"`{method} {path}`")
 
+    def _tls(self) -> TLSConfig | bool:
+        from docker.tls import TLSConfig
 
-@cache
-def _connect(engine: Engine) -> DockerClient:
-    import docker
-    from docker.tls import TLSConfig
-
-    tls: TLSConfig | bool = False
-    if engine.tls_dir is not None:
-        authority, certificate, key = (engine.tls_dir / name for name in ("ca.pem", "cert.pem", "key.pem"))
-        tls = TLSConfig(
+        if self.tls_dir is None:
+            return False
+        authority, certificate, key = (self.tls_dir / name for name in ("ca.pem", "cert.pem", "key.pem"))
+        return TLSConfig(
             client_cert=(str(certificate), str(key)) if certificate.exists() else None,
             ca_cert=str(authority) if authority.exists() else None,
             verify=True,
         )
-    try:
-        # The version is known from the ping: without it the SDK would ask once more.
-        return docker.DockerClient(base_url=engine.url, version=engine.api_version, timeout=REQUEST_TIMEOUT_S, tls=tls)
-    except docker.errors.DockerException as error:
-        raise EngineError(f"{engine.url} cannot be used", str(error), "update the engine") from error
 
 
 def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
@@ -188,7 +197,7 @@ def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
     except RefusedError as error:
         if error.status == http.HTTPStatus.NOT_FOUND:
             return None
-        raise EngineError(f"{reference} cannot be looked at", error.message, "look at the engine's log") from error
+        raise
     return details
 
 

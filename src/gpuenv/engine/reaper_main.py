@@ -49,15 +49,14 @@ def main(order_text: str) -> None:
 
 def remove_patiently(engine: Engine, name: str, deadline: float) -> bool:
     """Remove a container that may not be there yet; whether it was removed before ``deadline`` (monotonic)."""
+    import contextlib
+
     from gpuenv.core.errors import EngineError
-    from gpuenv.engine.model import RefusedError
 
     while True:
-        try:
+        with contextlib.suppress(EngineError):
             if engine.remove_container(name):
                 return True
-        except (RefusedError, EngineError):
-            pass
         if time.monotonic() >= deadline:
             return False
         time.sleep(_PAUSE_S)
@@ -66,18 +65,14 @@ def remove_patiently(engine: Engine, name: str, deadline: float) -> bool:
 def sweep(engine: Engine, host: str) -> list[str]:
     """Remove the containers of this machine and user whose owners are dead; their names."""
     import contextlib
-    import json
 
     from gpuenv.core import processes
     from gpuenv.core.errors import EngineError
-    from gpuenv.engine.model import RefusedError
 
     swept = []
     # The next one sweeps again.
-    with contextlib.suppress(RefusedError, EngineError):
-        filters = json.dumps({"label": [f"gpuenv.host={host}"]})
-        found = engine.call("GET", "/containers/json", query={"all": 1, "filters": filters})
-        for container in found or []:
+    with contextlib.suppress(EngineError):
+        for container in engine.listed("containers", f"gpuenv.host={host}"):
             owner = (container.get("Labels") or {}).get("gpuenv.owner", "")
             if processes.is_alive(owner) is False:
                 engine.remove_container(container["Id"])

@@ -150,10 +150,10 @@ def _give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str
     try:
         engine.call("POST", f"/images/{image_id}/tag", query={"repo": repository, "tag": name})
     except RefusedError as error:
-        raise BuildError(f"{tag} was built, but the engine refuses the name", error.message, "try again") from error
+        raise BuildError(f"{tag} was built, but the engine refuses the name", error.why, "try again") from error
     if before is not None and before["Id"] != details["Id"]:
         try:
             engine.call("DELETE", f"/images/{before['Id']}")
         except RefusedError as error:
             # A container uses it, or it has another name that somebody gave it.
-            ui.say(f"the former {tag} stays: {error.message}")
+            ui.say(f"the former {tag} stays: {error.why}")

@@ -59,7 +59,7 @@ class _Session:
         with passed_on(self.receiver):
             code = containers.start(self.engine, self.spec, self._launch)
         if code != 0 and self.tail is not None and self.spec.log.get("Type") != "none":
-            with suppress(RefusedError, EngineError):
+            with suppress(EngineError):
                 written = self.engine.container_log(self.spec.name, _LOG_LINES)
                 self.tail.add(written if self.spec.tty else without_headers(written))
         return code
@@ -106,7 +106,7 @@ class _Session:
         if code == -signal.SIGPIPE or any(is_unread(descriptor) for descriptor in (1, 2)):
             raise BrokenPipeError
         # The client was cut off at the container's end, or before.
-        with suppress(RefusedError, EngineError):
+        with suppress(EngineError):
             ended = self.engine.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)
             return int(ended["StatusCode"])
         raise self.engine.connection_lost("it answers again, but the client lost the container")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
+import gpuenv
 from fakes.engine import FakeEngine, serving
 from gpuenv.core.errors import EngineError
-from gpuenv.engine.model import RefusedError
+from gpuenv.engine.model import Engine, RefusedError
 
 
 @pytest.fixture
@@ -54,3 +57,31 @@ def test_whether_it_is_there(fake: FakeEngine) -> None:
     assert not api.is_alive()
     with pytest.raises(EngineError, match="stopped answering"):
         api.call("GET", "/x")
+
+
+def test_what_the_sdk_raises_leaves_as_an_error_in_three_parts(fake: FakeEngine) -> None:
+    fake.answers["GET /images/json"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": "disk is broken"})
+    with pytest.raises(RefusedError) as caught, fake.engine.sdk() as client:
+        client.images.list()
+    assert (caught.value.status, caught.value.why) == (HTTPStatus.INTERNAL_SERVER_ERROR, "disk is broken")
+    gone = Engine("docker", "tcp://127.0.0.1:1", "a test", "1.41")
+    with pytest.raises(EngineError, match="stopped answering") as lost, gone.sdk() as client:
+        client.images.list()
+    assert "make engine" in lost.value.next_step
+    with pytest.raises(EngineError, match="cannot be used"), Engine("docker", fake.url, "a test", "1.1").sdk():
+        pytest.fail("it is too old")
+
+
+def test_the_sdk_is_used_only_where_its_errors_are_translated() -> None:
+    """Only so can none of them reach a person as something unforeseen."""
+    root = Path(gpuenv.__file__).parent
+    importing = re.compile(r"^ +(import|from) docker\b", re.MULTILINE)
+    assert [path.name for path in root.rglob("*.py") if importing.search(path.read_text())] == ["model.py"]
+
+
+def test_what_bears_labels_is_listed(fake: FakeEngine) -> None:
+    fake.answers["GET /containers/json?"] = lambda rest, _body: (HTTPStatus.OK, [{"Id": rest}])
+    fake.answers["GET /volumes?"] = lambda *_: (HTTPStatus.OK, {"Volumes": None})
+    (found,) = fake.engine.listed("containers", "a=b")
+    assert parse_qs(found["Id"]) == {"filters": ['{"label": ["a=b"]}'], "all": ["1"]}
+    assert fake.engine.listed("volumes") == []

@@ -230,10 +230,9 @@ def test_a_private_engine_that_was_asked_for_says_what_is_missing(places: Simple
 
 def test_the_client_speaks_the_version_of_the_ping_and_asks_for_no_other(tmp_path: Path) -> None:
     with serving(tmp_path) as fake:
-        client = Engine("docker", fake.url, "a test", "1.41").client()
-        assert client.api.api_version == "1.41"
+        with Engine("docker", fake.url, "a test", "1.41").sdk() as client:
+            assert client.api.api_version == "1.41"
         assert fake.asked == []
-        client.close()
 
 
 def test_the_engine_command_prints_one_line_for_the_shell(

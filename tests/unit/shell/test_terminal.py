@@ -70,8 +70,8 @@ with terminal.told_of(client):
             wait_until(lambda: state_of(client) != "T")
         finally:
             # What failed is told; without this the end would be waited for.
-            os.kill(client, signal.SIGKILL)
             process.kill()
+            os.kill(client, signal.SIGKILL)
 
 
 def send_until(process: subprocess.Popen[str], number: signal.Signals, condition: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Clients, Engines, Place, Refusal, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
 from gpuenv.engine.endpoints import DENIED
-from gpuenv.engine.model import Engine, RefusedError
+from gpuenv.engine.model import Engine
 from gpuenv.host import packages
 from gpuenv.images import image
 from gpuenv.images.context import load_inputs
@@ -63,8 +63,8 @@ def describe(engine: Engine, wish: Wish) -> Running:
     silent = Running(engine.kind, engine.url, engine.why, api_version=engine.api_version or "")
     try:
         info = engine.call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
-    except (EngineError, RefusedError) as error:
-        return replace(silent, problem=getattr(error, "why", str(error)))
+    except EngineError as error:
+        return replace(silent, problem=error.why)
     if not isinstance(info, Mapping):
         return replace(silent, problem="what it says of itself is not what an engine says")
     builder, builder_problem = None, None

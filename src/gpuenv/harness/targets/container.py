@@ -85,7 +85,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
                 refused = error
                 container = stack.enter_context(containers.running(engine, **{**options, "device_requests": ()}))
             scheme = "podman" if engine.kind == "podman" else "docker"
-            host = testinfra.get_host(f"{scheme}://{container.id}")
+            host = testinfra.get_host(f"{scheme}://{container}")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,
                 user=user, work_dir=Path(folder), refused=refused, cores=plan.cores,
@@ -94,7 +94,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
 
 def remove_leftovers(engine: Engine, run: str) -> int:
     """Remove the containers of one run that are still there (after Ctrl-C); how many there were."""
-    found = engine.client().containers.list(all=True, filters={"label": f"{RUN_LABEL}={run}"})
+    found = engine.listed("containers", f"{RUN_LABEL}={run}")
     for container in found:
-        container.remove(force=True)
+        engine.remove_container(container["Id"])
     return len(found)
