@@ -27,6 +27,7 @@ from gpuenv.cuda import sources
 from gpuenv.host import pythons
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import load_cuda_lock
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.locks import Pin
 from simulated import conda_channel
 from simulated.conda_channel import Channel, Package, Served
@@ -99,7 +100,8 @@ def machine(
     tiny = make_tiny(tmp_path, f"tiny-{secrets.token_hex(4)}", *tools)
     variant = variants.load_variant(tiny.envs / tiny.name)
     lock = variant.lock_path("cpu").read_text(encoding="utf-8")
-    conda_spec.path(variant, "cpu").write_text(conda_spec.render(variant, "cpu", lock), encoding="utf-8")
+    environment = Environment(variant, "cpu")
+    conda_spec.path(environment).write_text(conda_spec.render(environment, lock), encoding="utf-8")
     with conda_channel.serve(base_channel.folder) as channel, served(tiny.packages) as index:
         settings = {
             "GPUENV_ENVS_DIR": str(tiny.envs),

@@ -27,14 +27,13 @@ class CondaRequest:
 
 def request(environment: Environment, settings: Settings, scratch: Path) -> CondaRequest:
     """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed."""
-    variant, flavor = environment.variant, environment.flavor
-    wanted = conda_spec.specifications(variant, flavor)
+    wanted = conda_spec.specifications(environment)
     local = local_channel(settings.sources_dir, scratch)
     named = parse_channels(settings.channels)
     if local is not None or named:
         # A mirror has another name: who names one says with it that everything is there.
         return CondaRequest((local,) if local else named, tuple(map(conda_spec.without_channel, wanted)))
-    return CondaRequest(conda_spec.channels(variant, flavor), wanted)
+    return CondaRequest(conda_spec.channels(environment), wanted)
 
 
 def parse_channels(text: str | None) -> tuple[str, ...]:

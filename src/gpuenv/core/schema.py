@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,11 +13,6 @@ import msgspec
 from msgspec import Meta, Struct, inspect
 
 from gpuenv.core.errors import DataError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Text = Annotated[str, Meta(min_length=1, description="a non-empty string")]
 Version = Annotated[str, Meta(pattern=r"^\d+(\.\d+)+\Z", description='a dotted version such as "10.0"')]
@@ -46,10 +40,10 @@ D = TypeVar("D", bound=Data)
 def read_toml(path: Path, guide: str = "docs/variants.md") -> dict[str, Any]:
     """Read a TOML file. Raises DataError when it is missing, not UTF-8 or not TOML; ``guide`` describes the format."""
     try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = msgspec.toml.decode(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _bad(path, "the file is missing", "restore it from version control", guide) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise _bad(path, f"it cannot be read as TOML: {error}", "correct the file", guide) from error
     return values
 

@@ -75,7 +75,7 @@ def _conda(facts: Facts, environment: Environment) -> Iterator[str]:
         yield f"{environment.variant.name} has no conda environment"
         return
     # Each channel has something that the others lack.
-    channels = spec.channels(environment.variant, environment.flavor)
+    channels = spec.channels(environment)
     for answer in facts.network.failures("channel"):
         if answer.name in channels:
             yield f"the conda channel {answer.name} cannot be reached: {answer.problem}"

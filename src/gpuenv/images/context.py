@@ -37,7 +37,7 @@ def load_inputs(environment: Environment) -> Inputs:
     """Read the inputs of an image. Raises DataError for an unusable lock."""
     variant, flavor = environment.variant, environment.flavor
     lock = locks.load_lock(variant.lock_path(flavor))
-    parts = locks.split_for_build(lock, variant, flavor)
+    parts = locks.split_for_build(lock, environment)
     files = {f"locks/{name}": text.encode() for name, text in parts.items()}
     folder = paths.docker_dir()
     names = ["Dockerfile", "install.py"]

@@ -20,6 +20,7 @@ from gpuenv.core.settings import Settings
 from gpuenv.lock import tool
 from gpuenv.lock.resolve import resolve, unsatisfied
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import Pin, drifted, load_lock, read_checked, render_lock, sha256_hex
 from gpuenv.variants.model import Variant
@@ -77,36 +78,35 @@ def variant_locks(variant: Variant) -> LockSet:
     """The locks of both flavors of a variant, and the conda environments made from them."""
     return LockSet(
         name=variant.name,
-        paths=(*map(variant.lock_path, FLAVORS), *conda_spec.paths(variant)),
+        paths=(*map(variant.lock_path, FLAVORS), *map(conda_spec.path, conda_spec.environments(variant))),
         check=partial(_check_variant, variant),
         render=partial(_render_variant, variant),
     )
 
 
-def read_requirements(variant: Variant, flavor: str) -> tuple[str, ...]:
+def read_requirements(environment: Environment) -> tuple[str, ...]:
     """The framework of variant.toml, then the lines of requirements.in. Raises DataError if that cannot be read."""
-    file = variant.intent_path
+    file = environment.variant.intent_path
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not usable", str(error), "restore it from version control") from error
-    framework = f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}"
     lines = (line.split(" #")[0].strip() for line in text.splitlines())
-    return (framework, f"keras=={variant.keras}", *(line for line in lines if line and not line.startswith("#")))
+    written = (line for line in lines if line and not line.startswith("#"))
+    return (environment.framework, f"keras=={environment.variant.keras}", *written)
 
 
-def inputs_digest(variant: Variant, flavor: str) -> str:
+def inputs_digest(environment: Environment) -> str:
     """The sha256 (hex) of everything that decides what is resolved: Python, framework, requirements.in."""
-    return sha256_hex("\n".join([f"python {variant.python}", *read_requirements(variant, flavor)]))
+    return sha256_hex("\n".join([f"python {environment.variant.python}", *read_requirements(environment)]))
 
 
 def _check_variant(variant: Variant) -> None:
     for flavor in FLAVORS:
-        lock = load_lock(variant.lock_path(flavor))
-        requirements = read_requirements(variant, flavor)
-        if lock.inputs_digest != inputs_digest(variant, flavor):
+        environment, lock = Environment(variant, flavor), load_lock(variant.lock_path(flavor))
+        if lock.inputs_digest != inputs_digest(environment):
             raise drifted(lock.path, "variant.toml or requirements.in changed after it was made", variant.name)
-        if missing := unsatisfied(requirements, lock.pins):
+        if missing := unsatisfied(read_requirements(environment), lock.pins):
             raise drifted(lock.path, f"it does not fulfill {', '.join(missing)}", variant.name)
         if unproved := [pin.name for pin in lock.pins if not pin.is_proved_for_windows]:
             why = f"nothing says that {', '.join(unproved)} can be installed on Windows without a compiler"
@@ -119,22 +119,23 @@ def _render_variant(variant: Variant, upgrade: bool) -> dict[Path, str]:
     texts: dict[Path, str] = {}
     present = [load_lock(path) for path in map(variant.lock_path, FLAVORS) if path.exists() and not upgrade]
     preferred = {pin.name: pin.version for lock in reversed(present) for pin in lock.pins}
-    for flavor in FLAVORS:
-        pins = resolve(read_requirements(variant, flavor), variant.python, preferred)
-        _refuse_bare_framework(variant, flavor, pins)
-        texts[variant.lock_path(flavor)] = render_lock(variant.name, pins, inputs_digest(variant, flavor))
+    for environment in (Environment(variant, flavor) for flavor in FLAVORS):
+        pins = resolve(read_requirements(environment), variant.python, preferred)
+        _refuse_both_frameworks(environment, pins)
+        texts[variant.lock_path(environment.flavor)] = render_lock(variant.name, pins, inputs_digest(environment))
         preferred = {pin.name: pin.version for pin in pins}
-    for path, flavor in zip(conda_spec.paths(variant), FLAVORS):
-        texts[path] = conda_spec.render(variant, flavor, texts[variant.lock_path(flavor)])
+    for environment in conda_spec.environments(variant):
+        text = texts[variant.lock_path(environment.flavor)]
+        texts[conda_spec.path(environment)] = conda_spec.render(environment, text)
     return texts
 
 
-def _refuse_bare_framework(variant: Variant, flavor: str, pins: tuple[Pin, ...]) -> None:
+def _refuse_both_frameworks(environment: Environment, pins: tuple[Pin, ...]) -> None:
     """Both distributions hold the same package; a requirement that pulls in the other one would overwrite it."""
-    other = variant.tensorflow.distribution("cpu" if flavor == "gpu" else "gpu")
+    other = environment.variant.tensorflow.distribution("cpu" if environment.flavor == "gpu" else "gpu")
     if canonicalize_name(other) in {pin.name for pin in pins}:
         raise DataError(
-            f"the {flavor} lock of {variant.name} would hold {other} too",
+            f"the {environment.flavor} lock of {environment.variant.name} would hold {other} too",
             "a requirement asks for it, and two distributions of TensorFlow overwrite each other",
-            f"leave out of {variant.intent_path} what asks for {other}",
+            f"leave out of {environment.variant.intent_path} what asks for {other}",
         )

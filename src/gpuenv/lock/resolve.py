@@ -20,6 +20,9 @@ from gpuenv.lock.uv import run_uv
 from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, find_pure, parse_pylock
 from gpuenv.variants.locks import Pin
 
+#: What a platform takes of a package that only the other one needs.
+_NOTHING = Choice("", "", 0, frozenset())
+
 
 def resolve(requirements: Iterable[str], python: str, preferred: Mapping[str, str]) -> tuple[Pin, ...]:
     """The pins for ``requirements`` (lines), with versions of ``preferred`` kept where they still fit.
@@ -81,24 +84,24 @@ def merge(
     """
     pins = []
     for name in sorted({*linux, *windows}):
-        on_linux, on_windows = linux.get(name), windows.get(name)
-        both = [choice for choice in (on_linux, on_windows) if choice]
-        if len({choice.version for choice in both}) != 1:
+        on_linux, on_windows = linux.get(name, _NOTHING), windows.get(name, _NOTHING)
+        if name in linux and name in windows and on_linux.version != on_windows.version:
             raise DataError(
-                f"{name} resolves to {' and '.join(choice.version for choice in both)}",
+                f"{name} resolves to {on_linux.version} and {on_windows.version}",
                 "Linux and Windows must have the same version",
                 f"pin {name} in requirements.in",
             )
+        only = "" if name in linux and name in windows else "linux" if name in linux else "win32"
         pins.append(
             Pin(
                 name=name,
-                version=both[0].version,
-                marker=None if len(both) == 2 else f'sys_platform == "{"linux" if on_linux else "win32"}"',
-                hashes=tuple(sorted(frozenset().union(*(choice.hashes for choice in both)))),
-                linux=on_linux.file if on_linux else "",
-                windows=on_windows.file if on_windows else "",
-                linux_bytes=on_linux.size if on_linux else 0,
-                windows_bytes=on_windows.size if on_windows else 0,
+                version=on_linux.version or on_windows.version,
+                marker=f'sys_platform == "{only}"' if only else None,
+                hashes=tuple(sorted(on_linux.hashes | on_windows.hashes)),
+                linux=on_linux.file,
+                windows=on_windows.file,
+                linux_bytes=on_linux.size,
+                windows_bytes=on_windows.size,
                 is_pure=name in pure,
             )
         )

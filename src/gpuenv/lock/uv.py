@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -36,29 +36,18 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, str], ...] = (
 
 def run_uv(argv: list[str], folder: Path, purpose: str) -> None:
     """Run uv in ``folder``. Raises HostError when there is none; SourceError or DataError with uv's own text."""
-    environ = {**os.environ, **uv_variables(load_pip_settings(), os.environ, paths.cache_dir())}
-    # The Python that reads a source's metadata. Not named, uv starts every Python of the host until one looks right.
-    command = [find_uv(), *argv, "--python", sys.executable]
-    done = signals.run(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise explain_failure(done.stderr, purpose)
-
-
-def find_uv() -> str:
-    """The program of the dev requirements, else one on PATH. Raises HostError when there is none."""
-    try:
-        from uv import find_uv_bin
-
-        return str(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-    if found is None:
+    if importlib.util.find_spec("uv") is None:
         raise HostError(
             "there is no uv, the resolver",
             "only the runtime requirements are installed here",
             "run `make lock`, which prepares .venv with src/requirements-dev.txt",
         )
-    return found
+    environ = {**os.environ, **uv_variables(load_pip_settings(), os.environ, paths.cache_dir())}
+    # The Python that reads a source's metadata. Not named, uv starts every Python of the host until one looks right.
+    command = [sys.executable, "-I", "-m", "uv", *argv, "--python", sys.executable]
+    done = signals.run(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise explain_failure(done.stderr, purpose)
 
 
 def uv_variables(settings: PipSettings, environ: Mapping[str, str], cache: Path) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+import msgspec
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
@@ -23,11 +23,6 @@ from packaging.utils import parse_wheel_filename
 from gpuenv.core.errors import DataError, SourceError
 from gpuenv.net import download
 from gpuenv.variants.model import numbers
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 #: The platform tags a wheel may have, best first. glibc 2.17 is what every host of the last decade has.
 _LINUX_TAGS = (
@@ -71,7 +66,7 @@ class Choice:
 
 def parse_pylock(text: str, python: str, platform: Platform) -> dict[str, Choice]:
     """The chosen files by package name. Raises DataError for a package that has none."""
-    pylock = Pylock.from_dict(tomllib.loads(text))
+    pylock = Pylock.from_dict(msgspec.toml.decode(text))
     order = {tag: rank for rank, tag in enumerate(wheel_tags(python, platform))}
     return {package.name: choose(package, order, python, platform) for package in pylock.packages}
 

@@ -40,7 +40,7 @@ def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[
             "use ENGINE=venv (or TARGET=venv), or leave it out",
         )
     lock = locks.load_lock(variant.lock_path(flavor))
-    _, _, digest = locks.read_checked(spec.path(variant, flavor))
+    _, _, digest = locks.read_checked(spec.path(environment))
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
     prefix = place(Content.of(environment, "conda", digest), settings.prefix)
     return prefix, partial(_make, environment, lock, settings)

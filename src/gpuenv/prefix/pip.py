@@ -22,7 +22,7 @@ def install(making: Making, environment: Environment, lock: locks.Lock, sources_
     folder = making.prefix.folder
     requirements = folder / "requirements"
     requirements.mkdir()
-    for name, text in locks.split_for_build(lock, environment.variant, environment.flavor).items():
+    for name, text in locks.split_for_build(lock, environment).items():
         (requirements / name).write_text(text, encoding="utf-8")
     for title, argv in pip_steps(folder, requirements, local_files(lock, sources_dir)):
         ui.say(title)

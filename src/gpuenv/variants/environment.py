@@ -32,6 +32,11 @@ class Environment:
         return name_of(self.variant.name, self.flavor, self.cuda_label)
 
     @property
+    def framework(self) -> str:
+        """Its TensorFlow as a requirement, such as ``tensorflow-gpu==1.15.5``."""
+        return f"{self.variant.tensorflow.distribution(self.flavor)}=={self.variant.tensorflow.version}"
+
+    @property
     def tag(self) -> str:
         """The name of its image, such as ``gpuenv:cuda10.0-gpu``."""
         return f"gpuenv:{self.name}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.core.errors import DataError
-from gpuenv.variants.model import Variant
+from gpuenv.variants.environment import Environment
 
 #: What installs the rest; nothing else may stand in ``tools.txt``.
 TOOLS = ("pip", "setuptools", "wheel")
@@ -151,21 +151,20 @@ def linux_pins(lock: Lock) -> tuple[Pin, ...]:
     return tuple(pin for pin in lock.pins if pin.linux)
 
 
-def split_for_build(lock: Lock, variant: Variant, flavor: str) -> dict[str, str]:
+def split_for_build(lock: Lock, environment: Environment) -> dict[str, str]:
     """The Linux pins as requirements files for the layers of an image; always these five names.
 
     ``tools.txt``: what installs the rest. ``sources.txt``: what exists only as source. ``packages-1.txt`` to
     ``packages-3.txt``: wheels above 30 MB (TensorFlow, OpenCV), above 5 MB, and all others, so that changing
     one small pin repeats the installation of small wheels only. A part is not complete: use ``--no-deps``.
 
-    Raises DataError when the lock is not the one of ``variant`` and ``flavor``.
+    Raises DataError when the lock is not the one of ``environment``.
     """
-    framework = f"{variant.tensorflow.distribution(flavor)}=={variant.tensorflow.version}"
-    if framework not in {f"{pin.name}=={pin.version}" for pin in lock.pins}:
+    if environment.framework not in {f"{pin.name}=={pin.version}" for pin in lock.pins}:
         raise DataError(
-            f"{lock.path} is not the lock of {variant.name}, flavor {flavor}",
-            f"it does not pin {framework}, which variant.toml asks for",
-            f"run `make lock VARIANT={variant.name}`",
+            f"{lock.path} is not the lock of {environment.variant.name}, flavor {environment.flavor}",
+            f"it does not pin {environment.framework}, which variant.toml asks for",
+            f"run `make lock VARIANT={environment.variant.name}`",
         )
     parts = dict.fromkeys(("tools.txt", "sources.txt", "packages-1.txt", "packages-2.txt", "packages-3.txt"), "")
     for pin in linux_pins(lock):

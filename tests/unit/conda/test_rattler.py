@@ -21,6 +21,7 @@ from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.schema import read_toml
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 
 rattler = pytest.importorskip("rattler", reason="py-rattler needs Python 3.10")
@@ -73,8 +74,9 @@ def with_address(specification: str, channels: dict[str, str]) -> str:
 @pytest.mark.parametrize(("name", "flavor", "subdir"), EVERY)
 def test_the_pins_fit_together(name: str, flavor: str, subdir: str, channels: dict[str, str], tmp_path: Path) -> None:
     variant = variants.find_variant(name)
-    wanted = [with_address(each, channels) for each in conda_spec.specifications(variant, flavor)]
-    addresses = [channels[channel] for channel in conda_spec.channels(variant, flavor)]
+    environment = Environment(variant, flavor)
+    wanted = [with_address(each, channels) for each in conda_spec.specifications(environment)]
+    addresses = [channels[channel] for channel in conda_spec.channels(environment)]
     found = solve(wanted, addresses, subdir, tmp_path)
     assert found["python"].startswith(f"{variant.python}=")
     assert found["pip"].startswith("21.3.1=")

@@ -17,6 +17,7 @@ from gpuenv.lock import command as lock
 from gpuenv.lock import uv
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Conda, Variant
 
@@ -36,7 +37,7 @@ def check() -> int:
 
 
 def text_of(variant: Variant, flavor: str) -> str:
-    return conda_spec.path(variant, flavor).read_text(encoding="utf-8")
+    return conda_spec.path(Environment(variant, flavor)).read_text(encoding="utf-8")
 
 
 def dependencies(text: str) -> list[str]:
@@ -50,7 +51,7 @@ def test_it_pins_python_and_installs_the_hashed_lock_beside_it(name: str, flavor
     text = text_of(variant, flavor)
     assert f"python={variant.python}" in dependencies(text)
     assert text.endswith(f"  - pip:\n      - --require-hashes\n      - -r requirements-{flavor}.txt\n")
-    assert (conda_spec.path(variant, flavor).parent / f"requirements-{flavor}.txt").is_file()
+    assert (conda_spec.path(Environment(variant, flavor)).parent / f"requirements-{flavor}.txt").is_file()
 
 
 @pytest.mark.parametrize("name", variants.list_names())
@@ -148,7 +149,7 @@ def test_a_variant_without_conda_has_none(envs: Path) -> None:
     path = envs / "cuda9.0/variant.toml"
     path.write_text(re.sub(r"\[conda\]\n(?:(?!\[).*\n)*", "", path.read_text()))
     variant = variants.find_variant("cuda9.0")
-    assert conda_spec.paths(variant) == ()
+    assert conda_spec.environments(variant) == ()
     with pytest.raises(UsageError, match="no conda environment") as caught:
         conda_spec.of(variant)
     assert "make venv-env" in caught.value.next_step
@@ -166,6 +167,6 @@ def test_a_specification_pins(envs: Path, gpu: str) -> None:
 def test_what_only_one_channel_has_is_asked_of_it() -> None:
     variant = variants.find_variant("cuda9.0")
     assert isinstance(variant.conda, Conda)
-    assert "defaults::cudatoolkit=9.0" in conda_spec.specifications(variant, "gpu")
+    assert "defaults::cudatoolkit=9.0" in conda_spec.specifications(Environment(variant, "gpu"))
     assert conda_spec.without_channel("defaults::cudatoolkit=9.0") == "cudatoolkit=9.0"
-    assert conda_spec.specifications(variant, "cpu") == ("python=3.6.15", "pip", "setuptools", "wheel")
+    assert conda_spec.specifications(Environment(variant, "cpu")) == ("python=3.6.15", "pip", "setuptools", "wheel")

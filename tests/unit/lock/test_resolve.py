@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import importlib.util
 import json
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -54,7 +53,7 @@ def test_unsatisfied_finds_pins_that_do_not_fulfill(requirement: str, is_met: bo
 # The real resolver against an index on this machine.
 
 needs_uv = pytest.mark.skipif(
-    importlib.util.find_spec("uv") is None and shutil.which("uv") is None,
+    importlib.util.find_spec("uv") is None,
     reason="uv, the resolver, is among the dev requirements (src/requirements-dev.txt)",
 )
 

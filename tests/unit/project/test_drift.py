@@ -65,7 +65,7 @@ def in_prefix(variant: Variant, flavor: str, folder: Path, monkeypatch: pytest.M
 
 def in_environment_yml(variant: Variant, flavor: str) -> Packages:
     """What the pip section of the file installs; nothing but Python, pip's tools and CUDA comes from conda."""
-    path = conda_spec.path(variant, flavor)
+    path = conda_spec.path(Environment(variant, flavor))
     text = path.read_text(encoding="utf-8")
     named = re.findall(r"^      - -r (\S+)$", text, re.MULTILINE)
     from_conda = re.findall(r"^  - ([a-z][\w-]*)(?:=|$)", text.partition("dependencies:")[2], re.MULTILINE)

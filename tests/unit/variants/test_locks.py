@@ -12,6 +12,7 @@ import pytest
 from gpuenv.core.errors import DataError
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import Pin
 from gpuenv.variants.model import Variant
@@ -97,7 +98,7 @@ def test_linux_pins_leave_out_what_only_windows_needs(lock_path: Path) -> None:
 
 def test_split_for_build_sorts_by_kind_and_size(lock_path: Path) -> None:
     variant = variants.find_variant("cuda10.0")
-    parts = locks.split_for_build(locks.load_lock(lock_path), variant, "cpu")
+    parts = locks.split_for_build(locks.load_lock(lock_path), Environment(variant, "cpu"))
     names = {part: re.findall(r"^([\w-]+)==", text, re.MULTILINE) for part, text in parts.items()}
     assert names == {
         "tools.txt": ["pip"],
@@ -111,14 +112,16 @@ def test_split_for_build_sorts_by_kind_and_size(lock_path: Path) -> None:
 
 def test_split_for_build_refuses_the_lock_of_another_flavor(lock_path: Path) -> None:
     with pytest.raises(DataError, match=r"does not pin tensorflow-gpu==1\.15\.5"):
-        locks.split_for_build(locks.load_lock(lock_path), variants.find_variant("cuda10.0"), "gpu")
+        locks.split_for_build(locks.load_lock(lock_path), Environment(variants.find_variant("cuda10.0"), "gpu"))
 
 
 def test_changing_a_small_pin_changes_only_the_last_part() -> None:
     variant = variants.find_variant("cuda10.0")
     lock = locks.load_lock(variant.lock_path("cpu"))
     pins = tuple(replace(pin, version="0") if pin.name == "tqdm" else pin for pin in lock.pins)
-    before, after = (locks.split_for_build(each, variant, "cpu") for each in (lock, replace(lock, pins=pins)))
+    before, after = (
+        locks.split_for_build(each, Environment(variant, "cpu")) for each in (lock, replace(lock, pins=pins))
+    )
     assert [name for name in before if before[name] != after[name]] == ["packages-3.txt"]
 
 
@@ -178,7 +181,7 @@ def test_real_locks_keep_protobuf_below_what_generated_code_accepts() -> None:
 def test_real_locks_know_every_size_and_fill_the_parts() -> None:
     for variant, flavor, lock in load_all_locks():
         assert all(pin.linux_bytes for pin in locks.linux_pins(lock)), lock.path
-        parts = locks.split_for_build(lock, variant, flavor)
+        parts = locks.split_for_build(lock, Environment(variant, flavor))
         assert all(parts.values()), lock.path
         assert sum(len(re.findall(r"^[a-z]", text, re.MULTILINE)) for text in parts.values()) == len(
             locks.linux_pins(lock)

@@ -21,7 +21,6 @@ from gpuenv.net import build_settings, certificates, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import load_cuda_lock
-from gpuenv.variants.kinds import FLAVORS
 
 #: Where channels are that are called by their names only.
 _CHANNELS = "https://conda.anaconda.org/"
@@ -100,8 +99,8 @@ def folder_index(index: str | None) -> Iterator[Answer]:
 
 def channel_names(wish: Wish) -> list[str]:
     """The conda channels of all variants, each once."""
-    variants = [variant for variant in wish.variants if variant.conda]
-    return sorted({name for one in variants for flavor in FLAVORS for name in spec.channels(one, flavor)})
+    found = (spec.channels(environment) for one in wish.variants for environment in spec.environments(one))
+    return sorted({name for names in found for name in names})
 
 
 def channel_url(name: str) -> str:
