@@ -118,10 +118,16 @@ def docker_environment(environ: Mapping[str, str], url: str, tls_dir: Path | Non
     return kept
 
 
-def podman_prefix(url: str, runtime_dir: str | None, *, is_root: bool) -> list[str]:
-    """``podman build`` for the service at ``url``: directly where the store is this user's own."""
-    own = "unix:///run/podman/podman.sock" if is_root else f"unix://{runtime_dir}/podman/podman.sock"
-    return ["podman", "build"] if url == own else ["podman", "--url", url, "build"]
+def podman_prefix(url: str, environ: Mapping[str, str], *, is_root: bool) -> tuple[list[str], dict[str, str]]:
+    """``podman build`` for the service at ``url``, directly where the store is this user's own, and its environment."""
+    own = "unix:///run/podman/podman.sock" if is_root else f"unix://{environ.get('XDG_RUNTIME_DIR')}/podman/podman.sock"
+    # Labels and the default shell are kept as Docker keeps them only in Docker's own image format.
+    kept = {**environ, "BUILDAH_FORMAT": "docker"}
+    if url == own:
+        # A service is sent the context, CUDA's libraries too, packed; the builder itself reads it where it is.
+        kept.pop("CONTAINER_HOST", None)
+        return ["podman", "build"], kept
+    return ["podman", "--url", url, "build"], {**kept, "CONTAINER_HOST": url}
 
 
 def start_commands(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:

@@ -88,10 +88,7 @@ class Engine:
                 "Podman's service runs elsewhere",
                 "install podman, or set ENGINE=docker",
             )
-        runtime = os.environ.get("XDG_RUNTIME_DIR")
-        prefix = build_client.podman_prefix(self.url, runtime, is_root=os.getuid() == 0)
-        # Labels and the default shell are kept as Docker keeps them only in Docker's own image format.
-        return prefix, {**os.environ, "BUILDAH_FORMAT": "docker"}
+        return build_client.podman_prefix(self.url, os.environ, is_root=os.getuid() == 0)
 
     def call(
         self,

@@ -46,8 +46,8 @@ def create_body(spec: Spec, host: Mapping[str, Any]) -> dict[str, Any]:
         "portmappings": list(_ports(host)),
     }
     # Not named it is a bridge, or, for a rootless Podman, what stands in for one.
-    if spec.network == "host":
-        body["netns"] = {"nsmode": "host"}
+    if spec.network != "bridge":
+        body["netns"] = {"nsmode": spec.network}
     if spec.working_dir:
         body["work_dir"] = spec.working_dir
     if spec.log:
@@ -61,7 +61,10 @@ def _bind(mount: Mount) -> dict[str, Any]:
 
 
 def _tmpfs(target: str, options: str) -> dict[str, Any]:
-    return {"type": "tmpfs", "source": "tmpfs", "destination": target, "options": options.split(",")}
+    """Docker's options, but for an owner's numbers, which Podman knows as ``U``: whoever the container runs as."""
+    kept = [option for option in options.split(",") if not option.startswith(("uid=", "gid="))]
+    owner = ["U"] if "uid=" in options else []
+    return {"type": "tmpfs", "source": "tmpfs", "destination": target, "options": [*kept, *owner]}
 
 
 def _ports(host: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -110,15 +110,20 @@ def test_certificates_go_along() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "is_root", "expected"),
+    ("url", "is_root", "is_own"),
     [
-        ("unix:///run/user/7/podman/podman.sock", False, ["podman", "build"]),
-        ("unix:///run/podman/podman.sock", True, ["podman", "build"]),
-        ("unix:///run/podman/podman.sock", False, ["podman", "--url", "unix:///run/podman/podman.sock", "build"]),
+        ("unix:///run/user/7/podman/podman.sock", False, True),
+        ("unix:///run/podman/podman.sock", True, True),
+        ("unix:///run/podman/podman.sock", False, False),
     ],
 )
-def test_podman_builds_where_its_service_runs(url: str, is_root: bool, expected: list[str]) -> None:
-    assert build_client.podman_prefix(url, "/run/user/7", is_root=is_root) == expected
+def test_podman_builds_where_its_service_runs(url: str, is_root: bool, is_own: bool) -> None:
+    environ = {"XDG_RUNTIME_DIR": "/run/user/7", "CONTAINER_HOST": "unix:///another"}
+    prefix, environment = build_client.podman_prefix(url, environ, is_root=is_root)
+    assert prefix == (["podman", "build"] if is_own else ["podman", "--url", url, "build"])
+    # What is run by another program (`podman exec`, by the harness) goes there, too.
+    assert environment.get("CONTAINER_HOST") == (None if is_own else url)
+    assert environment["BUILDAH_FORMAT"] == "docker"
 
 
 def test_podman_needs_its_own_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -43,8 +43,15 @@ def test_the_network_and_its_ports() -> None:
     (port,) = body(port=8888)["portmappings"]
     assert port == {"host_ip": "127.0.0.1", "host_port": 8888, "container_port": 8888, "protocol": "tcp"}
     assert "netns" not in body()
+    assert body(network="none")["netns"] == {"nsmode": "none"}
     assert body(network="host", port=8888)["netns"] == {"nsmode": "host"}
     assert body(network="host", port=8888)["portmappings"] == []
+
+
+def test_a_folder_in_memory_and_its_owner() -> None:
+    home, other = body(tmpfs={"/home/user": "mode=700,uid=7,gid=7,exec", "/x": "mode=1777"})["mounts"]
+    assert (home["destination"], home["options"]) == ("/home/user", ["mode=700", "exec", "U"])
+    assert other["options"] == ["mode=1777"]
 
 
 def test_a_comma_in_a_path_and_a_volume_of_the_project(tmp_path: Path) -> None:
