@@ -20,7 +20,7 @@ from gpuenv.core.errors import CheckError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
-from gpuenv.harness.report.model import Outcome, Results
+from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets import hosts
 from gpuenv.harness.targets import listing as targets
 from gpuenv.harness.targets.container import connect, remove_leftovers
@@ -135,10 +135,10 @@ def run_harness(engine: Engine | None, found: Sequence[Target], jobs: int = 1, s
             if engine is not None:
                 remove_leftovers(engine, plan.run)
         seconds = time.perf_counter() - began
-        outcomes = tuple(Results(results).update().outcomes)
+        outcomes = tuple(Report(plan).update(results).outcomes)
     names = ", ".join(target.title for target in found)
     ui.say(f"harness on {names}: {seconds:.1f} s, {len(outcomes)} checks")
-    if done.returncode != harness.PYTEST_PASSED:
+    if done.returncode != 0:
         raise CheckError(f"the harness fails on {names}", done.stdout[-800:], "make test-env")
     return Timed(seconds, outcomes)
 

@@ -15,8 +15,7 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
-from gpuenv.harness.report import model as report
-from gpuenv.harness.report.model import Outcome
+from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets.model import save_plan
 from gpuenv.host import gpu
 from simulated.host.machine import Machine, SimulatedHost, make_current, simulated_machine
@@ -79,7 +78,7 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
         done = run_pytest([*argv, "-k", "test_gpu"], harness.pytest_environment(engine))
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
     assert all(target.has_simulated_driver for target in plan.targets)
-    return tuple(report.Results(results).update().outcomes)
+    return tuple(Report(plan).update(results).outcomes)
 
 
 def arguments() -> Settings:

@@ -15,8 +15,7 @@ from pathlib import Path
 from gpuenv.core import paths
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
-from gpuenv.harness.report import model as report
-from gpuenv.harness.report.model import Outcome
+from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets.container import remove_leftovers
 from gpuenv.harness.targets.model import Plan, Target, save_plan
 
@@ -72,7 +71,7 @@ def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jo
     finally:
         remove_leftovers(engine, plan.run)
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
-    return tuple(report.Results(results).update().outcomes)
+    return tuple(Report(plan).update(results).outcomes)
 
 
 def run_pytest(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Callable
 
@@ -135,7 +136,7 @@ def colors_of(path: Path) -> Counter[Color]:
 
 def named_colors(*, dark: bool) -> dict[str, Color]:
     """The colors of report.css by their names; the first definition is for light, the second for dark."""
-    text = report_html.STYLE.read_text()
+    text = (files("gpuenv.harness.report") / "templates" / "report.css").read_text()
     found = re.findall(r"--([a-z0-9-]+): #([0-9a-f]{6});", text)
     half = len(found) // 2
     chosen = found[half:] if dark else found[:half]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.core import paths
-from gpuenv.harness.report.evidence import PACKAGES, REFERENCE, parse_evidence
+from gpuenv.harness.report.evidence import PACKAGES, REFERENCE
 from gpuenv.harness.report.model import GROUPS, Outcome, Report
 from gpuenv.harness.targets.model import Plan, Target
 
@@ -45,11 +45,11 @@ HOSTILE = "<script>alert('x')</script> & \x1b[31mred\x1b[0m \udc80"
 def make_report(exit_code: int | None = 1) -> Report:
     """The run; with 0 as exit code, without its failures."""
     targets = (GOOD, SIMULATED, FAILING, MISSING)
-    evidence = {target.identity: parse_evidence(findings(target, is_good=exit_code == 0)) for target in targets[:3]}
+    found = {target.identity: findings(target, is_good=exit_code == 0) for target in targets[:3]}
     outcomes = [outcome for target in targets for outcome in outcomes_of(target)]
     if exit_code == 0:
         outcomes = [outcome for outcome in outcomes if outcome.outcome != "failed"]
-    return Report(Plan("r", targets), tuple(outcomes), evidence, BEGAN, BEGAN + 194.0, exit_code)
+    return Report(Plan("r", targets), outcomes, found, BEGAN, BEGAN + 194.0, exit_code)
 
 
 def outcomes_of(target: Target) -> list[Outcome]:

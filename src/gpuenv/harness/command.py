@@ -20,7 +20,7 @@ from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report import table as report_table
-from gpuenv.harness.report.model import NOT_TESTED, Outcome, Report, render_last_line
+from gpuenv.harness.report.model import NOT_TESTED, Report
 from gpuenv.harness.targets import hosts, listing
 from gpuenv.harness.targets.container import remove_leftovers
 from gpuenv.harness.targets.model import Plan, Target, save_plan
@@ -28,8 +28,6 @@ from gpuenv.harness.targets.remote import COMMAND_LIMIT_S
 from gpuenv.host import gpu
 from gpuenv.host.processor import check_host
 
-#: pytest's exit code when everything passed.
-PYTEST_PASSED = 0
 #: Each has a process here that waits most of the time.
 HOSTS_AT_ONCE = 8
 #: Seconds for one check, its container and its programs. A command on a remote host is given up before that.
@@ -45,7 +43,7 @@ def run(settings: Settings) -> int:
     run_unit_tests(settings.jobs)
     engine = find_engine(settings.engine) if needs_engine(settings) else None
     found = execute(plan(settings, engine, host), engine, report_files.clear(paths.reports_dir()))
-    return verdict(found.exit_code, found.outcomes)
+    return 0 if found.status == "passed" else CheckError.exit_code
 
 
 def needs_engine(settings: Settings) -> bool:
@@ -131,7 +129,7 @@ def refuse_gpu_without_target(planned: Plan) -> None:
 def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:
     """Run the checks and report what they found, also when interrupted; ``reports`` is the folder for files."""
     log = reports / "pytest.log" if report_table.is_wanted() else None
-    began, code = time.time(), None
+    found = Report(planned, began=time.time())
     with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
         plan_path, results = Path(folder) / "plan.json", Path(folder) / "results.jsonl"
         save_plan(planned, plan_path)
@@ -139,11 +137,11 @@ def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:
         ui.say(f"testing {names}" if names else "no target can be tested")
         argv = pytest_argv(plan_path, results, reports / "junit.xml", planned.at_a_time)
         try:
-            code = run_pytest(argv, engine, planned, results, log)
+            found.exit_code = run_pytest(argv, engine, found, results, log)
         finally:
             if engine is not None:
                 remove_leftovers(engine, planned.run)
-            found = report_files.collect(planned, results, began, code)
+            found.update(results).ended = time.time()
             report(found, reports, log)
     return found
 
@@ -161,7 +159,7 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     return argv
 
 
-def run_pytest(argv: list[str], engine: Engine | None, planned: Plan, results: Path, log: Path | None) -> int:
+def run_pytest(argv: list[str], engine: Engine | None, found: Report, results: Path, log: Path | None) -> int:
     """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else None
@@ -174,7 +172,7 @@ def run_pytest(argv: list[str], engine: Engine | None, planned: Plan, results: P
         stack.callback(process.kill)
         try:
             deliver()
-            return report_table.watch(process, planned, results) if log else process.wait()
+            return report_table.watch(process, found, results) if log else process.wait()
         except KeyboardInterrupt as error:
             # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.
             if isinstance(error, signals.Ended):
@@ -203,24 +201,18 @@ def report(found: Report, folder: Path, log: Path | None) -> None:
     Under a live table nobody saw what pytest said (``log``): then the failures are printed too.
     """
     console = ui.console()
-    console.print(report_table.render_table(found.plan, found.outcomes))
+    console.print(report_table.render_table(found))
     if log is not None:
-        console.print(report_table.render_failures(found.plan, found.outcomes), end="", soft_wrap=True)
+        console.print(report_table.render_failures(found), end="", soft_wrap=True)
         report_files.say_ending(found, log)
-    first = report_table.render_first_failures(found.plan, found.outcomes)
+    first = report_table.render_first_failures(found)
     if first:
         console.print(first, soft_wrap=True)
-    if found.never_ran:
-        ui.say(f"stopped before the end: {found.never_ran} checks never ran")
+    if found.unreadable:
+        ui.warn(f"{found.unreadable} lines of the results cannot be read, so the reports lack them")
+    if found.counts.never_ran:
+        ui.say(f"stopped before the end: {found.counts.never_ran} checks never ran")
     report_files.save(found, folder)
     if found.plan.left_out:
         ui.say(f"{NOT_TESTED}{found.plan.left_out}")
-    ui.say(render_last_line(found.counts))
-
-
-def verdict(pytest_code: int | None, outcomes: tuple[Outcome, ...]) -> int:
-    """The exit code. A run in which nothing was tested is a failure, and so is one that pytest could not finish."""
-    tested = [outcome for outcome in outcomes if outcome.outcome != "skipped"]
-    if pytest_code == PYTEST_PASSED and tested and all(outcome.outcome == "passed" for outcome in tested):
-        return 0
-    return CheckError.exit_code
+    ui.say(str(found.counts))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import signals
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import CheckError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
@@ -35,20 +35,28 @@ SKIPPED = dataclasses.replace(PASSED, outcome="skipped", why="not tested: x")
 @pytest.mark.parametrize(
     ("code", "outcomes", "expected"),
     [
-        (0, (PASSED, SKIPPED), 0),
-        (1, (PASSED, FAILED), 8),
+        (0, [PASSED, SKIPPED], 0),
+        (1, [PASSED, FAILED], 8),
         # pytest could not finish (interrupted, a broken conftest): whatever is there proves nothing.
-        (2, (PASSED,), 8),
-        (4, (), 8),
+        (2, [PASSED], 8),
+        (4, [], 8),
         # Nothing was tested: never green.
-        (0, (SKIPPED,), 8),
-        (0, (), 8),
+        (0, [SKIPPED], 8),
+        (0, [], 8),
         # pytest calls a skip without "not tested" a success; the results do not.
-        (0, (PASSED, FAILED), 8),
+        (0, [PASSED, FAILED], 8),
     ],
 )
-def test_exit_code(code: int, outcomes: tuple[Outcome, ...], expected: int) -> None:
-    assert harness.verdict(code, outcomes) == expected
+def test_exit_code(
+    code: int, outcomes: list[Outcome], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "reports_dir", lambda: tmp_path / "reports")
+    monkeypatch.setattr(harness, "run_unit_tests", lambda _: None)
+    monkeypatch.setattr(harness, "find_engine", lambda _: ENGINE)
+    monkeypatch.setattr(harness, "plan", lambda *_: PLAN)
+    monkeypatch.setattr(harness, "execute", lambda *_: Report(PLAN, outcomes, exit_code=code))
+    assert harness.run(Settings()) == expected
 
 
 def test_a_required_gpu_needs_a_gpu_target() -> None:
@@ -104,10 +112,10 @@ def test_output_of_pytest_goes_to_the_log_under_a_live_table(
     argv = [sys.executable, "-c", "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)"]
     monkeypatch.setattr(table, "watch", lambda process, *_: process.wait())
     log = tmp_path / "pytest.log"
-    assert harness.run_pytest(argv, None, PLAN, tmp_path / "r", log) == 3
+    assert harness.run_pytest(argv, None, Report(PLAN), tmp_path / "r", log) == 3
     assert log.read_text() == "out\nerr\n"
     assert capfd.readouterr().out == ""
-    assert harness.run_pytest(argv, None, PLAN, tmp_path / "r", None) == 3
+    assert harness.run_pytest(argv, None, Report(PLAN), tmp_path / "r", None) == 3
     assert capfd.readouterr().out == "out\n"
 
 
@@ -121,7 +129,7 @@ def test_nothing_goes_on_when_the_table_fails(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(table, "watch", fail)
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(ZeroDivisionError):
-        harness.run_pytest(argv, None, PLAN, tmp_path / "r", tmp_path / "pytest.log")
+        harness.run_pytest(argv, None, Report(PLAN), tmp_path / "r", tmp_path / "pytest.log")
     assert seen[0].wait(timeout=10) < 0
 
 
@@ -135,7 +143,7 @@ def test_the_last_line_is_the_verdict_whatever_fails(
     monkeypatch.setattr("gpuenv.harness.report.files.save_data", fail)
     failed = dataclasses.replace(FAILED, check="training/xor", what="no", why="a", next_step="b")
     plan = dataclasses.replace(PLAN, left_out="flavor cpu (x)")
-    harness.report(Report(plan, (PASSED, failed), {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")
+    harness.report(Report(plan, [PASSED, failed], {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")
     lines = capsys.readouterr().err.splitlines()
     assert "FAILED training/xor on cuda10.0-cpu" in lines
     assert "cuda10.0-cpu failed first: training/xor: no" in lines

@@ -11,8 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from gpuenv.harness import command as harness
-from gpuenv.harness.report import model as report
-from gpuenv.harness.report.model import Outcome
+from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets.model import Plan, Target, save_plan
 
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
@@ -25,7 +24,7 @@ def run_checks(folder: Path, plan: Plan, *options: str) -> tuple[int, str, tuple
     argv = harness.pytest_argv(folder / "plan.json", folder / "results.jsonl", folder / "junit.xml", jobs=1)
     done = subprocess.run([*argv, *options], capture_output=True, text=True, check=False)
     results = folder / "results.jsonl"
-    return done.returncode, done.stdout, tuple(report.Results(results).update().outcomes)
+    return done.returncode, done.stdout, tuple(Report(plan).update(results).outcomes)
 
 
 def test_missing_targets_are_not_tested_or_failures(tmp_path: Path) -> None:
@@ -53,7 +52,7 @@ def test_gpu_checks_are_not_tested_without_a_driver(tmp_path: Path) -> None:
     assert {(one.target, one.group, one.outcome, one.reason) for one in outcomes} == {
         ("cuda10.0-gpu", "gpu", "skipped", "no NVIDIA driver on this host")
     }
-    assert harness.verdict(code, outcomes) != 0
+    assert Report(Plan("r", (CPU, GPU)), list(outcomes), exit_code=code).status == "nothing tested"
 
 
 def test_a_required_gpu_fails_in_one_readable_line(tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ def run_on_this_python(folder: Path, *more: Target, options: tuple[str, ...] = (
 def check_findings(run: Run) -> None:
     # This Python is no TensorFlow environment: the check fails, and what the program found is there all the same.
     assert run.code == 1
-    found = report.Results(run.results).update()
+    found = Report(Plan("r", ())).update(run.results)
     assert {identity: set(names) for identity, names in found.findings.items()} == {
         "v/1": {"facts"}, "v/1-simulated": {"facts"},
     }  # fmt: skip

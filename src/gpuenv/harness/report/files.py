@@ -1,9 +1,8 @@
-"""Collect what a run left in its own folder, before that goes, and write the files in ``reports/``."""
+"""Write the files in ``reports/``."""
 
 from __future__ import annotations
 
 import json
-import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 
 from gpuenv.core import ui
 from gpuenv.harness.report import page
-from gpuenv.harness.report.evidence import parse_evidence, summarize
-from gpuenv.harness.report.model import FINISHED, Report, Results
-from gpuenv.harness.targets.model import Plan
+from gpuenv.harness.report.evidence import summarize
+from gpuenv.harness.report.model import FINISHED, Report
 
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
 #: Lines of pytest's output that are shown when it did not run to its end.
@@ -26,15 +24,6 @@ def clear(folder: Path) -> Path:
     for name in (PAGE, DATA, JUNIT, LOG):
         (folder / name).unlink(missing_ok=True)
     return folder
-
-
-def collect(plan: Plan, results: Path, began: float, exit_code: int | None) -> Report:
-    """All that is known of a run that has ended, however it ended."""
-    found = Results(results).update()
-    if found.unreadable:
-        ui.warn(f"{found.unreadable} lines of the results cannot be read, so the reports lack them")
-    evidence = {identity: parse_evidence(programs) for identity, programs in found.findings.items()}
-    return Report(plan, tuple(found.outcomes), evidence, began, time.time(), exit_code, found.expected)
 
 
 def save(found: Report, folder: Path) -> None:
@@ -65,8 +54,8 @@ def save_data(report: Report, path: Path) -> None:
         ],
         "host_driver": report.plan.host_driver,
         "counts": {"passed": counts.passed, "failed": counts.failed, "not_tested": counts.not_tested},
-        "never_ran": report.never_ran,
-        "not_tested": dict(counts.reasons),
+        "never_ran": counts.never_ran,
+        "not_tested": counts.reasons,
         "left_out": report.plan.left_out,
         "checks": report.outcomes,
     }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gpuenv.core.errors import GpuenvError
-from gpuenv.harness.report.evidence import Evidence
+from gpuenv.harness.report.evidence import Evidence, parse_evidence
 from gpuenv.harness.targets.model import Plan, Target
 
 #: How the reason of every skip begins in pytest.
@@ -24,8 +25,6 @@ GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolat
 #: pytest's exit codes when it ran to its end: all passed, some failed, there was nothing to run.
 NOTHING_TO_RUN = 5
 FINISHED = (0, 1, NOTHING_TO_RUN)
-#: How many checks each group of each target has: ``{identity: {group: number}}``.
-Expected = Mapping[str, Mapping[str, int]]
 
 
 def not_tested(reason: str) -> str:
@@ -79,24 +78,88 @@ def add_result(path: Path, kind: str, **content: Any) -> None:
         stream.write(json.dumps({kind: content}) + "\n")
 
 
-@dataclass
-class Results:
-    """What the checks have told until now, in a file of JSON lines that :func:`add_result` writes.
+@dataclass(frozen=True)
+class Counts:
+    """How many checks passed, failed, were not tested (and why not), and never ran."""
 
-    ``findings`` are ``{target: {program: data}}``; ``expected`` is how many checks each group of each target has, as
-    soon as pytest has counted them; ``unreadable`` counts lines that are none of these.
+    passed: int
+    failed: int
+    reasons: Mapping[str, int]
+    never_ran: int
+
+    @property
+    def not_tested(self) -> int:
+        """How many were not tested."""
+        return sum(self.reasons.values())
+
+    @property
+    def parts(self) -> list[tuple[int, str]]:
+        """The numbers that are not 0, the worst first: ``[(1, "failed"), (12, "passed")]``."""
+        failed, passed = (self.failed, "failed"), (self.passed, "passed")
+        parts = (failed, (self.never_ran, "never ran"), (self.not_tested, "not tested"), passed)
+        return [part for part in parts if part[0]]
+
+    def __str__(self) -> str:
+        """The last line of a run: ``"N passed, M failed, K not tested (reason: n; ...)"``."""
+        reasons = "; ".join(f"{reason}: {number}" for reason, number in self.reasons.items())
+        numbers = f"{self.passed} passed, {self.failed} failed, {self.not_tested} not tested"
+        return f"{numbers} ({reasons})" if reasons else numbers
+
+
+def count(outcomes: Sequence[Outcome], expected: int = 0) -> Counts:
+    """Count outcomes, of which there should be as many as ``expected``."""
+    kinds = Counter(outcome.outcome for outcome in outcomes)
+    reasons = Counter(outcome.reason for outcome in outcomes if outcome.outcome == "skipped")
+    return Counts(kinds["passed"], kinds["failed"], dict(sorted(reasons.items())), max(0, expected - len(outcomes)))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One target's checks: those that have run, and how many each group has, where they were counted."""
+
+    target: Target
+    outcomes: Sequence[Outcome]
+    expected: Mapping[str, int]
+
+    def counts(self, group: str) -> Counts:
+        """How the checks of one group ended."""
+        return count([one for one in self.outcomes if one.group == group], self.expected.get(group, 0))
+
+    @functools.cached_property
+    def current(self) -> str | None:
+        """The group whose checks run now: groups run one after the other, once the target has begun."""
+        return next((group for group in GROUPS if self.counts(group).never_ran), None) if self.outcomes else None
+
+    def elapsed(self, now: float | None = None) -> float:
+        """Seconds from the start of the first check to the end of the last, or to ``now``; 0 if none has run."""
+        if not self.outcomes:
+            return 0.0
+        began = min(outcome.finished - outcome.seconds for outcome in self.outcomes)
+        return (max(outcome.finished for outcome in self.outcomes) if now is None else now) - began
+
+
+@dataclass
+class Report:
+    """One run of the harness, with all that its reports show, as far as the checks have told it.
+
+    ``findings`` are ``{target: {program: data}}``; ``began`` and ``ended`` are seconds since 1970; ``exit_code`` is
+    pytest's, None if it did not end by itself (Ctrl-C). ``expected`` is how many checks each group of each target has,
+    as soon as pytest has counted them. ``unreadable`` counts lines of the file of results that are no result.
     """
 
-    path: Path
+    plan: Plan
     outcomes: list[Outcome] = field(default_factory=list)
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    expected: Expected = field(default_factory=dict)
+    began: float = 0.0
+    ended: float = 0.0
+    exit_code: int | None = None
+    expected: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unreadable: int = 0
     _read: int = 0
 
-    def update(self) -> Results:
-        """Read what came since; a last line that is not whole yet is left for the next time."""
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as stream:
+    def update(self, results: Path) -> Report:
+        """Take in what :func:`add_result` wrote since; a last line that is not whole yet is left for the next time."""
+        with contextlib.suppress(FileNotFoundError), results.open("rb") as stream:
             stream.seek(self._read)
             for line in stream:
                 if line.endswith(b"\n"):
@@ -116,102 +179,30 @@ class Results:
         except (ValueError, TypeError, KeyError, AttributeError):
             self.unreadable += 1
 
-
-@dataclass(frozen=True)
-class Counts:
-    """How many checks passed, failed and were not tested, and why not."""
-
-    passed: int
-    failed: int
-    reasons: tuple[tuple[str, int], ...]
-
-    @property
-    def not_tested(self) -> int:
-        """How many were not tested."""
-        return sum(number for _, number in self.reasons)
-
-
-def count(outcomes: Iterable[Outcome]) -> Counts:
-    """Count outcomes."""
-    outcomes = tuple(outcomes)
-    kinds = Counter(outcome.outcome for outcome in outcomes)
-    reasons = Counter(outcome.reason for outcome in outcomes if outcome.outcome == "skipped")
-    return Counts(kinds["passed"], kinds["failed"], tuple(sorted(reasons.items())))
-
-
-def render_last_line(counts: Counts) -> str:
-    """``"N passed, M failed, K not tested (reason: n; ...)"``."""
-    reasons = "; ".join(f"{reason}: {number}" for reason, number in counts.reasons)
-    numbers = f"{counts.passed} passed, {counts.failed} failed, {counts.not_tested} not tested"
-    return f"{numbers} ({reasons})" if reasons else numbers
-
-
-def render_cell(outcomes: Sequence[Outcome]) -> str:
-    """One cell of the table: ``"12 passed"``, with what failed first."""
-    counts = count(outcomes)
-    parts = ((counts.failed, "failed"), (counts.passed, "passed"), (counts.not_tested, "not tested"))
-    return ", ".join(f"{number} {word}" for number, word in parts if number) or "-"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One target's checks: those that have run, and how many each group has, where they were counted."""
-
-    target: Target
-    outcomes: tuple[Outcome, ...]
-    expected: Mapping[str, int]
-
-    def found(self, group: str) -> list[Outcome]:
-        """Those of one group that have run."""
-        return [outcome for outcome in self.outcomes if outcome.group == group]
-
-    def number(self, group: str) -> int:
-        """How many checks the group has, or has had until now where nobody counted."""
-        return max(len(self.found(group)), self.expected.get(group, 0))
-
-    @property
-    def current(self) -> str | None:
-        """The group whose checks run now: groups run one after the other, once the target has begun."""
-        left = (group for group in GROUPS if len(self.found(group)) < self.number(group))
-        return next(left, None) if self.outcomes else None
-
-    def elapsed(self, now: float | None = None) -> float:
-        """Seconds from the start of the first check to the end of the last, or to ``now``; 0 if none has run."""
-        if not self.outcomes:
-            return 0.0
-        began = min(outcome.finished - outcome.seconds for outcome in self.outcomes)
-        return (max(outcome.finished for outcome in self.outcomes) if now is None else now) - began
-
-
-def list_columns(plan: Plan, outcomes: Sequence[Outcome], expected: Expected) -> list[Column]:
-    """A column for each target of the plan."""
-    return [
-        Column(one, tuple(own for own in outcomes if own.target == one.identity), expected.get(one.identity, {}))
-        for one in plan.targets
-    ]
-
-
-@dataclass(frozen=True)
-class Report:
-    """One run of the harness, with all that its reports show.
-
-    ``evidence`` has an entry for each target that a program ran in; ``began`` and ``ended`` are seconds since 1970;
-    ``exit_code`` is pytest's, None if it did not end by itself (Ctrl-C); ``expected`` how many checks each group of
-    each target has, where pytest came so far as to count them.
-    """
-
-    plan: Plan
-    outcomes: tuple[Outcome, ...]
-    evidence: Mapping[str, Evidence]
-    began: float
-    ended: float
-    exit_code: int | None
-    expected: Expected = field(default_factory=dict)
-
     @property
     def counts(self) -> Counts:
         """How the checks ended."""
-        return count(self.outcomes)
+        return count(self.outcomes, sum(sum(groups.values()) for groups in self.expected.values()))
+
+    @property
+    def columns(self) -> list[Column]:
+        """A column for each target of the plan."""
+        return [
+            Column(
+                one, [own for own in self.outcomes if own.target == one.identity], self.expected.get(one.identity, {})
+            )
+            for one in self.plan.targets
+        ]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """What failed, in the order in which it ran."""
+        return sorted((one for one in self.outcomes if one.outcome == "failed"), key=lambda one: one.finished)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """The titles of targets by their identities."""
+        return {target.identity: target.title for target in self.plan.targets}
 
     @property
     def status(self) -> str:
@@ -224,11 +215,6 @@ class Report:
             return "not finished"
         return "passed" if self.counts.passed else "nothing tested"
 
-    @property
-    def never_ran(self) -> int:
-        """How many checks the run did not come to, because it was stopped."""
-        return max(0, sum(sum(groups.values()) for groups in self.expected.values()) - len(self.outcomes))
-
     def of(self, target: Target) -> Evidence:
         """What is known of one target."""
-        return self.evidence.get(target.identity, Evidence())
+        return parse_evidence(self.findings.get(target.identity, {}))

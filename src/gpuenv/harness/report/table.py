@@ -5,13 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpuenv.core import ui
-from gpuenv.harness.report.model import GROUPS, Column, Expected, Outcome, Results, count, list_columns, render_cell
-from gpuenv.harness.targets.model import Plan
+from gpuenv.harness.report.model import GROUPS, Column, Report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,41 +22,37 @@ MOST_FAILURES = 12
 LOOKS_PER_SECOND = 4
 
 
-def render_table(plan: Plan, outcomes: Sequence[Outcome], expected: Expected | None = None, now: float = 0.0) -> Table:
-    """A row for each group and a column for each target, with the time that the target took.
-
-    Of a run that goes on, ``expected`` is how many checks there are, and ``now`` the time.
-    """
+def render_table(report: Report, now: float | None = None) -> Table:
+    """A row for each group and a column for each target, with the time that it took; ``now``, if the run goes on."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(show_footer=True)
     table.add_column("checks", footer="time")
-    columns = list_columns(plan, outcomes, expected or {})
+    columns = report.columns
     for column in columns:
         elapsed = column.elapsed(now if column.current else None)
         # As Text: an address such as ssh://[::1] is no markup.
         table.add_column(Text(column.target.title), footer=render_duration(elapsed))
     for group in GROUPS:
-        if any(column.number(group) for column in columns):
-            table.add_row(group, *(_render_group(column, group) for column in columns))
+        if any(column.counts(group).parts for column in columns):
+            table.add_row(group, *(_render_group(column, group, is_live=now is not None) for column in columns))
     return table
 
 
-def _render_group(column: Column, group: str) -> Text:
+def _render_group(column: Column, group: str, *, is_live: bool) -> Text:
     from rich.text import Text
 
-    found, number = column.found(group), column.number(group)
-    counts = count(found)
-    if not found:
-        is_next = number and group == column.current
-        style = "bold" if is_next else "dim"
-        return Text(f"running, 0 of {number}" if is_next else "waiting" if number else "-", style)
-    if len(found) == number:
-        style = "bold red" if counts.failed else "yellow" if counts.not_tested else "green"
-        return Text(render_cell(found), style)
-    failed = f", {counts.failed} failed" if counts.failed else ""
-    return Text(f"running, {len(found)} of {number}{failed}", "bold red" if failed else "bold")
+    counts = column.counts(group)
+    if is_live and counts.never_ran:
+        if group != column.current:
+            return Text("waiting", "dim")
+        ran = counts.passed + counts.failed + counts.not_tested
+        failed = f", {counts.failed} failed" if counts.failed else ""
+        return Text(f"running, {ran} of {ran + counts.never_ran}{failed}", "bold red" if failed else "bold")
+    words = ", ".join(f"{number} {word}" for number, word in counts.parts)
+    styles = {"failed": "bold red", "never ran": "yellow", "not tested": "yellow", "passed": "green"}
+    return Text(words, styles[counts.parts[0][1]]) if words else Text("-", "dim")
 
 
 def render_duration(seconds: float) -> str:
@@ -70,34 +64,31 @@ def render_duration(seconds: float) -> str:
     return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
 
 
-def render_first_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
+def render_first_failures(report: Report) -> Text:
     """A line for each target that has a failure: what failed first."""
     from rich.text import Text
 
-    failed = sorted((one for one in outcomes if one.outcome == "failed"), key=lambda one: one.finished)
-    first = {one.target: one for one in reversed(failed)}
-    found = ((target, first[target.identity]) for target in plan.targets if target.identity in first)
+    first = {one.target: one for one in reversed(report.failed)}
     return Text("\n").join(
-        Text.assemble((f"{target.title} failed first: ", "bold red"), f"{one.check}: {one.what}")
-        for target, one in found
+        Text.assemble((f"{title} failed first: ", "bold red"), f"{first[target].check}: {first[target].what}")
+        for target, title in report.titles.items()
+        if target in first
     )
 
 
-def render_failures(plan: Plan, outcomes: Iterable[Outcome]) -> Text:
+def render_failures(report: Report) -> Text:
     """The three lines of each failure; of many, the first: a table that has scrolled away helps nobody."""
     from rich.text import Text
 
     from gpuenv.explain import command as explain
 
-    titles = {target.identity: target.title for target in plan.targets}
-    failed = [outcome for outcome in outcomes if outcome.outcome == "failed"]
     text = Text()
-    for outcome in failed[:MOST_FAILURES]:
-        text.append(f"FAILED {outcome.check} on {titles.get(outcome.target, outcome.target)}\n", "bold red")
+    for outcome in report.failed[:MOST_FAILURES]:
+        text.append(f"FAILED {outcome.check} on {report.titles.get(outcome.target, outcome.target)}\n", "bold red")
         text.append(f"  {outcome.what}\n")
         text.append(f"  cause: {outcome.why}\n  next:  {outcome.next_step}\n" if outcome.why else "")
         text.append(explain.note(outcome.output))
-    left_out = len(failed) - MOST_FAILURES
+    left_out = len(report.failed) - MOST_FAILURES
     return text.append(f"... and {left_out} more failures: see the report\n" if left_out > 0 else "")
 
 
@@ -109,25 +100,22 @@ def is_wanted() -> bool:
     return sys.stderr.isatty() and not ui.console().is_dumb_terminal and not ui.debug_enabled()
 
 
-def render_live(plan: Plan, found: Results, now: float) -> RenderableType:
+def render_live(report: Report, now: float) -> RenderableType:
     """The table as it stands, and below it what failed first on each target."""
     from rich.console import Group
 
-    table = render_table(plan, found.outcomes, found.expected, now)
-    first = render_first_failures(plan, found.outcomes)
-    return Group(table, first) if first else table
+    return Group(render_table(report, now), render_first_failures(report))
 
 
-def watch(process: subprocess.Popen[bytes], plan: Plan, results: Path) -> int:
+def watch(process: subprocess.Popen[bytes], report: Report, results: Path) -> int:
     """Show the table until ``process`` ends, then take it away again; its exit code.
 
     Ctrl-C comes out as KeyboardInterrupt, with the terminal in order.
     """
     from rich.live import Live
 
-    found = Results(results)
     with Live(
         console=ui.console(), transient=True, refresh_per_second=LOOKS_PER_SECOND,
-        get_renderable=lambda: render_live(plan, found.update(), time.time()),
+        get_renderable=lambda: render_live(report.update(results), time.time()),
     ):  # fmt: skip
         return process.wait()

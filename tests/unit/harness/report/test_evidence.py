@@ -11,18 +11,19 @@ import pytest
 from fakes import report as fake
 from gpuenv.harness.report import evidence
 from gpuenv.harness.report.evidence import NOT_RUN, parse_evidence
-from gpuenv.harness.report.model import Results, add_result
+from gpuenv.harness.report.model import Report, add_result
+from gpuenv.harness.targets.model import Plan
 
 
 def test_findings_travel_through_the_file_of_results(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    found = Results(results)
-    assert (found.update().findings, found.expected) == ({}, {})
+    found = Report(Plan("r", ()))
+    assert (found.update(results).findings, found.expected) == ({}, {})
     add_result(results, "finding", target="v-cpu-on-ssh://lab1", name="facts", data={"python": "3.6"})
     add_result(results, "finding", target="v-cpu-on-ssh://lab1", name="training", data={"x": math.nan})
     add_result(results, "finding", target="w" * 300, name="facts", data=1)
     add_result(results, "expected", a={"gpu": 3})
-    assert found.update().findings["v-cpu-on-ssh://lab1"]["facts"] == {"python": "3.6"}
+    assert found.update(results).findings["v-cpu-on-ssh://lab1"]["facts"] == {"python": "3.6"}
     assert math.isnan(found.findings["v-cpu-on-ssh://lab1"]["training"]["x"])
     assert found.findings["w" * 300] == {"facts": 1}
     assert found.expected == {"a": {"gpu": 3}}

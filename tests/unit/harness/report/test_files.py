@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes import report as fake
+from gpuenv.harness import command as harness
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report import page as report_html
 from gpuenv.harness.report.model import Report, add_result
@@ -28,26 +29,27 @@ def write_run(folder: Path) -> Path:
 
 
 def collect(folder: Path) -> Report:
-    return report_files.collect(fake.make_report().plan, write_run(folder), fake.BEGAN, None)
+    return Report(fake.make_report().plan, began=fake.BEGAN).update(write_run(folder))
 
 
 def test_an_interrupted_run_is_collected(tmp_path: Path) -> None:
     found = collect(tmp_path)
-    assert (len(found.outcomes), found.status, found.never_ran) == (4, "interrupted", 7)
+    assert (len(found.outcomes), found.status, found.counts.never_ran) == (4, "interrupted", 7)
     assert found.of(fake.GOOD).trained_on == ("CPU",)
     assert found.of(fake.MISSING).nets == {}
 
 
-def test_run_that_left_nothing_is_collected(tmp_path: Path) -> None:
-    found = report_files.collect(fake.make_report().plan, tmp_path / "results.jsonl", 0.0, 4)
-    assert (found.outcomes, found.status) == ((), "not finished")
+def test_run_that_left_nothing_is_reported(tmp_path: Path) -> None:
+    found = Report(fake.make_report().plan, exit_code=4).update(tmp_path / "results.jsonl")
+    assert (found.outcomes, found.status) == ([], "not finished")
 
 
 def test_unreadable_results_are_said_and_lose_no_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = write_run(tmp_path)
     results.write_text("{\n" + results.read_text())
-    found = report_files.collect(fake.make_report().plan, results, 0.0, 1)
+    found = Report(fake.make_report().plan, exit_code=1).update(results)
     assert len(found.outcomes) == 4
+    harness.report(found, tmp_path, None)
     assert "warning: 1 lines of the results cannot be read" in capsys.readouterr().err
 
 

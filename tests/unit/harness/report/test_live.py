@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from gpuenv.harness.report import table
-from gpuenv.harness.report.model import Outcome, Results, add_result
+from gpuenv.harness.report.model import Outcome, Report, add_result
 from gpuenv.harness.targets.model import Plan, Target
 
 FIRST = Target("a", "image", "cuda10.0", "gpu", "simulated")
@@ -32,8 +32,8 @@ EXPECTED = {"a": {"identity": 3, "gpu": 1, "training": 2}, "b": {"identity": 3}}
 def show(outcomes: tuple[Outcome, ...], now: float = 165.0) -> list[list[str]]:
     """The rows of the table as a person reads them, and the lines below it."""
     stream = io.StringIO()
-    found = Results(Path(os.devnull), list(outcomes), expected=EXPECTED)
-    Console(file=stream, width=160).print(table.render_live(PLAN, found, now))
+    found = Report(PLAN, list(outcomes), expected=EXPECTED)
+    Console(file=stream, width=160).print(table.render_live(found, now))
     return [
         [cell.strip() for cell in line.replace("┃", "│").strip("│").split("│")]
         for line in stream.getvalue().splitlines()
@@ -77,14 +77,14 @@ def test_the_clock_of_a_finished_target_stands() -> None:
 
 def test_tail_reads_what_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
-    found = Results(path)
-    assert found.update().outcomes == []
+    found = Report(PLAN)
+    assert found.update(path).outcomes == []
     for outcome in (PASSED, dataclasses.replace(FAILED, what="größer")):
         add_result(path, "outcome", **dataclasses.asdict(outcome))
     text = path.read_bytes()
     for size in range(1, len(text) + 1):
         path.write_bytes(text[:size])
-        assert len(found.update().outcomes) == text[:size].count(b"\n")
+        assert len(found.update(path).outcomes) == text[:size].count(b"\n")
     assert found.outcomes[1].what == "größer"
     assert found.unreadable == 0
 
@@ -105,10 +105,11 @@ SCRIPT = """
 import subprocess, sys
 from pathlib import Path
 from gpuenv.harness.report import table
+from gpuenv.harness.report.model import Report
 from gpuenv.harness.targets.model import Plan, Target
 child = subprocess.Popen([sys.executable, "-c", sys.argv[2]])
 try:
-    code = table.watch(child, Plan("r", (Target("a", "image", "cuda10.0", "cpu"),)), Path(sys.argv[1]))
+    code = table.watch(child, Report(Plan("r", (Target("a", "image", "cuda10.0", "cpu"),))), Path(sys.argv[1]))
 except KeyboardInterrupt:
     child.kill()
     code = "interrupted"

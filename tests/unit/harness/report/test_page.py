@@ -11,8 +11,7 @@ from markupsafe import escape
 
 from fakes import report as fake
 from gpuenv.harness.report import page as report_html
-from gpuenv.harness.report.evidence import Evidence, parse_evidence
-from gpuenv.harness.report.model import GROUPS, Report, render_last_line
+from gpuenv.harness.report.model import GROUPS, Report
 
 #: Elements that have no end tag.
 VOID = frozenset({"br", "col", "hr", "meta"})
@@ -60,7 +59,7 @@ def page(html: str) -> Page:
 
 
 def test_headline_is_the_last_line_of_the_terminal(page: Page) -> None:
-    line = render_last_line(fake.make_report().counts)
+    line = str(fake.make_report().counts)
     assert page.text_in("h1") == line
     assert line.startswith("76 passed, 2 failed, 3 not tested (no NVIDIA driver on this host: 2; ")
     assert page.text_in("title").startswith(f"gpuenv: failed: {line}")
@@ -101,11 +100,11 @@ def test_hostile_text_is_text_everywhere(place: str) -> None:
     if place == "missing":
         target = dataclasses.replace(target, missing=hostile)
     # A title stands in a picture, too: beside a loss curve that leaves the reference.
-    known = {"version": Evidence(versions={"Python": hostile}), "title": found.evidence[fake.FAILING.identity]}
-    evidence = {target.identity: known[place]} if place in known else {}
+    known = {"version": {"facts": {"python": hostile}}, "title": found.findings[fake.FAILING.identity]}
+    findings = {target.identity: known[place]} if place in known else {}
     plan = dataclasses.replace(found.plan, targets=(target,))
     html = report_html.render_page(
-        dataclasses.replace(found, plan=plan, outcomes=(changed, *others), evidence=evidence)
+        dataclasses.replace(found, plan=plan, outcomes=[changed, *others], findings=findings)
     )
     assert hostile not in html
     assert str(escape(hostile)) in html
@@ -155,10 +154,10 @@ def test_simulated_parts_are_called_simulated(page: Page) -> None:
 
 def test_a_simulated_driver_of_this_machine_is_called_simulated() -> None:
     target = dataclasses.replace(fake.SIMULATED, has_simulated_driver=True)
-    evidence = {target.identity: parse_evidence({"driver_inside": {"devices": [
-        {"name": "Tesla V100 (simulated)", "capability": "7.0"}]}})}  # fmt: skip
+    devices = [{"name": "Tesla V100 (simulated)", "capability": "7.0"}]
+    findings = {target.identity: {"driver_inside": {"devices": devices}}}
     plan = dataclasses.replace(fake.make_report().plan, targets=(target,), host_driver="450.1")
-    text = Page(report_html.render_page(Report(plan, (), evidence, 0.0, 1.0, 0))).text_in("body")
+    text = Page(report_html.render_page(Report(plan, [], findings, 0.0, 1.0, 0))).text_in("body")
     assert "NVIDIA driver 450.1 (simulated)" in text
     assert "Tesla V100 (simulated) (7.0)" in text
 
@@ -174,7 +173,7 @@ def test_failures_show_three_lines_and_the_output(page: Page) -> None:
 
 def test_a_target_without_training_says_so_and_shows_no_picture() -> None:
     plan = dataclasses.replace(fake.make_report().plan, targets=(fake.GOOD,))
-    page = Page(report_html.render_page(Report(plan, (), {}, 0.0, 1.0, 0)))
+    page = Page(report_html.render_page(Report(plan, [], {}, 0.0, 1.0, 0)))
     assert page.named("svg") == []
     text = page.text_in("body")
     assert "No picture: training was not run on this target." in text
@@ -213,7 +212,7 @@ def test_a_green_run_is_green_and_has_no_failures() -> None:
 
 @pytest.mark.parametrize(("code", "text"), [(None, "interrupted"), (3, "pytest did not run to its end (exit code 3)")])
 def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
-    found = dataclasses.replace(fake.make_report(0), exit_code=code, evidence={})
+    found = dataclasses.replace(fake.make_report(0), exit_code=code, findings={})
     html = report_html.render_page(found)
     assert "is-good" not in html.partition("</style>")[2]
     assert text in Page(html).text_in("header")
@@ -221,7 +220,7 @@ def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
 
 def test_checks_that_never_ran_are_in_the_matrix() -> None:
     found = dataclasses.replace(fake.make_report(0), exit_code=None, expected={"cuda10.0-cpu": {"notebook": 4}})
-    found = dataclasses.replace(found, outcomes=found.outcomes[:3], evidence={})
+    found = dataclasses.replace(found, outcomes=found.outcomes[:3], findings={})
     text = Page(report_html.render_page(found)).text_in("main")
     assert "4 never ran" in text
     assert "1 checks never ran" in text
@@ -229,7 +228,7 @@ def test_checks_that_never_ran_are_in_the_matrix() -> None:
 
 def test_what_the_run_left_out_is_one_line() -> None:
     plan = dataclasses.replace(fake.make_report().plan, targets=(fake.GOOD,), left_out="flavor gpu (none here)")
-    html = report_html.render_page(Report(plan, (), {}, 0.0, 1.0, 0))
+    html = report_html.render_page(Report(plan, [], {}, 0.0, 1.0, 0))
     assert html.count("Left out of this run: flavor gpu (none here).") == 1
     assert "<h2>Not tested</h2>" in html
     assert "These checks did not run." not in html
