@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from gpuenv.core import ui
-from gpuenv.core.deadline import gather
 from gpuenv.core.errors import SourceError
 from gpuenv.engine.model import Engine, RefusedError, inspect
+from gpuenv.net.questions import Question, ask_all
 from gpuenv.variants.model import BaseImage
 
-#: For the whole question, name resolution included, which has no time limit of its own.
-PROBE_TIMEOUT_S = 4.0
 #: Where images without a host in their name come from; the engine's own rule.
 DEFAULT_REGISTRY = "https://registry-1.docker.io"
 
@@ -51,24 +45,11 @@ def has_pinned(engine: Engine, base: BaseImage) -> bool:
     return inspect(engine, f"{split_name(base.reference)[1]}@{base.digest}") is not None
 
 
-def probe(url: str, timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
-    """Why no registry answers at ``url``; None if one does, whatever it answers."""
-    # With a deadline, because resolving a name can take the system much longer than any time limit of ours.
-    answer = gather({url: partial(_ask, url, timeout_s)}, timeout_s)[url]
-    return None if answer is None else f"{urlsplit(url).netloc}: {answer}"
-
-
-def _ask(url: str, timeout_s: float) -> object:
-    """Why there is no answer; None if there is one. Raises OSError and ValueError."""
-    try:
-        with urllib.request.urlopen(f"{url}/v2/", timeout=timeout_s):  # noqa: S310 (always http or https)
-            return None
-    except urllib.error.HTTPError as error:
-        error.close()  # 401 is the usual answer to an unknown caller: the registry is there.
-        return None
-    except urllib.error.URLError as error:
-        # A certificate that this Python does not know is an answer: the engine has its own authorities.
-        return None if isinstance(error.reason, ssl.SSLError) else error.reason
+def probe(url: str) -> str | None:
+    """Why no registry answers at ``url``; None if one does, whatever it answers, also to an unknown caller."""
+    asked = Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify=True, trusts_anybody=True)
+    problem = ask_all([asked])[asked.url].problem
+    return f"{asked.name}: {problem}" if problem else None
 
 
 def has_detour(info: Mapping[str, Any]) -> bool:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
-
-
-class Timeout(Exception):  # noqa: N818 (an answer like any other, that is rarely raised)
-    """There was no answer in time."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"no answer within {seconds:g} s")
 
 
 class Asked(Generic[Key, Result]):
@@ -42,17 +35,8 @@ class Asked(Generic[Key, Result]):
         threading.Thread(target=run, daemon=True).start()
 
     def wait(self, keys: Collection[Key], seconds: float) -> dict[Key, Result | Exception]:
-        """All answers that there are, once each of ``keys`` has one or ``seconds`` after the beginning."""
+        """All answers that there are, once each of ``keys`` has one, or ``seconds`` after the beginning."""
         left = max(0.0, self.began + seconds - time.monotonic())
         with self._changed:
             self._changed.wait_for(lambda: self._answers.keys() >= set(keys), left)
             return dict(self._answers)
-
-
-def gather(questions: Mapping[Key, Callable[[], Result]], seconds: float) -> dict[Key, Result | Exception]:
-    """The answer to each question: what it returned, what it raised, or a Timeout."""
-    asked: Asked[Key, Result] = Asked()
-    for key, question in questions.items():
-        asked.ask(key, question)
-    answers = asked.wait(questions.keys(), seconds)
-    return {key: answers.get(key, Timeout(seconds)) for key in questions}

@@ -12,15 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from gpuenv.core import locking, ui
-from gpuenv.core.deadline import gather
 from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.cuda import archives, files
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
-from gpuenv.net import download
+from gpuenv.net import certificates, download
+from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
-#: For asking whether all sources can be reached; they are asked at the same time, and nothing is fetched.
-DEADLINE_S = 5.0
 #: Yields a verified archive and the source it belongs to, or None where there is nothing. May raise SourceError.
 Find = Callable[[], "tuple[Path, Source] | None"]
 
@@ -145,9 +143,7 @@ def _download(source: Source, path: Path) -> Path:
 def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
     """Why the first component that cannot be had cannot; None if every one is local, cached, or answers in time."""
     absent = absent_components(lock, sources_dir)
-    sources = {source.url: source for part in absent for source in part.sources}
-    answers = gather({url: partial(_probe, source) for url, source in sources.items()}, DEADLINE_S)
-    return first_obstacle(absent, {url: None if answer is None else str(answer) for url, answer in answers.items()})
+    return first_obstacle(absent, ask_all(questions(absent, certificates.verify_setting())))
 
 
 def absent_components(lock: CudaLock, sources_dir: Path | None) -> list[Component]:
@@ -155,11 +151,20 @@ def absent_components(lock: CudaLock, sources_dir: Path | None) -> list[Componen
     return [part for part in lock.components if not any(_is_here(source, sources_dir) for source in part.sources)]
 
 
-def first_obstacle(absent: Iterable[Component], problems: Mapping[str, str | None]) -> str | None:
-    """Why the first component of which no source answers cannot be had. ``problems`` by URL, None where it answers."""
+def questions(absent: Iterable[Component], verify: str | bool) -> list[Question]:
+    """What is asked to know whether they can be had; nothing is fetched."""
+    urls = {source.url for part in absent for source in part.sources if not local_path(source)}
+    return [Question("archive", url, url, verify, has_to_be_there=True) for url in sorted(urls)]
+
+
+def first_obstacle(absent: Iterable[Component], answers: Mapping[str, Answer]) -> str | None:
+    """Why the first component of which no source answers cannot be had."""
     for part in absent:
-        if all(problems[source.url] is not None for source in part.sources):
-            reasons = ", ".join(f"{source.origin}: {problems[source.url]}" for source in part.sources)
+        problems = [
+            answers[source.url].problem if source.url in answers else "it is missing" for source in part.sources
+        ]
+        if all(problems):
+            reasons = ", ".join(f"{source.origin}: {problem}" for source, problem in zip(part.sources, problems))
             return f"no source of {part.name} {part.version} can be reached ({reasons})"
     return None
 
@@ -168,7 +173,3 @@ def _is_here(source: Source, sources_dir: Path | None) -> bool:
     local = local_path(source)
     places = [local or cached_path(source), *([sources_dir / file_name(source)] if sources_dir else [])]
     return any(place.is_file() for place in places)
-
-
-def _probe(source: Source) -> str | None:
-    return "it is missing" if local_path(source) else download.probe(source.url, DEADLINE_S)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuenv.core import ui
-from gpuenv.core.deadline import Asked, Timeout
+from gpuenv.core.deadline import Asked
 from gpuenv.core.errors import GpuenvError
 from gpuenv.doctor.facts import Facts, Unanswered, Wish
 
@@ -41,7 +41,8 @@ def gather(probes: Sequence[Probe], wish: Wish) -> Facts:
     for probe in probes:
         if probe.deadline_s > PATIENCE_S and probe.field not in asked.wait([probe.field], PATIENCE_S):
             ui.say(f"still waiting for {probe.about} ({probe.deadline_s:g} s at most)")
-        answer = asked.wait([probe.field], probe.deadline_s).get(probe.field, Timeout(probe.deadline_s))
+        silence = TimeoutError(f"no answer within {probe.deadline_s:g} s")
+        answer = asked.wait([probe.field], probe.deadline_s).get(probe.field, silence)
         if isinstance(answer, Exception):
             unanswered[probe.field] = Unanswered(probe.about, _describe(answer), probe.by_hand)
         else:
@@ -52,4 +53,4 @@ def gather(probes: Sequence[Probe], wish: Wish) -> Facts:
 def _describe(error: Exception) -> str:
     if isinstance(error, GpuenvError):
         return f"{error.what}: {error.why}"
-    return str(error) if isinstance(error, Timeout) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"

@@ -53,21 +53,6 @@ def fetch(url: str, part: Path, label: str) -> bool:
     return was_begun
 
 
-def probe(url: str, timeout_s: float) -> str | None:
-    """Ask for ``url`` without its content: None if it answers, else the reason."""
-    try:
-        verify = certificates.verify_setting()
-        response = requests.head(url, headers=_HEADERS, timeout=timeout_s, allow_redirects=True, verify=verify)
-    except requests.RequestException as error:
-        return describe(error)
-    return None if serves(response.status_code) else f"HTTP status {response.status_code}"
-
-
-def serves(status: int) -> bool:
-    """Whether a server that answers HEAD with this status has the thing: some only know GET."""
-    return status < 400 or status in (405, 501)
-
-
 def describe(error: requests.RequestException) -> str:
     """One line for what went wrong."""
     if isinstance(error, requests.exceptions.SSLError):

@@ -108,7 +108,8 @@ def ask(question: Question, is_alive: threading.Event) -> Answer:
         text = f"no connection{_through(proxy)} ({describe(error)})"
         return Answer(question.kind, question.name, text, proxy=redact.address(proxy))
     status = response.status_code
-    is_refused = not download.serves(status) if question.has_to_be_there else status >= 500
+    # Some servers only know GET.
+    is_refused = status >= (400 if question.has_to_be_there else 500) and status not in (405, 501)
     problem = f"HTTP status {status}" if is_refused else None
     return Answer(question.kind, question.name, problem, date=parse_date(response.headers.get("Date", "")))
 

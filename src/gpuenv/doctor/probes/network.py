@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -14,7 +14,6 @@ from gpuenv.base_image import apt_sources, registry, root_system
 from gpuenv.conda import rattler, spec
 from gpuenv.core.errors import GpuenvError
 from gpuenv.cuda import sources as cuda_sources
-from gpuenv.cuda.files import local_path
 from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import systems
 from gpuenv.net import build_settings, certificates, redact
@@ -31,15 +30,13 @@ def network(wish: Wish) -> Network:
     pip, verify, found = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
     absent = {name: cuda_sources.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
-    sources = {source.url: source for parts in absent.values() for part in parts for source in part.sources}
-    missing = {url: "it is missing" for url, source in sources.items() if local_path(source)}
-    answers = ask_all(list(questions(wish, pip, found.bundle, verify, sorted(sources.keys() - missing))))
-    problems = {**{url: answer.problem for url, answer in answers.items()}, **missing}
+    archives = cuda_sources.questions([part for parts in absent.values() for part in parts], verify)
+    answers = ask_all([*questions(wish, pip, found.bundle, verify), *archives])
     return replace(
         found,
         answers=(*answers.values(), *folder_index(pip.index_url)),
         proxies=tuple((name, redact.address(os.environ[name])) for name in build_settings.proxy_names(os.environ)),
-        archive_obstacles={name: cuda_sources.first_obstacle(parts, problems) for name, parts in absent.items()},
+        archive_obstacles={name: cuda_sources.first_obstacle(parts, answers) for name, parts in absent.items()},
     )
 
 
@@ -67,10 +64,8 @@ def _read_settings() -> tuple[PipSettings, str | bool, Network]:
     return pip, verify, Network(bundle=bundle, bundle_origin=origin, missing_bundles=missing, pip_problem=pip_problem)
 
 
-def questions(
-    wish: Wish, pip: PipSettings, bundle: str | None, verify: str | bool, archives: Iterable[str]
-) -> Iterator[Question]:
-    """Every address that a build on this machine would ask, each once."""
+def questions(wish: Wish, pip: PipSettings, bundle: str | None, verify: str | bool) -> Iterator[Question]:
+    """Every address that a build on this machine would ask, each once, but those of archives."""
     named = pip.index_url
     # A build does not see a folder of this machine, and takes the public index.
     index = named if named and urlsplit(named).scheme != "file" else default_index()
@@ -81,8 +76,6 @@ def questions(
     registries = {registry.split_name(base.reference)[0] for one in wish.variants for base in (one.base, one.builder)}
     for url in sorted(registries):
         yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify, trusts_anybody=True)
-    for url in archives:
-        yield Question("archive", url, url, verify, has_to_be_there=True)
     for name in channel_names(wish):
         yield Question("channel", name, channel_url(name), bundle or verify, proxy, has_to_be_there=True)
     mirror = apt_mirror()
