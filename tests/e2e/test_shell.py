@@ -28,22 +28,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.engine import sdk
+from fakes.engine import LABELS, sdk
 from gpuenv.core import paths, processes
+from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine
 
 UID = 1234
 TIMEOUT_S = 30
 PROGRAMS = ("bash", "cat", "env", "head", "id", "ls", "pwd", "sleep", "stty", "touch", "true", "whoami")
-LABELS = {
-    "gpuenv.variant": "cuda10.0",
-    "gpuenv.flavor": "cpu",
-    "gpuenv.cuda": "none",
-    "gpuenv.tensorflow": "1.15.5",
-    "gpuenv.keras": "2.2.5",
-    "gpuenv.python": "3.6.15",
-}
 #: The command itself, with an image that is already there instead of one to be built.
 DRIVER = """
 import sys, types
@@ -176,6 +169,19 @@ def test_the_exit_code_is_passed_on(shell: Shell) -> None:
     done = shell.run("exit 3")
     assert done.returncode == 3
     assert last_line(done.stderr) == "gpuenv: the command ended with exit code 3"
+
+
+def test_a_start_that_is_refused_is_told_once(shell: Shell) -> None:
+    if shell.engine.network == "host":
+        pytest.skip("no port is published")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        shell.environment["GPUENV_PORT"] = str(port)
+        done = shell.run("true")
+    said = done.stderr.decode()
+    assert done.returncode == EngineError.exit_code, said
+    assert f"gpuenv: error: port {port} is taken\n" in said
+    assert len(re.findall("address already in use|port is already allocated", said)) == 1, said
 
 
 @pytest.mark.parametrize("descriptor", [1, 2])

@@ -24,6 +24,16 @@ from gpuenv.engine.model import Engine
 DOCKER = {"Api-Version": "1.41"}
 PODMAN = {"Api-Version": "1.41", "Libpod-API-Version": "4.3.1"}
 
+#: Of an image that is there, as far as a shell reads them.
+LABELS = {
+    "gpuenv.variant": "cuda10.0",
+    "gpuenv.flavor": "cpu",
+    "gpuenv.cuda": "none",
+    "gpuenv.tensorflow": "1.15.5",
+    "gpuenv.keras": "2.2.5",
+    "gpuenv.python": "3.6.15",
+}
+
 Answer = Callable[[str, bytes], tuple[int, object]]
 
 

@@ -10,6 +10,7 @@ from gpuenv.conda.condarc import Condarc
 from gpuenv.core.errors import GpuenvError
 from gpuenv.doctor.findings import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
+from gpuenv.engine.endpoints import Endpoint
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
 from gpuenv.net.questions import Answer
@@ -71,11 +72,9 @@ class Storage:
 class Refusal:
     """An endpoint that does not answer, and why (``kind`` as of UnreachableError)."""
 
-    url: str
+    endpoint: Endpoint
     text: str
     kind: str = ""
-    #: What named it (DOCKER_HOST, a context), if the user did.
-    origin: str = ""
     #: Of a socket that may not be opened: the group that may ("" if none, None if not known), and whether this user
     #: was added to it since logging in.
     group: str | None = None

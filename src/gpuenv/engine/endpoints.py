@@ -30,8 +30,9 @@ class Endpoint:
     url: str
     origin: str
     tls_dir: Path | None = None
-    #: Named by the user, not merely a usual place: a person is told when it does not answer.
-    is_chosen: bool = False
+    #: What takes back the choice of a user, who is told when it does not answer; empty for a usual place.
+    undo: str = ""
+    is_podman: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ def docker_endpoints(environ: Mapping[str, str] = os.environ, home: Path | None 
     if host:
         certificates = environ.get("DOCKER_CERT_PATH")
         has_tls = host.startswith("tcp:") and (certificates or environ.get("DOCKER_TLS_VERIFY"))
-        yield Endpoint(host, "DOCKER_HOST", Path(certificates or home / ".docker") if has_tls else None, is_chosen=True)
+        tls_dir = Path(certificates or home / ".docker") if has_tls else None
+        yield Endpoint(host, "DOCKER_HOST", tls_dir, "unset DOCKER_HOST")
     else:
         context = _context_endpoint(environ, home)
         if context:
@@ -161,8 +163,8 @@ def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoi
         yield Endpoint(environ["CONTAINER_HOST"], "CONTAINER_HOST", is_chosen=True)
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
-        yield Endpoint(f"unix://{runtime}/podman/podman.sock", "Podman's own socket of this user")
-    yield Endpoint("unix:///run/podman/podman.sock", "Podman's socket of the system")
+        yield Endpoint(f"unix://{runtime}/podman/podman.sock", "Podman's own socket of this user", is_podman=True)
+    yield Endpoint("unix:///run/podman/podman.sock", "Podman's socket of the system", is_podman=True)
 
 
 def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None:
@@ -177,7 +179,8 @@ def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None
     tls_dir = folder / "contexts" / "tls" / key / "docker"
     if not endpoint.get("Host"):
         return None
-    return Endpoint(endpoint["Host"], f"context {name!r}", tls_dir if tls_dir.is_dir() else None, is_chosen=True)
+    undo = "unset DOCKER_CONTEXT" if environ.get("DOCKER_CONTEXT") else "docker context use default"
+    return Endpoint(endpoint["Host"], f"context {name!r}", tls_dir if tls_dir.is_dir() else None, undo)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -29,11 +29,15 @@ REQUEST_TIMEOUT_S = 180
 
 
 class RefusedError(EngineError):
-    """The engine answered, and said no: ``why`` is its own words, ``status`` that of HTTP."""
+    """The engine answered, and said no: ``why`` is its own words, ``status`` that of HTTP.
 
-    def __init__(self, status: int, why: str, request: str = "a request") -> None:
+    ``is_told``: its client has shown those words already.
+    """
+
+    def __init__(self, status: int, why: str, request: str = "a request", *, is_told: bool = False) -> None:
         super().__init__(f"the container engine refuses {request}", why, "look at the engine's log")
         self.status = status
+        self.is_told = is_told
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpuenv.core.errors import EngineError
+from gpuenv.engine.model import RefusedError
 
 #: What NVIDIA's container toolkit says, and what mends it.
 GPU_REMEDIES = (
@@ -39,34 +40,36 @@ def is_missing_gpu_driver(message: str) -> bool:
     return "could not select device driver" in message
 
 
-def explain_refusal(image: str, port: int | None, message: str) -> EngineError:
+def explain_refusal(image: str, port: int | None, refusal: RefusedError) -> EngineError:
     """An engine's refusal in words, for the causes that are known."""
+    message = refusal.why
+    words = "its own words are above" if refusal.is_told else message
     what = f"the engine cannot run {image}"
     if "unresolvable CDI devices" in message:
         return EngineError(
             f"{what} with a GPU",
-            f"no such device is described in /etc/cdi or /run/cdi ({message})",
+            f"no such device is described in /etc/cdi or /run/cdi ({words})",
             "install nvidia-container-toolkit and run `nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`; "
             "or set GPUS=none",
         )
     if is_missing_gpu_driver(message):
         return EngineError(
             f"{what} with a GPU",
-            f"it does not know NVIDIA's container toolkit ({message})",
+            f"it does not know NVIDIA's container toolkit ({words})",
             "install nvidia-container-toolkit, run `nvidia-ctk runtime configure --runtime=docker`, restart Docker; "
             "or set GPUS=none",
         )
     if "nvidia-container-cli" in message or "nvidia-container-runtime" in message:
-        return EngineError(f"{what} with a GPU", f"NVIDIA's container toolkit refuses: {message}", _gpu_remedy(message))
+        return EngineError(f"{what} with a GPU", f"NVIDIA's container toolkit refuses: {words}", _gpu_remedy(message))
     if "port is already allocated" in message or "address already in use" in message:
-        return EngineError(f"port {port} is taken", message, "set PORT to another one")
+        return EngineError(f"port {port} is taken", words, "set PORT to another one")
     if "bind source path does not exist" in message or "mount source path" in message:
         return EngineError(
             f"{what}: the engine cannot see a folder of this machine",
-            f"{message}; it runs elsewhere, or may not read that folder (NFS without root access)",
+            f"{words}; it runs elsewhere, or may not read that folder (NFS without root access)",
             "set WORK to a folder on a disk of this machine",
         )
     known = " ".join(_in_catalog(message))
     return EngineError(
-        what, message, known or "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is"
+        what, words, known or "run it again with GPUENV_DEBUG=1; `make engine` says which engine this is"
     )

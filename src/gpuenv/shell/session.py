@@ -77,7 +77,7 @@ class _Session:
             if state["Status"] not in _NOT_STARTED:
                 return self._exit_code(code, state)
             if state.get("Error"):
-                raise RefusedError(500, state["Error"])
+                raise RefusedError(500, state["Error"], is_told=True)
         raise EngineError(
             f"{commands[0][0]} does not start the container", "its own words are above", "update it, or the engine"
         )

@@ -47,6 +47,7 @@ from gpuenv.doctor.facts import (
 )
 from gpuenv.doctor.findings import Finding, Findings
 from gpuenv.engine.build_client import DockerClient
+from gpuenv.engine.endpoints import Endpoint
 from gpuenv.host.gpu import HostGpus, choose_devices
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
@@ -99,11 +100,15 @@ def dated(days: float) -> Network:
 
 
 BAD_BUNDLE = HostError("the CA bundle", "/x is missing", "unset SSL_CERT_FILE")
-DENIED = Refusal("unix:///var/run/docker.sock", "permission denied on /var/run/docker.sock", "denied")
-ABSENT = Refusal("unix:///var/run/docker.sock", "/var/run/docker.sock is not there")
-STOPPED = Refusal("unix:///var/run/docker.sock", "nothing listens on /var/run/docker.sock", "stopped")
-SILENT = Refusal("unix:///var/run/docker.sock", "/var/run/docker.sock did not answer within 2 s", "silent")
-CHOSEN = Refusal("garbage", "garbage: expected unix:///path or tcp://host:port", origin="DOCKER_HOST")
+SOCKET = Endpoint("unix:///var/run/docker.sock", "its usual socket")
+CONTEXT = Endpoint("garbage", "context 'lab'", undo="docker context use default")
+DENIED = Refusal(SOCKET, "permission denied on /var/run/docker.sock", "denied")
+ABSENT = Refusal(SOCKET, "/var/run/docker.sock is not there")
+STOPPED = Refusal(SOCKET, "nothing listens on /var/run/docker.sock", "stopped")
+SILENT = Refusal(SOCKET, "/var/run/docker.sock did not answer within 2 s", "silent")
+CHOSEN = Refusal(
+    Endpoint("garbage", "DOCKER_HOST", undo="unset DOCKER_HOST"), "garbage: expected unix:///path or tcp://host:port"
+)
 CHANNEL_LOST = replace(NETWORK, answers=(*NETWORK.answers, Answer("channel", "conda-forge", "no connection")))
 NO_FOLDER = Answer("index-folder", "/nope", "there is no such folder")
 OLD_CLIENT = Clients((DockerClient("/usr/bin/docker", (18, 9, 1), has_buildx=False),))
@@ -164,7 +169,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "none answers",
         "docker context use default",
-        [replace(NO_ENGINE, refusals=(replace(CHOSEN, origin="context 'lab'"),))],
+        [replace(NO_ENGINE, refusals=(replace(CHOSEN, endpoint=CONTEXT),))],
     ),
     ("engine", "warning", "permission denied", "check `socket`", [replace(NO_ENGINE, refusals=(DENIED,))]),
     ("engine", "warning", "did not answer", "restart docker", [replace(NO_ENGINE, refusals=(SILENT,))]),
@@ -196,7 +201,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "warning",
         "Podman's own engine of this user",
         "systemctl --user enable --now podman.socket",
-        [replace(NO_ENGINE, refusals=(replace(DENIED, url="unix:///run/podman/podman.sock"),))],
+        [replace(NO_ENGINE, refusals=(replace(DENIED, endpoint=replace(SOCKET, is_podman=True)),))],
     ),
     ("socket", "warning", "another engine is used", "usermod", [Engines(RUNNING, (DENIED,))]),
     ("socket", "error", "permission denied", "usermod -aG docker", [replace(NO_ENGINE, refusals=(DENIED,))]),

@@ -196,6 +196,10 @@ def test_refusals_say_what_to_do(fake: FakeEngine, message: str, expected: str) 
         containers.create(fake.engine, SPEC)
     assert expected in caught.value.next_step
     assert message in caught.value.why
+    told = refusals.explain_refusal(SPEC.image, SPEC.port, RefusedError(500, message, is_told=True))
+    assert (told.what, told.next_step) == (caught.value.what, caught.value.next_step)
+    assert "above" in told.why
+    assert message not in str(told)
 
 
 def test_missing_init_is_told_from_a_missing_program() -> None:

@@ -46,14 +46,14 @@ def test_the_usual_places_are_asked_in_the_clients_order(tmp_path: Path) -> None
 def test_docker_host_comes_before_the_context(tmp_path: Path) -> None:
     make_context(tmp_path, "far", "tcp://far:2376")
     first = next(docker_endpoints({"DOCKER_HOST": "unix:///x.sock"}, tmp_path))
-    assert (first.url, first.is_chosen) == ("unix:///x.sock", True)
+    assert (first.url, first.undo) == ("unix:///x.sock", "unset DOCKER_HOST")
     assert "tcp://far:2376" not in urls({"DOCKER_HOST": "unix:///x.sock"}, tmp_path)
 
 
 def test_the_current_context_is_read_with_its_certificates(tmp_path: Path) -> None:
     make_context(tmp_path, "far", "tcp://far:2376", tls=True)
     first = next(docker_endpoints({}, tmp_path))
-    assert first.url == "tcp://far:2376"
+    assert (first.url, first.undo) == ("tcp://far:2376", "docker context use default")
     assert first.tls_dir is not None
     assert first.tls_dir.is_dir()
 
@@ -61,7 +61,8 @@ def test_the_current_context_is_read_with_its_certificates(tmp_path: Path) -> No
 def test_docker_context_names_another_context(tmp_path: Path) -> None:
     make_context(tmp_path, "near", "unix:///near.sock")
     make_context(tmp_path, "far", "tcp://far:2375")
-    assert urls({"DOCKER_CONTEXT": "near"}, tmp_path)[0] == "unix:///near.sock"
+    first = next(docker_endpoints({"DOCKER_CONTEXT": "near"}, tmp_path))
+    assert (first.url, first.undo) == ("unix:///near.sock", "unset DOCKER_CONTEXT")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"currentContext": "default"}', '{"currentContext": "gone"}'])

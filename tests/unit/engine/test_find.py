@@ -64,7 +64,7 @@ def test_an_engine_that_the_user_named_and_that_is_gone_is_told(
     places: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serving(tmp_path) as fake:
-        gone = Endpoint(f"unix://{tmp_path}/gone", "DOCKER_HOST", is_chosen=True)
+        gone = Endpoint(f"unix://{tmp_path}/gone", "DOCKER_HOST", undo="unset DOCKER_HOST")
         places.docker = [gone, Endpoint(fake.url, "its usual socket")]
         assert engine.find_engine("auto") is not None
     assert "DOCKER_HOST names an engine that does not answer" in capsys.readouterr().err

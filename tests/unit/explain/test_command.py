@@ -16,6 +16,7 @@ import pytest
 
 from gpuenv import cli
 from gpuenv.engine import refusals
+from gpuenv.engine.model import RefusedError
 from gpuenv.explain import answer
 from gpuenv.explain import command as explain
 from gpuenv.explain.catalog import Entry, load_catalog
@@ -294,8 +295,8 @@ def test_a_failed_build_names_a_cause_that_the_catalog_knows() -> None:
 
 
 def test_a_refused_container_names_a_cause_that_the_catalog_knows() -> None:
-    assert "GPUENV_DEBUG=1" in refusals.explain_refusal("image", None, "no").next_step
-    assert "stub" in refusals.explain_refusal("image", None, STUB.strip()).next_step
+    assert "GPUENV_DEBUG=1" in refusals.explain_refusal("image", None, RefusedError(500, "no")).next_step
+    assert "stub" in refusals.explain_refusal("image", None, RefusedError(500, STUB.strip())).next_step
 
 
 def test_the_catalog_is_not_loaded_for_a_shell() -> None:

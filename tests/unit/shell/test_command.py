@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fakes.engine import LABELS
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
@@ -17,14 +18,6 @@ from gpuenv.shell import command as shell
 from gpuenv.shell import terminal
 from gpuenv.shell import words as shell_words
 
-LABELS = {
-    "gpuenv.variant": "cuda10.0",
-    "gpuenv.flavor": "cpu",
-    "gpuenv.cuda": "none",
-    "gpuenv.tensorflow": "1.15.5",
-    "gpuenv.keras": "2.2.5",
-    "gpuenv.python": "3.6.15",
-}
 SIMULATED = {**LABELS, "gpuenv.flavor": "gpu", "gpuenv.cuda": "simulated"}
 NONE = HostGpus()
 TWO = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpuenv.doctor.facts import Clients, Engines, Machine, Place, Refusal, Storage, Wish
+from gpuenv.doctor.facts import Clients, Engines, Machine, Place, Storage, Wish
 from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Finding, Mend, error, ok, unknown, warning
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
 from gpuenv.variants.model import Variant, numbers
@@ -43,7 +43,7 @@ def _judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Finding:
 
 def engine(engines: Engines, machine: Machine) -> Finding:
     """One answers, or what `gpu-shell` would do without."""
-    chosen = next((refusal for refusal in engines.refusals if refusal.origin), None)
+    chosen = next((refusal for refusal in engines.refusals if refusal.endpoint.undo), None)
     if engines.running is not None:
         if engines.running.problem is not None:
             text = f"{engines.running.why} answers, but is in trouble: {engines.running.problem}"
@@ -51,8 +51,8 @@ def engine(engines: Engines, machine: Machine) -> Finding:
             return error(text, Mend(name), CONTAINER)
         if chosen is None:
             return ok(engines.running.why)
-        text = f"{chosen.origin} names an engine that does not answer ({chosen.text}); used is {engines.running.why}"
-        return warning(text, _forget(chosen))
+        text = f"{chosen.endpoint.origin} names an engine that does not answer ({chosen.text})"
+        return warning(f"{text}; used is {engines.running.why}", Mend("start-named", forget=chosen.endpoint.undo))
     tried = "; ".join(refusal.text for refusal in engines.refusals) or "no place to look for one"
     then = f", and {engines.private_obstacle}"
     if engines.private_obstacle is None:
@@ -61,18 +61,13 @@ def engine(engines: Engines, machine: Machine) -> Finding:
     return warning(f"none answers ({tried}){then}", _engine_remedy(engines, machine))
 
 
-def _forget(chosen: Refusal) -> Mend:
-    undo = "docker context use default" if chosen.origin.startswith("context") else f"unset {chosen.origin}"
-    return Mend("start-named", forget=undo)
-
-
 def _engine_remedy(engines: Engines, machine: Machine) -> Mend | str:
     """What is nearest to an engine here: one that refuses this user, one that was named, one that does not run."""
     for refusal in engines.refusals:
         if refusal.kind == DENIED:
             return "see the check `socket`"
-        if refusal.origin:
-            return _forget(refusal)
+        if refusal.endpoint.undo:
+            return Mend("start-named", forget=refusal.endpoint.undo)
     if engines.private_obstacle is None and not machine.init:
         # Nothing would start another one here, as in most containers.
         return "make engine"
@@ -88,10 +83,10 @@ def socket(engines: Engines) -> Finding:
     denied = next((refusal for refusal in engines.refusals if refusal.kind == DENIED), None)
     if denied is None:
         return ok("no engine refuses this user")
-    if "podman" in denied.url and engines.running is None:
+    if denied.endpoint.is_podman and engines.running is None:
         # Podman's engine of the system is root's; each user has one of their own.
         return warning(f"{denied.text}: Podman's own engine of this user does not run", Mend("own-podman"))
-    text, path = denied.text, denied.url.removeprefix("unix://")
+    text, path = denied.text, denied.endpoint.url.removeprefix("unix://")
     mend = Mend("join-group", group=denied.group or "docker", path=path)
     if denied.is_member:
         text = f"{text}: this user was added to the group {denied.group} after logging in"

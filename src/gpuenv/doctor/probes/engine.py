@@ -38,9 +38,8 @@ def engines(wish: Wish) -> Engines:
     for one in find.candidates():
         if isinstance(one, Engine):
             return Engines(describe(one, wish), tuple(refusals))
-        origin = one.endpoint.origin if one.endpoint.is_chosen else ""
         group, is_member = look_at_group(one.endpoint.url) if one.error.kind == DENIED else (None, False)
-        refusals.append(Refusal(one.endpoint.url, str(one.error), one.error.kind, origin, group, is_member))
+        refusals.append(Refusal(one.endpoint, str(one.error), one.error.kind, group, is_member))
     return Engines(None, tuple(refusals), find.private_obstacle(), tuple(packages.missing()))
 
 

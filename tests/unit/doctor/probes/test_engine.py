@@ -92,13 +92,13 @@ def test_the_toolkit_and_its_specifications_are_found(tmp_path: Path, monkeypatc
 def test_an_address_of_an_engine_that_cannot_be_read_stops_neither_us_nor_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wrong = Endpoint("tcp://127.0.0.1:port", "DOCKER_HOST", is_chosen=True)
+    wrong = Endpoint("tcp://127.0.0.1:port", "DOCKER_HOST", undo="unset DOCKER_HOST")
     monkeypatch.setattr(find, "docker_endpoints", lambda: iter([wrong]))
     monkeypatch.setattr(find, "podman_endpoints", lambda: iter(()))
     monkeypatch.setattr(private, "running", lambda: None)
     monkeypatch.setattr(private, "obstacle", lambda: None)
     found = doctor_probe_engine.engines(make_wish())
-    assert found.refusals[0].origin == "DOCKER_HOST"
+    assert found.refusals[0].endpoint == wrong
     assert "expected unix:///path or tcp://host:port" in found.refusals[0].text
     assert found.private_obstacle is None
 
