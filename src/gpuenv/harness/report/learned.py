@@ -6,6 +6,7 @@ Targets whose pictures cannot be told apart share one. Where there is no result,
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, TypeVar
@@ -24,6 +25,8 @@ Value = TypeVar("Value")
 Shown = Sequence[tuple[Target, Evidence]]
 #: Outputs that differ by less than this give pictures that the eye cannot tell apart.
 SAME_PICTURE = 0.005
+#: The gates that a perceptron is shown on: one that it learns, and the one that it cannot learn.
+GATES = ("AND", "XOR")
 #: Points at which outputs are compared.
 _PROBES = pictures.AXIS[::8]
 
@@ -71,13 +74,11 @@ def say_why(target: Target, known: Evidence, part: str) -> str:
 
 def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
     """A figure for each picture that can be told apart."""
-    pairs = [(target.title, (known.perceptrons["AND"], known.perceptrons["XOR"])) for target, known in shown
-             if {"AND", "XOR"} <= known.perceptrons.keys()]  # fmt: skip
-    for number, (both, titles) in enumerate(group(pairs, lambda one, other: one == other)):
-        for gate, perceptron in zip(("AND", "XOR"), both):
+    for gate in GATES:
+        trained = [(target.title, known.perceptrons[gate]) for target, known in shown if gate in known.perceptrons]
+        for number, (perceptron, titles) in enumerate(group(trained, operator.eq)):
             picture = pictures.draw_perceptron(perceptron, gate, f"perceptron-{gate}-{number}") if draws else None
-            verdict, is_bad = judge_perceptron(perceptron, gate)
-            yield Figure(f"Perceptron on {gate}", verdict, is_bad, tuple(titles), picture)
+            yield Figure(f"Perceptron on {gate}", *judge_perceptron(perceptron, gate), tuple(titles), picture)
     nets = [((target.title, package), known.nets[package]) for target, known in shown for package in PACKAGES
             if package in known.nets]  # fmt: skip
     for number, (net, members) in enumerate(group(nets, looks_same)):
@@ -87,28 +88,24 @@ def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
         except ValueError as error:
             gap = str(error)
         by_target = _collect((title, PACKAGES[package]) for title, package in members)
-        verdict, is_bad = judge_net(net)
-        yield Figure("Two-layer net on XOR", verdict, is_bad, by_target, picture, gap)
+        yield Figure("Two-layer net on XOR", *judge_net(net), by_target, picture, gap)
 
 
 def group(members: Iterable[tuple[T, Value]], is_same: Callable[[Value, Value], bool]) -> list[tuple[Value, list[T]]]:
     """Members with the same value together, by the first value of each group."""
     groups: list[tuple[Value, list[T]]] = []
     for name, value in members:
-        known = next((names for other, names in groups if is_same(other, value)), None)
-        if known is None:
-            groups.append((value, [name]))
-        else:
-            known.append(name)
+        names = next((names for other, names in groups if is_same(other, value)), None)
+        if names is None:
+            groups.append((value, names := []))
+        names.append(name)
     return groups
 
 
 def looks_same(one: Net, other: Net) -> bool:
     """Whether two nets give pictures that the eye cannot tell apart."""
-    grids = (pictures.sample(net.value, _PROBES) for net in (one, other))
-    return one.table == other.table and all(
-        abs(first - second) <= SAME_PICTURE for rows in zip(*grids) for first, second in zip(*rows)
-    )
+    is_near = (abs(one.value(x, y) - other.value(x, y)) <= SAME_PICTURE for x in _PROBES for y in _PROBES)
+    return one.table == other.table and all(is_near)
 
 
 def _collect(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -140,7 +137,7 @@ def _gaps(shown: Shown) -> Iterator[Figure]:
     """A box for each reason for which pictures are missing, with the targets and the pictures that it is about."""
     missing: dict[str, list[tuple[str, str]]] = {}
     for target, known in shown:
-        lacking = {} if {"AND", "XOR"} <= known.perceptrons.keys() else {"perceptron": "perceptron"}
+        lacking = {} if known.perceptrons.keys() >= set(GATES) else {"perceptron": "perceptron"}
         lacking.update({part: f"net in {name}" for part, name in PACKAGES.items() if part not in known.nets})
         for part, name in lacking.items():
             missing.setdefault(say_why(target, known, part), []).append((target.title, name))

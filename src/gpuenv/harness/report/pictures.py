@@ -48,55 +48,47 @@ def sample(function: Function, axis: Axis) -> list[list[float]]:
 def draw_perceptron(perceptron: Perceptron, gate: str, key: str) -> Markup:
     """The half plane that the perceptron answers with 1, and the line that bounds it."""
     (w1, w2), bias = perceptron.weights, perceptron.bias
-    title = f"Decision boundary of the perceptron on {gate}"
     text = f"The plane, divided by the line {w1:g} x + {w2:g} y + {bias:g} = 0."
-    plane = _Plane((LOW, HIGH), perceptron.value, {"b1": -math.inf, "b8": 0.0}, limit=0.0)
-    return _draw_decision(plane, WANTED[gate], perceptron.table, key, (title, text))
+    texts = (f"Decision boundary of the perceptron on {gate}", text)
+    # A straight line is the same on the coarsest grid.
+    return _draw_decision(perceptron, gate, (LOW, HIGH), {-math.inf: "b1", 0.0: "b8"}, key, texts)
 
 
 def draw_net(net: Net, key: str) -> Markup:
     """The output of the two-layer net as a filled contour. Raises ValueError if it is no number somewhere."""
-    plane = _Plane(AXIS, net.value, {f"b{band}": level for band, level in enumerate((-math.inf, *LEVELS))}, limit=0.5)
-    if not all(math.isfinite(value) for row in plane.values for value in row):
-        raise ValueError("its weights are no numbers any more")
+    bands = {level: f"b{band}" for band, level in enumerate((-math.inf, *LEVELS))}
     text = "The output, 0 to 1, for every point; the line is at 0.5."
-    return _draw_decision(plane, WANTED["XOR"], net.table, key, ("Output of the two-layer net on XOR", text))
+    return _draw_decision(net, "XOR", AXIS, bands, key, ("Output of the two-layer net on XOR", text))
 
 
-class _Plane:
-    """A function's values on a grid, the values above which each color begins, and the one where the line is."""
-
-    def __init__(self, axis: Axis, function: Function, bands: Mapping[str, float], limit: float) -> None:
-        self.axis, self.bands, self.limit = axis, bands, limit
-        self.values = sample(function, axis)
-
-    def draw(self, axes: Axes) -> None:
-        """Each band over the one below it, then the line."""
+def _draw_decision(  # noqa: PLR0913, PLR0917
+    learned: Perceptron | Net, gate: str, axis: Axis, bands: Mapping[float, str], key: str, texts: tuple[str, str]
+) -> Markup:
+    """``bands`` are the values above which each color begins; where the middle one begins is the line."""
+    values = sample(learned.value, axis)
+    if not all(math.isfinite(value) for row in values for value in row):
+        raise ValueError("its weights are no numbers any more")
+    with matplotlib_settings():
         from contourpy import contour_generator
         from matplotlib.patches import PathPatch
         from matplotlib.path import Path
 
-        lines: Any = contour_generator(self.axis, self.axis, self.values, fill_type="OuterCode", line_type="Separate")
-        for name, level in self.bands.items():
-            for points, codes in zip(*lines.filled(level, math.inf)):
-                axes.add_artist(PathPatch(Path(points, codes), gid=f"css {name}"))
-        for points in lines.lines(self.limit):
-            axes.plot(*zip(*points), gid="css boundary")
-
-
-def _draw_decision(
-    plane: _Plane, wanted: Sequence[int], table: Sequence[int], key: str, texts: tuple[str, str]
-) -> Markup:
-    with matplotlib_settings():
         drawing = Drawing((SIDE + 40, SIDE + 42), (34, 36, 6, 6))
-        plane.draw(drawing.axes)
-        for row, want, got in zip(INPUTS, wanted, table):
-            _draw_row(drawing.axes, row, want, is_wrong=want != got)
-        for spine in drawing.axes.spines.values():
-            spine.set_gid("css frame")
-        drawing.axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
+        axes = drawing.axes
+        contours: Any = contour_generator(axis, axis, values, fill_type="OuterCode", line_type="Separate")
+        for level, name in bands.items():
+            for points, codes in zip(*contours.filled(level, math.inf)):
+                axes.add_artist(PathPatch(Path(points, codes), gid=f"css {name}"))
+        for points in contours.lines(list(bands)[len(bands) // 2]):
+            axes.plot(*zip(*points), gid="css boundary")
+        for row, want, got in zip(INPUTS, WANTED[gate], learned.table):
+            _draw_row(axes, row, want, is_wrong=want != got)
+        axes.spines[:].set_gid("css frame")
+        axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
         drawing.label("input 1", "input 2")
-        rows = (f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in zip(INPUTS, wanted, table))
+        rows = (
+            f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in zip(INPUTS, WANTED[gate], learned.table)
+        )
         return drawing.svg("decision", key, texts[0], f"{texts[1]} {'; '.join(rows)}.")
 
 
