@@ -6,10 +6,10 @@ import os
 import re
 import stat
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Optional
 
 #: Files that hold a user's settings or credentials, wherever they are.
 FORBIDDEN_FILE = re.compile(
@@ -26,6 +26,8 @@ _CERTIFICATE = re.compile(rb"-----BEGIN (TRUSTED )?CERTIFICATE-----\r?\n[A-Za-z0
 _BUFFER_BYTES = 1 << 20
 #: Larger files are libraries, not settings; looking into them would take minutes.
 MAX_SEARCHED_BYTES = 1 << 20
+#: Name, size and content of each file; no content of what is large or no regular file.
+Files = Iterator[tuple[str, int, Optional[bytes]]]
 
 
 @dataclass
@@ -54,40 +56,28 @@ def layer_folders(details: Mapping[str, Any]) -> tuple[Path, ...]:
     return folders if all(os.access(folder, os.R_OK | os.X_OK) for folder in folders) else ()
 
 
-def search_folders(folders: Iterable[Path], secrets: Iterable[str]) -> Leaks:
-    """Search layers where they lie: a tenth of the time that saving the image takes."""
-    leaks = Leaks()
-    wanted = tuple(secret.encode() for secret in secrets if secret)
+def files_in_folders(folders: Iterable[Path]) -> Files:
+    """The files of layers where they lie: a tenth of the time that saving the image takes."""
     for root in folders:
         for place, _, names in os.walk(root):
-            for name in names:
-                path = Path(place, name)
+            for path in (Path(place, name) for name in names):
                 info = path.lstat()
-                content = (
-                    path.read_bytes() if stat.S_ISREG(info.st_mode) and info.st_size <= MAX_SEARCHED_BYTES else None
-                )
-                _search_file(str(path.relative_to(root)), info.st_size, content, wanted, leaks)
-    return leaks
+                is_text = stat.S_ISREG(info.st_mode) and info.st_size <= MAX_SEARCHED_BYTES
+                yield str(path.relative_to(root)), info.st_size, path.read_bytes() if is_text else None
 
 
-def search_saved(chunks: Iterable[bytes], secrets: Iterable[str]) -> Leaks:
-    """Search a saved image (what the engine's ``save`` gives) in one pass.
-
-    ``secrets`` are texts that no small file may contain (proxy addresses, paths of the build host).
-    """
-    leaks = Leaks()
-    wanted = tuple(secret.encode() for secret in secrets if secret)
+def files_in_saved(chunks: Iterable[bytes]) -> Files:
+    """The files of all layers of a saved image (what the engine's ``save`` gives), in one pass."""
     stream: Any = _Stream(chunks)
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER_BYTES) as image:
         for member in image:
             is_layer = member.name.endswith("/layer.tar") or member.name.startswith("blobs/sha256/")
             content = image.extractfile(member) if is_layer and member.isfile() else None
             if content is not None:
-                _search_layer(content, wanted, leaks)
-    return leaks
+                yield from _files_in_layer(content)
 
 
-def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], leaks: Leaks) -> None:
+def _files_in_layer(stream: IO[bytes]) -> Files:
     try:
         layer = tarfile.open(fileobj=stream, mode="r|*", bufsize=_BUFFER_BYTES)  # noqa: SIM115 - closed below
     except tarfile.ReadError:
@@ -95,17 +85,19 @@ def _search_layer(stream: IO[bytes], wanted: tuple[bytes, ...], leaks: Leaks) ->
     with layer:
         for member in layer:
             content = layer.extractfile(member) if member.isfile() and member.size <= MAX_SEARCHED_BYTES else None
-            text = content.read() if content is not None else None
-            _search_file(member.name.removeprefix("./"), member.size, text, wanted, leaks)
+            yield member.name.removeprefix("./"), member.size, content.read() if content is not None else None
 
 
-def _search_file(name: str, size: int, content: bytes | None, wanted: tuple[bytes, ...], leaks: Leaks) -> None:
-    """Judge one file of a layer; ``content`` is None for what is large or no regular file."""
-    leaks.searched += 1
-    if size and FORBIDDEN_FILE.fullmatch(name):
-        leaks.problems.append(f"/{name} is in a layer")
-    if content is None:
-        return
-    leaks.problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
-    if _CERTIFICATE.search(content) and not KNOWN_CERTIFICATES.fullmatch(name):
-        leaks.problems.append(f"/{name} holds a certificate")
+def search(files: Files, secrets: Iterable[str]) -> Leaks:
+    """Judge every file; ``secrets`` are texts that none may contain (proxy addresses, paths of the build host)."""
+    leaks = Leaks()
+    wanted = [secret.encode() for secret in secrets if secret]
+    for name, size, content in files:
+        leaks.searched += 1
+        if size and FORBIDDEN_FILE.fullmatch(name):
+            leaks.problems.append(f"/{name} is in a layer")
+        if content is not None:
+            leaks.problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
+            if _CERTIFICATE.search(content) and not KNOWN_CERTIFICATES.fullmatch(name):
+                leaks.problems.append(f"/{name} holds a certificate")
+    return leaks

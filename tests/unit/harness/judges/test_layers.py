@@ -48,7 +48,7 @@ def chunks_of(data: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("layout", ["0123/layer.tar", "blobs/sha256/0123"])
 def test_saved_images(files: dict[str, bytes], problems: list[str], layout: str) -> None:
     saved = tar_of({"manifest.json": b"[]", "blobs/sha256/4567": b'{"a json": "document"}', layout: tar_of(files)})
-    found = layers.search_saved(chunks_of(saved), ["/home/me/clone", ""])
+    found = layers.search(layers.files_in_saved(chunks_of(saved)), ["/home/me/clone", ""])
     assert found.searched == len(files)
     assert len(found.problems) == len(problems)
     assert all(want in have for want, have in zip(problems, found.problems))
@@ -59,7 +59,7 @@ def test_layers_where_they_lie(files: dict[str, bytes], problems: list[str], tmp
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    found = layers.search_folders([tmp_path], ["/home/me/clone", ""])
+    found = layers.search(layers.files_in_folders([tmp_path]), ["/home/me/clone", ""])
     assert found.searched == len(files)
     assert len(found.problems) == len(problems)
     assert all(want in have for want, have in zip(problems, found.problems))
