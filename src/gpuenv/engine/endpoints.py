@@ -160,7 +160,8 @@ def docker_endpoints(environ: Mapping[str, str] = os.environ, home: Path | None 
 def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoint]:
     """Where Podman's Docker-compatible service may listen: what its own client is told, then the usual places."""
     if environ.get("CONTAINER_HOST"):
-        yield Endpoint(environ["CONTAINER_HOST"], "CONTAINER_HOST", is_chosen=True)
+        host = environ["CONTAINER_HOST"]
+        yield Endpoint(host, "CONTAINER_HOST", undo="unset CONTAINER_HOST", is_podman=True)
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
         yield Endpoint(f"unix://{runtime}/podman/podman.sock", "Podman's own socket of this user", is_podman=True)

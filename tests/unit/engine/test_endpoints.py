@@ -90,7 +90,7 @@ def test_podmans_own_socket_comes_first() -> None:
     found = [endpoint.url for endpoint in podman_endpoints({"XDG_RUNTIME_DIR": "/run/user/7"})]
     assert found == ["unix:///run/user/7/podman/podman.sock", "unix:///run/podman/podman.sock"]
     first = next(podman_endpoints({"XDG_RUNTIME_DIR": "/run/user/7", "CONTAINER_HOST": "unix:///x.sock"}))
-    assert (first.url, first.is_chosen) == ("unix:///x.sock", True)
+    assert (first.url, first.undo) == ("unix:///x.sock", "unset CONTAINER_HOST")
 
 
 def test_an_engine_that_answers_is_known(tmp_path: Path) -> None:
