@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gpuenv", description="Pinned TensorFlow 1 environments that prove they train."
     )
-    parser.add_argument("--debug", action="store_true", default=ui.debug_enabled(), help="show tracebacks")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
         text = as_typed(command.help)
@@ -44,12 +44,11 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     parser.add_argument(option.flag, default=default, help=text, metavar=option.make_name)
 
 
-def read_settings(argv: Sequence[str]) -> Settings:
+def read_settings(argv: Sequence[str] | None) -> Settings:
     """Read the settings of one command. Raises UsageError for a value outside an option's choices."""
-    return _settings(build_parser().parse_args(argv))
-
-
-def _settings(parsed: argparse.Namespace) -> Settings:
+    parsed = build_parser().parse_args(argv)
+    if parsed.debug:
+        os.environ["GPUENV_DEBUG"] = "1"
     given = {name: value for name, value in vars(parsed).items() if value is not None}
     values: dict[str, Any] = {}
     for option in COMMANDS[parsed.verb].options:
@@ -71,20 +70,14 @@ def refuse_without_checkout(verb: Verb) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the only place that prints errors."""
-    parsed = build_parser().parse_args(argv)
     try:
         # Taken away, as programs that this one starts are not what make was asked for.
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
         check_given(given, goals)
-        settings = _settings(parsed)
+        settings = read_settings(argv)
         refuse_without_checkout(COMMANDS[settings.verb])
         with signals.ending_cleanly():
             return int(importlib.import_module(COMMANDS[settings.verb].module).run(settings))
-    except GpuenvError as error:
-        if parsed.debug:
-            traceback.print_exc()
-        ui.say(f"error: {as_typed(str(error))}")
-        return error.exit_code
     except KeyboardInterrupt as error:
         ui.say("interrupted")
         return 128 + (error.number if isinstance(error, signals.Ended) else signal.SIGINT)
@@ -96,15 +89,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 141
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
-        if parsed.debug:
+        if ui.debug_enabled():
             traceback.print_exc()
-        said = f"{type(error).__name__}: {error}"
-        remedy = "run the same with GPUENV_DEBUG=1 to see where"
         # A full disk may show anywhere.
-        described = full_disk(error) or GpuenvError("something unforeseen happened", said, remedy)
-        ui.say(f"error: {as_typed(str(described))}")
-        return described.exit_code
+        told = error if isinstance(error, GpuenvError) else full_disk(error) or _unforeseen(error)
+        ui.say(f"error: {as_typed(str(told))}")
+        return told.exit_code
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _unforeseen(error: Exception) -> GpuenvError:
+    said = f"{type(error).__name__}: {error}"
+    return GpuenvError("something unforeseen happened", said, "run the same with GPUENV_DEBUG=1 to see where")

@@ -71,7 +71,7 @@ def _folder(wheel: Wheel) -> Path:
 
 def _run_pip(wheel: Wheel, target: Path) -> None:
     environment = dict(os.environ)
-    bundle = pip_settings.load_pip_settings().cert or certificates.find_bundle()
+    bundle = certificates.find_bundle(os.environ, pip_settings.load_pip_settings().cert)
     if bundle is not None:
         # Older releases of pip know no other authorities than their own list.
         environment.setdefault("PIP_CERT", str(bundle))

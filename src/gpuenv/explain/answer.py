@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from gpuenv.explain.catalog import LANGUAGES, Remedy
 from gpuenv.explain.lines import Line
@@ -167,42 +166,34 @@ def _with_anaconda(found: list[Step], context: Context) -> list[Step]:
     commands = [step.command or "" for step in found]
     if any("conda env create" in command for command in commands):
         return found
-    for place, made in enumerate(map(conda_for_windows, commands), 1):
-        if made:
-            step = Step(context.word("anaconda").format(name=made.name), made.command)
-            return [*found[:place], step, *found[place:]]
+    for place, command in enumerate(commands, 1):
+        if made := conda_for_windows(command):
+            name, created = made
+            return [*found[:place], Step(context.word("anaconda").format(name=name), created), *found[place:]]
     return found
-
-
-class CondaEnvironment(NamedTuple):
-    """An environment that conda makes on Windows."""
-
-    name: str
-    command: str
 
 
 def for_windows(command: str) -> str:
     """The same command where there is no POSIX shell and conda alone; what has no equal stays as it is."""
     if re.fullmatch(r"make conda-env( VARIANT=\S+)?", command):
-        return _conda(command).command
+        return _conda(command)[1]
     words = command.split(" ")
     if words[0] == "unset":
         return " & ".join(f"set {name}=" for name in words[1:])
     return re.sub(r"^export (?=\w+=\S+$)", "set ", command)
 
 
-def conda_for_windows(command: str) -> CondaEnvironment | None:
-    """What conda makes in place of a plain `make gpu-shell`; None for any other command."""
+def conda_for_windows(command: str) -> tuple[str, str] | None:
+    """The environment that conda makes in place of a plain `make gpu-shell`, and how; None for any other command."""
     plain = re.fullmatch(r"make gpu-shell(?: (?:VARIANT|FLAVOR)=\S+| GPUS=(?:none|all))*", command)
     return _conda(command) if plain else None
 
 
-def _conda(command: str) -> CondaEnvironment:
+def _conda(command: str) -> tuple[str, str]:
     settings = dict(re.findall(r" ([A-Z]+)=(\S+)", command))
     variant = settings.get("VARIANT") or variants.find_variant(None).name
     suffix = "-cpu" if settings.get("FLAVOR") == "cpu" else ""
-    created = f"conda env create -f envs\\{variant}\\environment{suffix}.yml"
-    return CondaEnvironment(f"gpuenv-{variant}{suffix}", created)
+    return f"gpuenv-{variant}{suffix}", f"conda env create -f envs\\{variant}\\environment{suffix}.yml"
 
 
 def render_known(found: Ordered, context: Context) -> str:

@@ -64,7 +64,7 @@ def uv_variables(settings: PipSettings, environ: Mapping[str, str], cache: Path)
     }
     translated = {name: value for name, value in wanted.items() if value and not environ.get(name)}
     # These exist without pip too; what pip was told is more particular to an index.
-    bundle = settings.cert or certificates.find_bundle(environ)
+    bundle = certificates.find_bundle(environ, settings.cert)
     if bundle:
         translated["SSL_CERT_FILE"] = str(bundle)
     if settings.proxy:

@@ -42,27 +42,11 @@ class BuildNetwork:
 def load_network() -> BuildNetwork:
     """Read what the host says. Raises HostError for a bundle that is missing, or UsageError for pip's settings."""
     settings = load_pip_settings()
-    path, origin = find_ca_bundle(settings, os.environ)
+    path, origin = certificates.find_named(os.environ, settings.cert)
     if settings.index_url and urlsplit(settings.index_url).scheme == "file":
         ui.warn("pip's index-url is a folder of this machine, which a build cannot see; using the public index")
     pem = read_certificates(path) if path else None
     return BuildNetwork(render_pip_conf(settings, has_ca=bool(pem)), pem, path, origin, proxy_names(os.environ))
-
-
-def find_ca_bundle(settings: PipSettings, environ: Mapping[str, str]) -> tuple[Path | None, str]:
-    """The CA bundle of this host and what named it: pip's own setting, what curl and OpenSSL are told, the system's.
-
-    Raises HostError for a named one that is missing.
-    """
-    if settings.cert:
-        if not settings.cert.is_file():
-            raise HostError(
-                f"the CA bundle {settings.cert} is missing", "pip's setting `cert` names it", "correct PIP_CERT"
-            )
-        return settings.cert, "PIP_CERT"
-    path = certificates.find_bundle(environ)
-    named = next((name for name in certificates.VARIABLES if environ.get(name)), "")
-    return path, named or ("the system" if path else "")
 
 
 def read_certificates(path: Path) -> str:

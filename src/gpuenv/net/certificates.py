@@ -19,15 +19,24 @@ SYSTEM_BUNDLES = (
 )
 
 
-def find_bundle(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The bundle that the user named, else the system's, else None. Raises HostError when a named one is missing."""
-    for variable in VARIABLES:
-        named = environ.get(variable)
-        if named and not Path(named).exists():
-            raise HostError(f"the CA bundle {named} is missing", f"{variable} names it", f"correct or unset {variable}")
-        if named:
-            return Path(named)
-    return next((path for path in SYSTEM_BUNDLES if path.is_file()), None)
+def find_named(environ: Mapping[str, str], cert: Path | None = None) -> tuple[Path | None, str]:
+    """The bundle of this host and what named it: pip's setting ``cert``, what curl and OpenSSL are told, the system.
+
+    Raises HostError when a named one is missing.
+    """
+    for name, file in (("PIP_CERT", cert), *((name, environ.get(name)) for name in VARIABLES)):
+        if file and not Path(file).exists():
+            by = "pip's setting `cert`" if file is cert else name
+            raise HostError(f"the CA bundle {file} is missing", f"{by} names it", f"correct or unset {name}")
+        if file:
+            return Path(file), name
+    bundle = next((path for path in SYSTEM_BUNDLES if path.is_file()), None)
+    return bundle, "the system" if bundle else ""
+
+
+def find_bundle(environ: Mapping[str, str] = os.environ, cert: Path | None = None) -> Path | None:
+    """The same without what named it."""
+    return find_named(environ, cert)[0]
 
 
 def verify_setting() -> str | bool:

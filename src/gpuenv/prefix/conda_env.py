@@ -15,7 +15,7 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import sources
 from gpuenv.host import gpu
-from gpuenv.net import build_settings, pip_settings, redact
+from gpuenv.net import certificates, pip_settings, redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix.folder import Content, Prefix, place
@@ -70,7 +70,7 @@ def _make(environment: Environment, lock: locks.Lock, settings: Settings, making
 def variables(environment: Environment) -> dict[str, str]:
     """What the program reads: this process' variables, and what decides the solution and the network."""
     environ = dict(os.environ)
-    bundle, _ = build_settings.find_ca_bundle(pip_settings.load_pip_settings(), environ)
+    bundle = certificates.find_bundle(environ, pip_settings.load_pip_settings().cert)
     environ.update(channels.network_variables(environ, bundle))
     environ.update(CONDA_CHANNEL_PRIORITY="flexible", MAMBA_CHANNEL_PRIORITY="flexible")
     if environment.flavor == "gpu" and gpu.host_gpus().driver is None:

@@ -11,9 +11,11 @@ from gpuenv.lock import uv
 from gpuenv.net.pip_settings import PipSettings
 
 
-def test_settings_of_pip_reach_uv() -> None:
+def test_settings_of_pip_reach_uv(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.crt"
+    bundle.touch()
     settings = PipSettings(
-        "http://i.invalid", ("http://e.invalid",), Path("/ca.crt"), "http://p.invalid:3128", ("i.invalid",), 180.0
+        "http://i.invalid", ("http://e.invalid",), bundle, "http://p.invalid:3128", ("i.invalid",), 180.0
     )
     assert uv.uv_variables(settings, {}, Path("/c")) == {
         "UV_CACHE_DIR": "/c/uv",
@@ -21,7 +23,7 @@ def test_settings_of_pip_reach_uv() -> None:
         "UV_INDEX": "http://e.invalid",
         "UV_INSECURE_HOST": "i.invalid",
         "UV_HTTP_TIMEOUT": "180",
-        "SSL_CERT_FILE": "/ca.crt",
+        "SSL_CERT_FILE": str(bundle),
         "HTTP_PROXY": "http://p.invalid:3128",
         "HTTPS_PROXY": "http://p.invalid:3128",
         "ALL_PROXY": "http://p.invalid:3128",

@@ -26,18 +26,18 @@ def bundle(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", certificates.VARIABLES)
 def test_a_bundle_that_a_variable_names(name: str, bundle: Path) -> None:
-    assert network.find_ca_bundle(PipSettings(), {name: str(bundle)}) == (bundle, name)
+    assert certificates.find_named({name: str(bundle)}) == (bundle, name)
 
 
 def test_pips_own_bundle_wins(bundle: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     other.write_text(FIRST)
-    assert network.find_ca_bundle(PipSettings(cert=other), {"SSL_CERT_FILE": str(bundle)}) == (other, "PIP_CERT")
+    assert certificates.find_named({"SSL_CERT_FILE": str(bundle)}, other) == (other, "PIP_CERT")
 
 
 def test_a_bundle_of_pips_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="is missing"):
-        network.find_ca_bundle(PipSettings(cert=tmp_path / "none.pem"), {})
+        certificates.find_named({}, tmp_path / "none.pem")
 
 
 def test_only_certificates_each_once(bundle: Path) -> None:

@@ -49,7 +49,7 @@ def _read_settings() -> tuple[PipSettings, str | bool, Network]:
     except GpuenvError as error:
         pip_problem = error
     try:
-        path, origin = build_settings.find_ca_bundle(pip, os.environ)
+        path, origin = certificates.find_named(os.environ, pip.cert)
         if path is not None:
             build_settings.read_certificates(path)
         # Downloads ask here, and stop at a bundle that is named and missing even where pip has another one.
