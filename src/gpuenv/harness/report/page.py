@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,6 @@ def render_page(report: Report) -> str:
         groups=GROUPS,
         count=count,
         render_duration=render_duration,
-        list_places=_list_places,
         learned=learn([(target, report.of(target)) for target in report.plan.targets]),
         packages=PACKAGES,
         tolerance=CURVE_TOLERANCE,
@@ -61,11 +59,3 @@ def _finalize(value: Any) -> Any:
     """Every value of the templates, without what no page may hold."""
     text = printable(str(value))
     return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - it was markup before
-
-
-def _list_places(report: Report, reason: str) -> Iterator[str]:
-    """``"cuda9.0-gpu: gpu"``: the targets and groups of one reason."""
-    for column in report.columns:
-        groups = dict.fromkeys(one.group for one in column.outcomes if one.reason == reason)
-        if groups:
-            yield f"{column.target.title}: {', '.join(groups)}"

@@ -56,14 +56,12 @@ def list_targets(settings: Settings) -> tuple[Target, ...]:
 
 def with_own_identities(targets: Sequence[Target]) -> tuple[Target, ...]:
     """Two environments of one host, or two pods of one name, are told apart by a number."""
-    taken = {target.identity for target in targets}
-    seen: dict[str, Target] = {}
-    for target in targets:
-        numbered = (f"{target.identity}-{number}" for number in itertools.count(2))
-        free = (name for name in numbered if name not in taken and name not in seen)
-        identity = next(free) if target.identity in seen else target.identity
-        seen[identity] = dataclasses.replace(target, identity=identity)
-    return tuple(seen.values())
+    names = [target.identity for target in targets]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            numbered = (f"{name}-{number}" for number in itertools.count(2))
+            names[place] = next(one for one in numbered if one not in names)
+    return tuple(dataclasses.replace(target, identity=name) for target, name in zip(targets, names))
 
 
 def expand(address: Address) -> list[Address]:

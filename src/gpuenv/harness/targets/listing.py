@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 from gpuenv.core import ui
@@ -56,15 +57,13 @@ def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
 def list_prefixes(settings: Settings) -> tuple[Target, ...]:
     """An environment of this machine for each variant asked for, in its flavor or both. Raises UsageError."""
     flavors = FLAVORS if settings.flavor == ALL else (settings.flavor,)
-    if settings.prefix and len(flavors) > 1:
-        raise UsageError("PREFIX= names one folder", "FLAVOR=all are two environments", "add FLAVOR=gpu or FLAVOR=cpu")
-    if prefix_choice.find_mark(settings) is not None:
-        return (_make_prefix(settings, prefix_choice.find_variant(settings)),)
-    chosen = [variants.find_variant(settings.variant)] if settings.variant else variants.load_all()
-    if settings.prefix and len(chosen) > 1:
-        raise UsageError("PREFIX= names one folder", "there are several variants", "add VARIANT=")
-    wanted = [dataclasses.replace(settings, flavor=flavor) for flavor in flavors]
-    return tuple(_make_prefix(one, variant) for variant in chosen for one in wanted)
+    is_one = settings.variant is not None or prefix_choice.find_mark(settings) is not None
+    chosen = [prefix_choice.find_variant(settings)] if is_one else variants.load_all()
+    wanted = [(dataclasses.replace(settings, flavor=flavor), variant) for variant in chosen for flavor in flavors]
+    if settings.prefix and len(wanted) > 1:
+        why = f"{len(wanted)} environments are asked for"
+        raise UsageError("PREFIX= names one folder", why, "add VARIANT=, and FLAVOR=gpu or FLAVOR=cpu")
+    return tuple(itertools.starmap(_make_prefix, wanted))
 
 
 def _make_prefix(settings: Settings, variant: Variant) -> Target:

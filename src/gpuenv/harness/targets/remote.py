@@ -148,15 +148,14 @@ def connect(target: Target) -> Iterator[Connection]:
 
 def send_programs(connection: Connection) -> None:
     """Put the reference programs into their folder on the host. Raises CheckError."""
-    before, place = len(connection.trail), shlex.quote(connection.reference)
+    # What is sent says nothing to a person who reads a failure.
+    aside, place = dataclasses.replace(connection, trail=[]), shlex.quote(connection.reference)
     text = base64.b64encode(pack_programs()).decode("ascii")
     chunks = [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
     commands = [f"printf %s {chunk} >> {place}/archive" for chunk in chunks]
     commands.append(f"{shlex.quote(connection.target.python)} -c {shlex.quote(_UNPACK)} {place}")
     for command in commands:
-        output = connection.run(command)
-        # What was sent says nothing to a person who reads a failure.
-        del connection.trail[before:]
+        output = aside.run(command)
         if output.code != 0:
             connection.trail.append(dataclasses.replace(output, command="(sending the reference programs)"))
             raise _does_not_take(connection, output)
