@@ -18,7 +18,7 @@ from gpuenv.base_image import apt_sources
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import HostError
 from gpuenv.core.ui import end_of_output
-from gpuenv.host.packages import install_packages, is_allowed
+from gpuenv.host import packages
 
 ETC_APT = Path("/etc/apt")
 #: As Debian's own slim images: documentation goes, licenses stay.
@@ -72,7 +72,7 @@ def check_program() -> None:
         raise HostError(
             "a base image cannot be made without mmdebstrap", reason, "run `sudo apt-get install mmdebstrap`"
         )
-    install_packages(["mmdebstrap"], paths.state_dir() / "engine" / "apt.log")
+    packages.install(["mmdebstrap"], paths.state_dir() / "engine" / "apt.log")
 
 
 def program_obstacle() -> str | None:
@@ -81,7 +81,7 @@ def program_obstacle() -> str | None:
         return None
     if os.getuid() != 0:
         return "it is not installed, and only root can install it"
-    return None if is_allowed() else "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
+    return None if packages.is_allowed() else "it is not installed, and GPUENV_INSTALL_ENGINE=0 forbids installing"
 
 
 def make(system: System, packages: Sequence[str]) -> Path:

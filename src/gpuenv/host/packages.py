@@ -47,25 +47,14 @@ def missing() -> list[str]:
 
 
 def install(packages: Sequence[str], log: Path) -> None:
-    """``apt-get install`` the packages, and the client's where the release has such. Raises EngineError."""
-    wanted = list(packages)
-    if "docker.io" in wanted:
-        _update(log)
-        wanted += [package for package in CLIENT_PACKAGES if _is_known(package)]
-    install_packages(wanted, log)
-
-
-def install_packages(packages: Sequence[str], log: Path) -> None:
-    """Install with apt-get, output into ``log``; updates the lists first where they lack one. Raises EngineError."""
-    if not all(_is_known(package) for package in packages):
-        _update(log)
-    ui.say(f"installing {', '.join(packages)} with apt-get (log: {log})")
-    _apt(["install", "--yes", "--no-install-recommends", *packages], log)
-
-
-def _update(log: Path) -> None:
-    ui.say(f"fetching the lists of packages with apt-get (log: {log})")
-    _apt(["update"], log)
+    """``apt-get install`` the packages, and the client's with an engine's. Raises EngineError."""
+    has_engine = "docker.io" in packages
+    if has_engine or not all(map(_is_known, packages)):
+        ui.say(f"fetching the lists of packages with apt-get (log: {log})")
+        _apt(["update"], log)
+    wanted = [*packages, *(filter(_is_known, CLIENT_PACKAGES) if has_engine else ())]
+    ui.say(f"installing {', '.join(wanted)} with apt-get (log: {log})")
+    _apt(["install", "--yes", "--no-install-recommends", *wanted], log)
 
 
 def _is_known(package: str) -> bool:

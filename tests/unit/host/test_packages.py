@@ -22,7 +22,7 @@ def test_installing_runs_apt_without_questions(monkeypatch: pytest.MonkeyPatch, 
 def test_a_failing_apt_is_told_with_its_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_apt(tmp_path / "bin", monkeypatch, code=100)
     with pytest.raises(EngineError, match="exit code 100") as caught:
-        packages.install_packages(["docker.io"], tmp_path / "apt.log")
+        packages.install(["docker.io"], tmp_path / "apt.log")
     assert "noninteractive" in caught.value.why
 
 

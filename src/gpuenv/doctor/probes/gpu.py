@@ -5,20 +5,25 @@ Where a test simulates a driver, ``/dev`` and the libraries are looked for below
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gpuenv.doctor.facts import Gpus, Memory
-from gpuenv.doctor.probes import nvml
 from gpuenv.host import card_names, gpu, systems
 from gpuenv.host.gpu import HostGpus
 from gpuenv.variants.compat import Card
 
+#: Waking eight sleeping cards takes about ten seconds; a driver that hangs takes forever.
+TIMEOUT_S = 20
 PCI = Path("/sys/bus/pci/devices")
 _NVIDIA = "0x10de"
 #: PCI's class of display controllers.
@@ -44,28 +49,49 @@ def gpus() -> Gpus:
         has_modprobe=shutil.which("nvidia-modprobe") is not None,
     )
     # A driver that does not answer once, which may take long, is not asked again.
-    answer = {"problem": host.problem} if host.problem else nvml.ask_apart(nvml_environment(root))
+    answer = {"problem": host.problem} if host.problem else ask_nvml(nvml_environment(root))
     return read_answer(found, ask_smi(host) if answer is None else answer)
 
 
-def read_answer(found: Gpus, answer: dict[str, Any]) -> Gpus:
+def read_answer(found: Gpus, answer: Mapping[str, Any]) -> Gpus:
     """What is known, with the answer of NVML or of :func:`ask_smi`."""
-    uuids = found.host.uuids
-    by_uuid = {one["uuid"]: one for one in answer.get("cards", ()) if one["uuid"] in uuids}
+    host = found.host
+    by_uuid = {one["uuid"]: one for one in answer.get("cards", ()) if one["uuid"] in host.uuids}
     capabilities = {uuid: one["capability"] for uuid, one in by_uuid.items()}
     memory_problems = [one["memory_problem"] for one in (answer, *by_uuid.values()) if "memory_problem" in one]
     return replace(
         found,
-        cards=tuple(name_cards(found.host, capabilities)),
+        cards=tuple(
+            Card(number, name, capabilities.get(uuid) or card_names.find_capability(name))
+            for number, (name, uuid) in enumerate(zip(host.names, host.uuids))
+        ),
         problem=answer.get("problem"),
         is_mismatched=answer.get("is_mismatched", "mismatch" in (answer.get("problem") or "").lower()),
         memory=tuple(
-            Memory(uuids.index(uuid), one["total_mib"], one["used_mib"], tuple(map(tuple, one["holders"])))
+            Memory(host.uuids.index(uuid), one["total_mib"], one["used_mib"], tuple(map(tuple, one["holders"])))
             for uuid, one in by_uuid.items()
             if "memory_problem" not in one
         ),
         memory_problem=next(iter(memory_problems), None),
     )
+
+
+def ask_nvml(environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """What :func:`gpuenv.doctor.probes.nvml.ask` answers with these variables; ``problem`` if it hangs or crashes."""
+    argv = [sys.executable, "-I", "-m", "gpuenv.doctor.probes.nvml", f"{TIMEOUT_S}"]
+    asking = subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        said = asking.communicate(timeout=TIMEOUT_S)[0]
+    except subprocess.TimeoutExpired:
+        asking.kill()
+        # What hangs inside the driver may not be killed either.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            asking.communicate(timeout=1)
+        return {"problem": f"the NVIDIA driver did not answer within {TIMEOUT_S} s"}
+    if asking.returncode != 0:
+        return {"problem": f"NVML crashed (exit code {asking.returncode})"}
+    answer: dict[str, Any] | None = json.loads(said)
+    return answer
 
 
 def ask_smi(host: HostGpus) -> dict[str, Any]:
@@ -100,12 +126,6 @@ def look_at_nodes(dev: Path, card_count: int) -> tuple[tuple[str, ...], tuple[st
     missing += absent[: max(0, card_count - len(cards))]
     there = [name for name in ("nvidiactl", "nvidia-uvm", *cards) if name not in missing]
     return tuple(missing), tuple(name for name in there if not os.access(dev / name, os.R_OK | os.W_OK))
-
-
-def name_cards(host: HostGpus, capabilities: dict[str, str]) -> Iterator[Card]:
-    """Each card with its compute capability: from the driver, else by its name."""
-    for number, (name, uuid) in enumerate(zip(host.names, host.uuids)):
-        yield Card(number, name, capabilities.get(uuid) or card_names.find_capability(name))
 
 
 def library_versions(root: Path) -> list[str]:

@@ -5,10 +5,12 @@ Imports what only POSIX systems have where it is needed: Windows gets an answer,
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -28,9 +30,6 @@ MEMINFO = Path("/proc/meminfo")
 #: Only there while systemd runs (sd_booted(3)); its programs alone may be installed anywhere.
 SYSTEMD_RUNS = Path("/run/systemd/system")
 INIT_SCRIPT = Path("/etc/init.d/docker")
-#: Variables that decide which GPUs and which libraries programs see.
-_BEGINNINGS = ("NVIDIA_", "CUDA_")
-_NAMES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "TF_FORCE_GPU_ALLOW_GROWTH", "DOCKER_HOST", "DOCKER_CONTEXT")
 #: Libraries of which exactly one may be found: the driver's, CUDA's, the compiler's.
 _SHADOWING = ("libcud*.so*", "libcublas*.so*", "libnvidia-ml.so*", "libstdc++.so*")
 
@@ -52,10 +51,10 @@ def machine(cpuinfo: Path = processor.CPUINFO, meminfo: Path = MEMINFO) -> Machi
 
 def available_memory(meminfo: Path, cgroups: Iterable[Path]) -> int | None:
     """The available memory of this machine, or what a container or a cluster's job leaves of it, in bytes."""
-    free = parse_memory(meminfo.read_text()) if meminfo.is_file() else None
-    if free is None:
+    free_kib = _number(meminfo, r"^MemAvailable:\s*(\d+)")
+    if free_kib is None:
         return None
-    return max(0, min([free, *(room for folder in cgroups if (room := _cgroup_room(folder)) is not None)]))
+    return max(0, min(free_kib * 1024, *map(_cgroup_room, cgroups)))
 
 
 def cgroup_folders(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[Path]:
@@ -68,20 +67,20 @@ def cgroup_folders(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sy
     return [one for one in (folder, *folder.parents) if one == root or root in one.parents]
 
 
-def _cgroup_room(folder: Path) -> int | None:
+def _cgroup_room(folder: Path) -> int:
+    limit, used = (_number(folder / f"memory.{name}", r"^(\d+)$") for name in ("max", "current"))
+    # What it keeps of files is given up when memory is needed.
+    cached = _number(folder / "memory.stat", r"^inactive_file (\d+)$")
+    return sys.maxsize if limit is None or used is None else limit - used + (cached or 0)
+
+
+def _number(file: Path, pattern: str) -> int | None:
+    """The number of a line of a file of the kernel's."""
     try:
-        limit, used = ((folder / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        # What it keeps of files is given up when memory is needed.
-        cached = re.search(r"^inactive_file (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+        match = re.search(pattern, file.read_text(), re.MULTILINE)
     except OSError:
         return None
-    return int(limit) - int(used) + int(cached[1] if cached else 0) if limit.isdigit() else None
-
-
-def parse_memory(meminfo: str) -> int | None:
-    """The available memory in the text of /proc/meminfo, in bytes."""
-    match = re.search(r"^MemAvailable:\s*(\d+)", meminfo, re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
+    return int(match[1]) if match else None
 
 
 def find_init(systemd: Path = SYSTEMD_RUNS, script: Path = INIT_SCRIPT) -> str:
@@ -106,17 +105,13 @@ def _place(path: Path) -> Place:
 
 
 def variables(environ: Mapping[str, str] = os.environ) -> Variables:
-    """The variables that matter, and what LD_LIBRARY_PATH puts before the right libraries."""
-    kept = {name: value for name, value in environ.items() if name.startswith(_BEGINNINGS) or name in _NAMES}
-    folders = [folder for folder in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
-    return Variables(kept, dict(_shadows(folders)))
-
-
-def _shadows(folders: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for folder in dict.fromkeys(folders):
-        found = sorted({path.name for pattern in _SHADOWING for path in Path(folder).glob(pattern)})
-        if found:
-            yield folder, tuple(found)
+    """The variables of NVIDIA and CUDA, and what LD_LIBRARY_PATH puts before the right libraries."""
+    shadows = {}
+    for folder in filter(None, environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)):
+        names = {path.name for pattern in _SHADOWING for path in Path(folder).glob(pattern)}
+        if names:
+            shadows[folder] = tuple(sorted(names))
+    return Variables({name: value for name, value in environ.items() if name.startswith(("NVIDIA_", "CUDA_"))}, shadows)
 
 
 def pythons(wish: Wish) -> Pythons:
@@ -136,11 +131,10 @@ def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
     from gpuenv.prefix import conda_env, folder, virtual_env
 
     settings = Settings()
-    for kind, plan in (("venv", virtual_env.plan), ("conda", conda_env.plan)):
-        for flavor in FLAVORS if kind == "venv" or variant.conda is not None else ():
-            prefix = plan(choice.environment(settings, variant, flavor), settings)[0]
-            if folder.is_complete(prefix):
-                yield variant.name, flavor, kind
+    plans = {"venv": virtual_env.plan, **({"conda": conda_env.plan} if variant.conda else {})}
+    for (kind, plan), flavor in itertools.product(plans.items(), FLAVORS):
+        if folder.is_complete(plan(choice.environment(settings, variant, flavor), settings)[0]):
+            yield variant.name, flavor, kind
 
 
 def base_obstacle(variant: Variant) -> str | None:

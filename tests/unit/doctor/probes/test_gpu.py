@@ -12,7 +12,6 @@ import pytest
 from fakes.doctor import write_script
 from gpuenv.doctor.facts import Gpus, Memory
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
-from gpuenv.doctor.probes import nvml as doctor_probe_nvml
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.variants.compat import Card
@@ -89,7 +88,7 @@ def test_a_driver_that_hangs_or_crashes_takes_nobody_along(
     monkeypatch.undo()
     build.compile_program(("-shared", "-fPIC", "-Wno-return-type", "nvml.c"), root / library, tmp_path)
     monkeypatch.setenv("GPUENV_NVIDIA_PROC", str(root / "proc/driver/nvidia"))
-    monkeypatch.setattr(doctor_probe_nvml, "TIMEOUT_S", 2)
+    monkeypatch.setattr(doctor_probe_gpu, "TIMEOUT_S", 2)
     began = time.monotonic()
     found = doctor_probe_gpu.gpus()
     assert time.monotonic() - began < 15
@@ -117,9 +116,10 @@ def test_what_holds_memory_is_told() -> None:
 
 def test_without_nvidia_smi_the_name_tells_the_capability() -> None:
     hosts = HostGpus("470.57.02", ("Tesla T4", "Odd card"), ("GPU-1", "GPU-2"))
-    cards = list(doctor_probe_gpu.name_cards(hosts, {}))
-    assert cards == [Card(0, "Tesla T4", "7.5"), Card(1, "Odd card", None)]
-    assert next(doctor_probe_gpu.name_cards(hosts, {"GPU-1": "9.9"})).capability == "9.9"
+    cards = doctor_probe_gpu.read_answer(Gpus(hosts), {}).cards
+    assert cards == (Card(0, "Tesla T4", "7.5"), Card(1, "Odd card", None))
+    answer = {"cards": [{"uuid": "GPU-1", "capability": "9.9", "memory_problem": "?", "holders": []}]}
+    assert doctor_probe_gpu.read_answer(Gpus(hosts), answer).cards[0].capability == "9.9"
 
 
 def test_cards_on_the_bus_and_who_has_them(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def test_the_machine_is_read_from_proc(tmp_path: Path) -> None:
     assert found.memory_bytes == 2000 * 1024
     bare = doctor_probe_host.machine(tmp_path / "none", tmp_path / "none")
     assert (bare.flags, bare.memory_bytes) == (None, None)
-    assert doctor_probe_host.parse_memory("MemTotal: 1 kB\n") is None
+    (tmp_path / "meminfo").write_text("MemTotal: 1 kB\n")
+    assert doctor_probe_host.available_memory(tmp_path / "meminfo", []) is None
 
 
 def test_variables_and_what_shadows_libraries(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_variables_and_what_shadows_libraries(tmp_path: Path) -> None:
     (tmp_path / "libfoo.so").touch()
     path = f"/nonexistent:{tmp_path}::{tmp_path}"
     found = doctor_probe_host.variables({"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda", "SECRET": "x"})
-    assert found.values == {"LD_LIBRARY_PATH": path, "CUDA_HOME": "/opt/cuda"}
+    assert found.values == {"CUDA_HOME": "/opt/cuda"}
     assert found.shadows == {str(tmp_path): ("libcudart.so.9.0",)}
 
 
