@@ -20,7 +20,6 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
-    Facts,
     Gpus,
     Machine,
     Memory,
@@ -30,10 +29,10 @@ from gpuenv.doctor.facts import (
     Running,
     Storage,
     Toolkit,
-    Unanswered,
     Variables,
     Wish,
 )
+from gpuenv.doctor.gather import Facts, Unanswered
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
@@ -241,4 +240,4 @@ def best_command(facts: Facts, asked: str | None = None) -> str | None:
 
 def without_fact(name: str, about: str) -> Facts:
     empty: dict[str, Any] = {name: getattr(Facts(make_wish()), name)}
-    return replace(make_facts(), unanswered={name: Unanswered(about, "no answer within 5 s")}, **empty)
+    return replace(make_facts(), unanswered={name: Unanswered(about, "no answer within 5 s", "look by hand")}, **empty)

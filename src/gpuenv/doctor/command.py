@@ -19,9 +19,9 @@ from gpuenv.core.errors import GpuenvError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings, routes, text
 from gpuenv.doctor.checks import engine, gpu, host, network, python, variants
-from gpuenv.doctor.facts import Facts, Wish
+from gpuenv.doctor.facts import Wish
 from gpuenv.doctor.findings import Finding, Findings
-from gpuenv.doctor.gather import DEADLINE_S, Probe, gather
+from gpuenv.doctor.gather import DEADLINE_S, Facts, Probe, gather
 from gpuenv.doctor.routes import Route
 from gpuenv.net.questions import ANSWERS_S
 from gpuenv.variants import model

@@ -10,7 +10,7 @@ from gpuenv.conda.condarc import Condarc
 from gpuenv.core.errors import GpuenvError
 from gpuenv.doctor.findings import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
-from gpuenv.engine.endpoints import Endpoint
+from gpuenv.engine.find import Refused
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
 from gpuenv.net.questions import Answer
@@ -69,19 +69,6 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An endpoint that does not answer, and why (``kind`` as of UnreachableError)."""
-
-    endpoint: Endpoint
-    text: str
-    kind: str = ""
-    #: Of a socket that may not be opened: the group that may ("" if none, None if not known), and whether this user
-    #: was added to it since logging in.
-    group: str | None = None
-    is_member: bool = False
-
-
-@dataclass(frozen=True)
 class Running:
     """An engine that answers, in its own words, or its ``problem``; None stands for what cannot be seen from here."""
 
@@ -115,10 +102,18 @@ class Engines:
     """The engine that `gpu-shell` would take, and what it would do without one."""
 
     running: Running | None = None
-    refusals: tuple[Refusal, ...] = ()
+    refusals: tuple[Refused, ...] = ()
     #: Why no private engine can be started, None if it can; and the packages that have to be installed before.
     private_obstacle: str | None = None
     missing: tuple[str, ...] = ()
+    #: Of the first socket that this user may not open: the group that may ("" if none, None if not known), and whether
+    #: this user was added to it since logging in.
+    group: str | None = None
+    is_member: bool = False
+
+    def refused(self, kind: str) -> Refused | None:
+        """The first endpoint that does not answer for this reason (a kind of UnreachableError)."""
+        return next((one for one in self.refusals if one.error.kind == kind), None)
 
 
 @dataclass(frozen=True)
@@ -231,35 +226,3 @@ class Clock:
 
     now: float = 0.0
     newest_file: float = 0.0
-
-
-@dataclass(frozen=True)
-class Unanswered:
-    """A probe that failed or did not end in time: what it was about, why, and the command to look by hand."""
-
-    about: str
-    reason: str
-    by_hand: str = "run it again with GPUENV_DEBUG=1"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Everything that was found out; what could not be is empty here, and in ``unanswered`` by the field's name."""
-
-    wish: Wish
-    machine: Machine = Machine()
-    storage: Storage = Storage()
-    engines: Engines = Engines(private_obstacle="no engine could be looked for")
-    clients: Clients = Clients()
-    toolkit: Toolkit = Toolkit()
-    gpus: Gpus = Gpus()
-    variables: Variables = Variables()
-    conda: Conda = Conda()
-    pythons: Pythons = Pythons()
-    network: Network = Network()
-    clock: Clock = Clock()
-    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)
-
-    def doubts(self, *names: str) -> list[str]:
-        """That these facts could not be found out, as far as that is so."""
-        return [f"{self.unanswered[name].about} could not be found out" for name in names if name in self.unanswered]

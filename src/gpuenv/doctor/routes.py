@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from gpuenv.conda import spec
 from gpuenv.doctor import findings
-from gpuenv.doctor.facts import Facts, Place, Wish
+from gpuenv.doctor.facts import Place, Wish
 from gpuenv.doctor.findings import Finding
+from gpuenv.doctor.gather import Facts
 from gpuenv.host import gpu
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS, PREFIX_GB, TITLES
@@ -178,7 +179,8 @@ def engine_of(facts: Facts) -> str | None:
     """The kind of engine that `gpu-shell` would take: one that answers, a private one, or none."""
     if facts.engines.running is not None:
         return facts.engines.running.kind
-    return PRIVATE if facts.engines.private_obstacle is None else None
+    is_known = "engines" not in facts.unanswered
+    return PRIVATE if is_known and facts.engines.private_obstacle is None else None
 
 
 def render_command(route: Route, facts: Facts) -> str:

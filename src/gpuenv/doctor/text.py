@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gpuenv.core.ui import printable
-from gpuenv.doctor.facts import Facts
 from gpuenv.doctor.findings import OK, Finding
+from gpuenv.doctor.gather import Facts
 from gpuenv.doctor.routes import PRIVATE, Route, find_best, render_command
 from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant

@@ -49,7 +49,7 @@ DENIED, SILENT, STOPPED = "denied", "silent", "stopped"
 
 
 class UnreachableError(Exception):
-    """An endpoint does not answer; the text says why, and so does ``kind``. Never leaves the modules of the engine."""
+    """An endpoint does not answer; the text says why, and so does ``kind``. Only the engine's modules raise it."""
 
     def __init__(self, reason: str, kind: str = "") -> None:
         super().__init__(reason)

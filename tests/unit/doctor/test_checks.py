@@ -35,19 +35,19 @@ from gpuenv.doctor.facts import (
     Clock,
     Conda,
     Engines,
-    Facts,
     Machine,
     Memory,
     Network,
     Place,
-    Refusal,
     Storage,
     Toolkit,
     Variables,
 )
 from gpuenv.doctor.findings import Finding, Findings
+from gpuenv.doctor.gather import Facts
 from gpuenv.engine.build_client import DockerClient
-from gpuenv.engine.endpoints import Endpoint
+from gpuenv.engine.endpoints import Endpoint, UnreachableError
+from gpuenv.engine.find import Refused
 from gpuenv.host.gpu import HostGpus, choose_devices
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
@@ -99,16 +99,25 @@ def dated(days: float) -> Network:
     return replace(NETWORK, answers=tuple(replace(one, date=NOW + days * DAY_S) for one in NETWORK.answers))
 
 
-BAD_BUNDLE = HostError("the CA bundle", "/x is missing", "unset SSL_CERT_FILE")
 SOCKET = Endpoint("unix:///var/run/docker.sock", "its usual socket")
+NAMED = Endpoint("garbage", "DOCKER_HOST", undo="unset DOCKER_HOST")
 CONTEXT = Endpoint("garbage", "context 'lab'", undo="docker context use default")
-DENIED = Refusal(SOCKET, "permission denied on /var/run/docker.sock", "denied")
-ABSENT = Refusal(SOCKET, "/var/run/docker.sock is not there")
-STOPPED = Refusal(SOCKET, "nothing listens on /var/run/docker.sock", "stopped")
-SILENT = Refusal(SOCKET, "/var/run/docker.sock did not answer within 2 s", "silent")
-CHOSEN = Refusal(
-    Endpoint("garbage", "DOCKER_HOST", undo="unset DOCKER_HOST"), "garbage: expected unix:///path or tcp://host:port"
-)
+
+
+def refused(reason: str, kind: str = "", endpoint: Endpoint = SOCKET) -> Refused:
+    return Refused(endpoint, UnreachableError(reason, kind))
+
+
+def without_engine(*refusals: Refused, **known: Any) -> Engines:
+    return replace(NO_ENGINE, refusals=refusals, **known)
+
+
+BAD_BUNDLE = HostError("the CA bundle", "/x is missing", "unset SSL_CERT_FILE")
+DENIED = refused("permission denied on /var/run/docker.sock", "denied")
+ABSENT = refused("/var/run/docker.sock is not there")
+STOPPED = refused("nothing listens on /var/run/docker.sock", "stopped")
+SILENT = refused("/var/run/docker.sock did not answer within 2 s", "silent")
+CHOSEN = refused("garbage: expected unix:///path or tcp://host:port", endpoint=NAMED)
 CHANNEL_LOST = replace(NETWORK, answers=(*NETWORK.answers, Answer("channel", "conda-forge", "no connection")))
 NO_FOLDER = Answer("index-folder", "/nope", "there is no such folder")
 OLD_CLIENT = Clients((DockerClient("/usr/bin/docker", (18, 9, 1), has_buildx=False),))
@@ -154,8 +163,8 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ("engine", "warning", "install docker.io and start a private", "apt-get", [Engines(None, missing=("docker.io",))]),
     ("engine", "warning", "would start a private", "systemctl start docker", [Engines(None)]),
     ("engine", "warning", "needs root", "dnf install moby", [NO_ENGINE, machine(system="fedora")]),
-    ("engine", "warning", "nothing listens", "systemctl start docker", [replace(NO_ENGINE, refusals=(STOPPED,))]),
-    ("engine", "warning", "is not there", "pacman", [replace(NO_ENGINE, refusals=(ABSENT,)), machine(system="arch")]),
+    ("engine", "warning", "nothing listens", "systemctl start docker", [without_engine(STOPPED)]),
+    ("engine", "warning", "is not there", "pacman", [without_engine(ABSENT), machine(system="arch")]),
     (
         "engine",
         "warning",
@@ -163,16 +172,16 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "unset DOCKER_HOST",
         [Engines(RUNNING, (CHOSEN,))],
     ),
-    ("engine", "warning", "none answers (garbage", "unset DOCKER_HOST", [replace(NO_ENGINE, refusals=(CHOSEN,))]),
+    ("engine", "warning", "none answers (garbage", "unset DOCKER_HOST", [without_engine(CHOSEN)]),
     (
         "engine",
         "warning",
         "none answers",
         "docker context use default",
-        [replace(NO_ENGINE, refusals=(replace(CHOSEN, endpoint=CONTEXT),))],
+        [without_engine(replace(CHOSEN, endpoint=CONTEXT))],
     ),
-    ("engine", "warning", "permission denied", "check `socket`", [replace(NO_ENGINE, refusals=(DENIED,))]),
-    ("engine", "warning", "did not answer", "restart docker", [replace(NO_ENGINE, refusals=(SILENT,))]),
+    ("engine", "warning", "permission denied", "check `socket`", [without_engine(DENIED)]),
+    ("engine", "warning", "did not answer", "restart docker", [without_engine(SILENT)]),
     ("engine", "warning", "would start a private", "make engine", [Engines(None), machine(init="")]),
     ("socket", "ok", "no engine refuses", "", []),
     (
@@ -180,31 +189,31 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         "error",
         "added to the group docker after logging in",
         "newgrp docker",
-        [replace(NO_ENGINE, refusals=(replace(DENIED, group="docker", is_member=True),))],
+        [without_engine(DENIED, group="docker", is_member=True)],
     ),
     (
         "socket",
         "error",
         "permission denied",
         "usermod -aG staff $USER && newgrp staff",
-        [replace(NO_ENGINE, refusals=(replace(DENIED, group="staff"),))],
+        [without_engine(DENIED, group="staff")],
     ),
     (
         "socket",
         "error",
         "no group but root's",
         "chgrp docker /var/run/docker.sock",
-        [replace(NO_ENGINE, refusals=(replace(DENIED, group=""),))],
+        [without_engine(DENIED, group="")],
     ),
     (
         "socket",
         "warning",
         "Podman's own engine of this user",
         "systemctl --user enable --now podman.socket",
-        [replace(NO_ENGINE, refusals=(replace(DENIED, endpoint=replace(SOCKET, is_podman=True)),))],
+        [without_engine(replace(DENIED, endpoint=replace(SOCKET, is_podman=True)))],
     ),
     ("socket", "warning", "another engine is used", "usermod", [Engines(RUNNING, (DENIED,))]),
-    ("socket", "error", "permission denied", "usermod -aG docker", [replace(NO_ENGINE, refusals=(DENIED,))]),
+    ("socket", "error", "permission denied", "usermod -aG docker", [without_engine(DENIED)]),
     ("engine-version", "ok", "API 1.43", "", []),
     ("engine-version", "ok", "no engine", "", [NO_ENGINE]),
     ("engine-version", "error", "too old", "docker", [running(version="18.06", api_version="1.38")]),
@@ -552,7 +561,7 @@ def test_every_remedy_is_used() -> None:
 
 
 def test_checks_take_the_facts_that_their_parameters_name() -> None:
-    fields = {field.name: str(field.type).removesuffix(" | None") for field in dataclasses.fields(Facts)}
+    fields = {field.name: str(field.type).removeprefix("facts.") for field in dataclasses.fields(Facts)}
     for check in doctor.CHECKS:
         parameters = inspect.signature(check).parameters.values()
         assert parameters, check
@@ -574,7 +583,7 @@ def test_an_engine_is_started_by_what_this_user_and_this_system_have(
     is_root: bool, init: str, system: str, remedy: str
 ) -> None:
     here = machine(is_root=is_root, init=init, system=system)
-    found = doctor.examine(make_facts(replace(NO_ENGINE, refusals=(STOPPED,)), here))
+    found = doctor.examine(make_facts(without_engine(STOPPED), here))
     assert next(one.remedy for one in found if one.check == "engine") == remedy
 
 

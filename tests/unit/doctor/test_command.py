@@ -24,7 +24,8 @@ from gpuenv import cli
 from gpuenv.core import ui
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor.checks import variants as doctor_checks_variants
-from gpuenv.doctor.facts import Facts, Toolkit
+from gpuenv.doctor.facts import Toolkit
+from gpuenv.doctor.gather import Facts
 from gpuenv.engine import find
 from gpuenv.net import questions as doctor_ask
 
@@ -32,7 +33,7 @@ from gpuenv.net import questions as doctor_ask
 HANG_S = 30
 
 
-@pytest.mark.parametrize("name", [probe.field for probe in doctor.make_probes(make_wish())])
+@pytest.mark.parametrize("name", [probe.name for probe in doctor.make_probes(make_wish())])
 def test_whatever_could_not_be_found_out_the_report_is_made(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.report(without_fact(name, "something"), is_json=False) in (0, 2)
     assert "recommendation:" in capsys.readouterr().out

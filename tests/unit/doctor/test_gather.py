@@ -19,8 +19,7 @@ from fakes.doctor import (
 from gpuenv.core.errors import HostError
 from gpuenv.doctor import command as doctor
 from gpuenv.doctor import gather as doctor_probes
-from gpuenv.doctor.facts import Unanswered
-from gpuenv.doctor.gather import Probe, gather
+from gpuenv.doctor.gather import Probe, Unanswered, gather
 
 
 def fail() -> object:
@@ -64,7 +63,7 @@ def test_a_probe_without_an_answer_is_a_finding_and_not_a_pass(ask: Any, reason:
 
 
 def test_probes_run_at_the_same_time() -> None:
-    names = [probe.field for probe in doctor.make_probes(make_wish())]
+    names = [probe.name for probe in doctor.make_probes(make_wish())]
     # Each waits for all the others: one after the other they would never answer.
     together = threading.Barrier(len(names))
     found = gather([Probe(name, "a barrier", together.wait, "x", HANG_S) for name in names], make_wish())

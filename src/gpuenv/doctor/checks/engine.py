@@ -43,17 +43,17 @@ def _judge_memory(text: str, memory_bytes: int, remedy_name: str) -> Finding:
 
 def engine(engines: Engines, machine: Machine) -> Finding:
     """One answers, or what `gpu-shell` would do without."""
-    chosen = next((refusal for refusal in engines.refusals if refusal.endpoint.undo), None)
-    if engines.running is not None:
-        if engines.running.problem is not None:
-            text = f"{engines.running.why} answers, but is in trouble: {engines.running.problem}"
-            name = "restart-engine" if engines.running.is_here else "restart-elsewhere"
-            return error(text, Mend(name), CONTAINER)
+    running = engines.running
+    if running is not None and running.problem is not None:
+        text = f"{running.why} answers, but is in trouble: {running.problem}"
+        return error(text, Mend("restart-engine" if running.is_here else "restart-elsewhere"), CONTAINER)
+    if running is not None:
+        chosen = next((one for one in engines.refusals if one.endpoint.undo), None)
         if chosen is None:
-            return ok(engines.running.why)
-        text = f"{chosen.endpoint.origin} names an engine that does not answer ({chosen.text})"
-        return warning(f"{text}; used is {engines.running.why}", Mend("start-named", forget=chosen.endpoint.undo))
-    tried = "; ".join(refusal.text for refusal in engines.refusals) or "no place to look for one"
+            return ok(running.why)
+        text = f"{chosen.endpoint.origin} names an engine that does not answer ({chosen.error}); used is {running.why}"
+        return warning(text, Mend("start-named", forget=chosen.endpoint.undo))
+    tried = "; ".join(str(one.error) for one in engines.refusals) or "no place to look for one"
     then = f", and {engines.private_obstacle}"
     if engines.private_obstacle is None:
         first = f"install {', '.join(engines.missing)} and " if engines.missing else ""
@@ -63,40 +63,37 @@ def engine(engines: Engines, machine: Machine) -> Finding:
 
 def _engine_remedy(engines: Engines, machine: Machine) -> Mend | str:
     """What is nearest to an engine here: one that refuses this user, one that was named, one that does not run."""
-    for refusal in engines.refusals:
-        if refusal.kind == DENIED:
+    for one in engines.refusals:
+        if one.error.kind == DENIED:
             return "see the check `socket`"
-        if refusal.endpoint.undo:
-            return Mend("start-named", forget=refusal.endpoint.undo)
+        if one.endpoint.undo:
+            return Mend("start-named", forget=one.endpoint.undo)
     if engines.private_obstacle is None and not machine.init:
         # Nothing would start another one here, as in most containers.
         return "make engine"
-    kinds = {refusal.kind for refusal in engines.refusals}
-    if SILENT in kinds:
+    if engines.refused(SILENT):
         return Mend("restart-engine")
     # Without a socket but with its program it is installed, and does not run.
-    return Mend("start-engine" if not engines.missing or STOPPED in kinds else "install-engine")
+    return Mend("start-engine" if engines.refused(STOPPED) or not engines.missing else "install-engine")
 
 
 def socket(engines: Engines) -> Finding:
     """A socket that this user may not open is an engine that is there for others."""
-    denied = next((refusal for refusal in engines.refusals if refusal.kind == DENIED), None)
+    denied = engines.refused(DENIED)
     if denied is None:
         return ok("no engine refuses this user")
+    text, path = str(denied.error), denied.endpoint.url.removeprefix("unix://")
     if denied.endpoint.is_podman and engines.running is None:
         # Podman's engine of the system is root's; each user has one of their own.
-        return warning(f"{denied.text}: Podman's own engine of this user does not run", Mend("own-podman"))
-    text, path = denied.text, denied.endpoint.url.removeprefix("unix://")
-    mend = Mend("join-group", group=denied.group or "docker", path=path)
-    if denied.is_member:
-        text = f"{text}: this user was added to the group {denied.group} after logging in"
-        mend = Mend("log-in-again", group=denied.group or "")
-    elif denied.group == "":
+        return warning(f"{text}: Podman's own engine of this user does not run", Mend("own-podman"))
+    mend = Mend("join-group", group=engines.group or "docker", path=path)
+    if engines.is_member:
+        text = f"{text}: this user was added to the group {engines.group} after logging in"
+        mend = Mend("log-in-again", group=engines.group or "")
+    elif engines.group == "":
         text = f"{text}: no group but root's may open it"
         mend = Mend("open-socket", path=path)
-    if engines.running is not None:
-        return warning(f"{text}; another engine is used", mend)
-    return error(text, mend)
+    return error(text, mend) if engines.running is None else warning(f"{text}; another engine is used", mend)
 
 
 def engine_version(engines: Engines) -> Finding:

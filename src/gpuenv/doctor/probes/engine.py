@@ -14,7 +14,7 @@ from typing import Any
 
 from gpuenv.base_image import base
 from gpuenv.core.errors import EngineError
-from gpuenv.doctor.facts import Clients, Engines, Place, Refusal, Running, Toolkit, Wish
+from gpuenv.doctor.facts import Clients, Engines, Place, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
 from gpuenv.engine.endpoints import DENIED
 from gpuenv.engine.model import Engine
@@ -34,13 +34,19 @@ _NOWHERE = "unix:///dev/null/none"
 
 def engines(wish: Wish) -> Engines:
     """The engine that `gpu-shell` would take, without starting or installing anything."""
-    refusals: list[Refusal] = []
+    found = Engines()
     for one in find.candidates():
         if isinstance(one, Engine):
-            return Engines(describe(one, wish), tuple(refusals))
-        group, is_member = look_at_group(one.endpoint.url) if one.error.kind == DENIED else (None, False)
-        refusals.append(Refusal(one.endpoint, str(one.error), one.error.kind, group, is_member))
-    return Engines(None, tuple(refusals), find.private_obstacle(), tuple(packages.missing()))
+            found = replace(found, running=describe(one, wish))
+            break
+        found = replace(found, refusals=(*found.refusals, one))
+    denied = found.refused(DENIED)
+    if denied is not None:
+        group, is_member = look_at_group(denied.endpoint.url)
+        found = replace(found, group=group, is_member=is_member)
+    if found.running is not None:
+        return found
+    return replace(found, private_obstacle=find.private_obstacle(), missing=tuple(packages.missing()))
 
 
 def look_at_group(url: str) -> tuple[str | None, bool]:
@@ -110,8 +116,7 @@ def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
 def clients() -> Clients:
     """Every client program, run once or twice to learn what it is."""
     # Asked of the client alone, and without its engine: with one that hangs it would wait for that first.
-    environ = {key: value for key, value in os.environ.items() if key not in ("DOCKER_CONTEXT", "DOCKER_TLS_VERIFY")}
-    environ["DOCKER_HOST"] = _NOWHERE
+    environ = build_client.docker_environment(os.environ, _NOWHERE, None)
     paths = build_client.client_paths(os.environ.get("PATH", os.defpath))
     found = (build_client.ask_client(path, environ, _CLIENT_TIMEOUT_S) for path in paths)
     return Clients(tuple(client for client in found if client.version), shutil.which("podman"))

@@ -99,7 +99,7 @@ def test_an_address_of_an_engine_that_cannot_be_read_stops_neither_us_nor_the_ot
     monkeypatch.setattr(private, "obstacle", lambda: None)
     found = doctor_probe_engine.engines(make_wish())
     assert found.refusals[0].endpoint == wrong
-    assert "expected unix:///path or tcp://host:port" in found.refusals[0].text
+    assert "expected unix:///path or tcp://host:port" in str(found.refusals[0].error)
     assert found.private_obstacle is None
 
 
