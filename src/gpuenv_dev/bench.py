@@ -21,7 +21,7 @@ from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
 from gpuenv.images import command as images
 from gpuenv.images import image
-from gpuenv.images.image import Built
+from gpuenv.images.context import Built
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.variants.environment import Environment
 from gpuenv_dev import builds as bench_builds

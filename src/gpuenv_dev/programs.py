@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from gpuenv.core.errors import CheckError
 from gpuenv.engine.model import Engine, inspect
-from gpuenv.images.image import Built
+from gpuenv.images.context import Built
 
 #: Sums up the files that each installed package lists as its own, and the CUDA libraries. Bytes, as JSON.
 SIZES = """

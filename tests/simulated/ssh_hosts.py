@@ -141,7 +141,7 @@ def _collect(root: Path, target: Path) -> None:
 @contextmanager
 def _running(engine: Engine, image: str) -> Iterator[Container]:
     name = containers.new_name("ssh")
-    with reaper.watching(engine, name) as watch:
+    with reaper.watching(engine, name) as tell:
         container = sdk(engine).containers.run(
             image, name=name, detach=True, labels=containers.own_labels(), cap_drop=["ALL"],
             ports={f"{PORT}/tcp": ("127.0.0.1", 0)},
@@ -150,7 +150,7 @@ def _running(engine: Engine, image: str) -> Iterator[Container]:
             yield container
         finally:
             container.remove(force=True)
-            watch.done()
+            tell(reaper.DONE)
 
 
 def published_port(container: Container) -> int:

@@ -18,49 +18,45 @@ from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core import ui
 from gpuenv.core.errors import SourceError
 from gpuenv.engine.model import Engine
-from gpuenv.variants.model import BaseImage, Variant
+from gpuenv.variants.environment import Environment
+from gpuenv.variants.model import BaseImage
 
 
-def ensure_base(engine: Engine, variant: Variant, choice: str | None, need_builder: bool) -> Base:
+def ensure_base(engine: Engine, environment: Environment, choice: str | None) -> Base:
     """Have a base in the engine. ``choice``: ``registry``, ``local``, or auto.
 
     Raises SourceError if the registry refuses, or cannot be reached and was asked for; HostError
     if no local base can be made.
     """
     if choice == "local":
-        return _local(engine, variant, need_builder=need_builder)
-    there = None if choice == "registry" else find_base(engine, variant, need_builder=need_builder)
+        return _local(engine, environment)
+    there = None if choice == "registry" else find_base(engine, environment)
     if there is not None:
         return there
     try:
-        for image in _wanted(variant, need_builder=need_builder):
+        for image in environment.bases:
             _pull_missing(engine, image)
     except RegistryUnreachableError as error:
         if choice != "registry":
-            why = f"the registry cannot be reached ({error})"
-            return _local(engine, variant, need_builder=need_builder, why=why)
+            return _local(engine, environment, f"the registry cannot be reached ({error})")
         raise SourceError(
-            f"{variant.base.pinned} could not be pulled",
+            f"{environment.variant.base.pinned} could not be pulled",
             str(error),
             "set BASE=local to make a base on this machine, or check network and proxy of the engine",
         ) from error
-    return _registry_base(variant, need_builder=need_builder)
+    return _registry_base(environment)
 
 
-def find_base(engine: Engine, variant: Variant, *, need_builder: bool) -> Base | None:
+def find_base(engine: Engine, environment: Environment) -> Base | None:
     """The base that the engine has already: the pinned one, or one that was made here."""
-    if all(registry.has_pinned(engine, image) for image in _wanted(variant, need_builder=need_builder)):
-        return _registry_base(variant, need_builder=need_builder)
-    return local_base.find_made(engine, variant, need_builder=need_builder)
+    if all(registry.has_pinned(engine, image) for image in environment.bases):
+        return _registry_base(environment)
+    return local_base.find_made(engine, environment)
 
 
 def has_own_way(engine: Engine, info: Mapping[str, Any]) -> bool:
     """Whether the engine may reach a registry that this process does not: from elsewhere, by a mirror or a proxy."""
     return urlsplit(engine.url).scheme != "unix" or registry.has_detour(info)
-
-
-def _wanted(variant: Variant, *, need_builder: bool) -> list[BaseImage]:
-    return [variant.base, variant.builder] if need_builder else [variant.base]
 
 
 def _pull_missing(engine: Engine, image: BaseImage) -> None:
@@ -74,16 +70,16 @@ def _pull_missing(engine: Engine, image: BaseImage) -> None:
     registry.pull(engine, image)
 
 
-def _registry_base(variant: Variant, *, need_builder: bool) -> Base:
-    identity = variant.base_identity(need_builder=need_builder)
-    return Base(variant.base.pinned, variant.builder.pinned, "registry", identity)
+def _registry_base(environment: Environment) -> Base:
+    variant = environment.variant
+    return Base(variant.base.pinned, variant.builder.pinned, "registry", environment.base_identity)
 
 
-def _local(engine: Engine, variant: Variant, *, need_builder: bool, why: str | None = None) -> Base:
-    made = local_base.find_made(engine, variant, need_builder=need_builder)
+def _local(engine: Engine, environment: Environment, why: str | None = None) -> Base:
+    made = local_base.find_made(engine, environment)
     if made is not None:
         return made
-    plan = local_base.plan(variant)
+    plan = local_base.plan(environment.variant)
     remedy = "; for the published one make the registry reachable and set BASE=registry" if why else ""
     ui.say(f"{why or 'BASE=local'}: making a base from {plan.summary}{remedy}")
-    return local_base.make(engine, plan, need_builder=need_builder)
+    return local_base.make(engine, plan, environment.flavor)

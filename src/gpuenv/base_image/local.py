@@ -20,6 +20,7 @@ from gpuenv.core.errors import EngineError, HostError
 from gpuenv.engine.model import Engine, inspect, labels_in
 from gpuenv.host import pythons, systems
 from gpuenv.host.pythons import LocalPython
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import Variant
 
 #: What the published slim images have besides the Python's libraries.
@@ -97,14 +98,21 @@ def _local_base(key: str) -> Base:
     return Base(f"gpuenv-base:{key[:12]}", f"gpuenv-builder:{key[:12]}", "local", key)
 
 
-def find_made(engine: Engine, variant: Variant, *, need_builder: bool) -> Base | None:
+def _packages(base: Base, flavor: str) -> dict[str, tuple[str, ...]]:
+    """The images of a local base that a flavor is built on, and their packages besides the Python's own libraries."""
+    packages: dict[str, tuple[str, ...]] = {base.image: BASE_PACKAGES}
+    if flavor == "gpu":
+        packages[base.builder] = (*BASE_PACKAGES, *BUILDER_PACKAGES)
+    return packages
+
+
+def find_made(engine: Engine, environment: Environment) -> Base | None:
     """The local base that was made before from what this machine has now, if the engine still has it."""
     try:
-        made = _local_base(plan(variant).key)
+        made = _local_base(plan(environment.variant).key)
     except HostError:
         return None
-    wanted = [made.image, made.builder] if need_builder else [made.image]
-    return made if all(_has(engine, reference, made.identity) for reference in wanted) else None
+    return made if all(_has(engine, name, made.identity) for name in _packages(made, environment.flavor)) else None
 
 
 def _has(engine: Engine, reference: str, key: str) -> bool:
@@ -113,22 +121,20 @@ def _has(engine: Engine, reference: str, key: str) -> bool:
     return image is not None and labels_in(image).get("gpuenv.key") == key
 
 
-def make(engine: Engine, plan: BasePlan, *, need_builder: bool) -> Base:
+def make(engine: Engine, plan: BasePlan, flavor: str) -> Base:
     """Make what the engine lacks of it; two at once make it once. Raises HostError or EngineError."""
     made = _local_base(plan.key)
-    wanted: dict[str, tuple[str, ...]] = {made.image: BASE_PACKAGES}
-    if need_builder:
-        wanted[made.builder] = (*BASE_PACKAGES, *BUILDER_PACKAGES)
     with locking.held(paths.state_dir() / "base.lock", "waiting for another gpuenv that makes a base image"):
         scratch.sweep()
-        lacking = {name: packages for name, packages in wanted.items() if not _has(engine, name, plan.key)}
+        packages = _packages(made, flavor)
+        lacking = {name: packages[name] for name in packages if not _has(engine, name, plan.key)}
         if lacking:
             _make(engine, plan, lacking)
     return made
 
 
 def _make(engine: Engine, plan: BasePlan, lacking: Mapping[str, tuple[str, ...]]) -> None:
-    """Make each image of ``lacking`` with its packages besides the Python's own libraries."""
+    """Make each image of ``lacking`` with its packages."""
     root_system.check_program()
     with scratch.folder("base") as folder:
         ui.say(f"copying the CPython in {plan.python.prefix}")

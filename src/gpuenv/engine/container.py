@@ -209,7 +209,7 @@ def running(engine: Engine, **options: Any) -> Iterator[str]:
         "network": engine.network,
     }
     spec = Spec(**{**usual, **options, "labels": {**own_labels(), **options.get("labels", {})}})
-    with reaper.watching(engine, spec.name) as watch:
+    with reaper.watching(engine, spec.name) as tell:
         try:
             start(engine, spec, lambda container_id: engine.call("POST", f"/containers/{container_id}/start"))
             yield spec.name
@@ -217,4 +217,4 @@ def running(engine: Engine, **options: Any) -> Iterator[str]:
             # If this fails, the watcher tries on.
             with suppress(EngineError):
                 if engine.remove_container(spec.name):
-                    watch.done()
+                    tell(reaper.DONE)

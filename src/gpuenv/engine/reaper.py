@@ -13,52 +13,32 @@ import re
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from gpuenv.engine.model import Engine
+from gpuenv.core import processes
+from gpuenv.core.errors import EngineError
+from gpuenv.engine.model import Engine
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 _MAIN = Path(__file__).with_name("reaper_main.py")
-
-
-class Watch:
-    """One watcher: :meth:`done` tells it that its container is gone."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdin is not None  # noqa: S101 - it was started with a pipe
-        self._process = process
-        self._pipe = process.stdin
-
-    def done(self) -> None:
-        """The container is gone: nothing is left to do but a look for those of others that were left behind."""
-        self._say(b"done")
-
-    def remove(self) -> None:
-        """The container is to be removed; the terminal is in order."""
-        self._say(b"remove")
-
-    def _say(self, word: bytes) -> None:
-        with suppress(BrokenPipeError):
-            self._pipe.write(word)
-
-    def close(self) -> None:
-        """Let go of the watcher; without :meth:`done` before, it removes the container now."""
-        self._pipe.close()
-        # It goes on alone, and init takes it over: nobody waits for it.
-        self._process.returncode = 0
+#: What a watcher is told: its container is gone, or it is to remove it and the terminal is in order.
+DONE, REMOVE = b"done", b"remove"
+#: A container whose making was under way when the parent died appears a little later.
+_PATIENCE_S = 10.0
+_PAUSE_S = 0.2
 
 
 @contextmanager
-def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator[Watch]:
-    """Have the container called ``name`` (not made yet) removed if this process dies.
+def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator[Callable[[bytes], None]]:
+    """Have the container called ``name`` (not made yet) removed at the end, unless the function given is told DONE.
 
-    ``terminal``: the descriptor of a terminal whose present settings are then restored.
+    ``terminal``: the descriptor of a terminal whose present settings are restored if nothing was told.
     """
     # A number of its own: 0, 1 and 2 are other things there.
     copy = None if terminal is None else fcntl.fcntl(terminal, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -83,13 +63,58 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
         pass_fds=() if copy is None else (copy,),
         bufsize=0,
     )
-    watch = Watch(process)
+    pipe = process.stdin
+    assert pipe is not None  # noqa: S101 - it was started with one
     if copy is not None:
         os.close(copy)
+
+    def tell(word: bytes) -> None:
+        with suppress(BrokenPipeError):
+            pipe.write(word)
+
     try:
-        yield watch
+        yield tell
     finally:
-        watch.close()
+        pipe.close()
+        # It goes on alone, and init takes it over: nobody waits for it.
+        process.returncode = 0
+
+
+def clean_up(order: Mapping[str, Any], said: bytes) -> None:
+    """What a watcher does when it was told ``said``, or its parent is gone: of ``order``, and of what others left."""
+    if not said and order["terminal"] is not None:
+        # The terminal may be gone, too.
+        with suppress(termios.error, OSError):
+            termios.tcsetattr(order["terminal"], termios.TCSANOW, order["settings"])
+    tls_dir = Path(order["tls_dir"]) if order["tls_dir"] else None
+    engine = Engine(order["kind"], order["url"], "", order["api_version"], tls_dir)
+    if said != DONE:
+        remove_patiently(engine, order["name"], time.monotonic() + _PATIENCE_S)
+    sweep(engine, order["host"])
+
+
+def remove_patiently(engine: Engine, name: str, deadline: float) -> bool:
+    """Remove a container that may not be there yet; whether it was removed before ``deadline`` (monotonic)."""
+    while True:
+        with suppress(EngineError):
+            if engine.remove_container(name):
+                return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_S)
+
+
+def sweep(engine: Engine, host: str) -> list[str]:
+    """Remove the containers of this machine and user whose owners are dead; their names."""
+    swept = []
+    # The next one sweeps again.
+    with suppress(EngineError):
+        for container in engine.listed("containers", f"gpuenv.host={host}"):
+            owner = (container.get("Labels") or {}).get("gpuenv.owner", "")
+            if processes.is_alive(owner) is False:
+                engine.remove_container(container["Id"])
+                swept.append(container["Names"][0].lstrip("/"))
+    return swept
 
 
 @cache

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,23 +22,13 @@ from gpuenv.host import processor
 from gpuenv.images import context as build_context
 from gpuenv.images import log as build_log
 from gpuenv.images import run as build_run
-from gpuenv.images.context import Inputs, content_key
+from gpuenv.images.context import Built, Inputs, content_key
 from gpuenv.net import build_settings as network
 from gpuenv.variants.environment import Environment
 
 
-@dataclass(frozen=True)
-class ClientOptions:
-    """What the client is told: build arguments, labels, names of proxy variables, ids of secrets."""
-
-    arguments: Mapping[str, str]
-    labels: Mapping[str, str]
-    proxies: Sequence[str]
-    secrets: Sequence[str]
-
-
-def build(engine: Engine, inputs: Inputs, settings: Settings) -> tuple[str, dict[str, str], float]:
-    """Build and name an image; returns its id, its labels and the seconds it took. The caller holds its lock.
+def build(engine: Engine, inputs: Inputs, settings: Settings) -> Built:
+    """Build and name an image. The caller holds its lock.
 
     Raises HostError (processor, disk), SourceError (CUDA, base), BuildError, EngineError.
     """
@@ -47,7 +36,7 @@ def build(engine: Engine, inputs: Inputs, settings: Settings) -> tuple[str, dict
     environment = inputs.environment
     check_disk(engine, environment)
     began = time.monotonic()
-    base = ensure_base(engine, environment.variant, settings.base, need_builder=inputs.needs_builder)
+    base = ensure_base(engine, environment, settings.base)
     context = build_context.assemble(inputs, settings.sources_dir)
     ui.say(f"building {environment.tag} on {base.image}")
     scratch.sweep()
@@ -56,7 +45,7 @@ def build(engine: Engine, inputs: Inputs, settings: Settings) -> tuple[str, dict
     _give_name(engine, environment.tag, image_id, labels)
     seconds = time.monotonic() - began
     ui.say(f"built {environment.tag} in {seconds:.0f} s")
-    return image_id, labels, seconds
+    return Built(environment, image_id, labels, seconds)
 
 
 def check_disk(engine: Engine, environment: Environment) -> None:
@@ -87,39 +76,49 @@ def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path
     """Run the engine's client; returns id and labels of an image without a name. Raises BuildError, EngineError."""
     host_network = network.load_network()
     secrets = network.write_secrets(host_network, folder / "secrets")
-    options = make_options(inputs, base, host_network.proxies, sorted(secrets))
+    labels = labels_on(inputs, base)
+    # Without a value: the client takes it from its environment, and no password shows in a list of processes.
+    arguments = {**dict.fromkeys(host_network.proxies), **arguments_on(inputs, base)}
     prefix, environment = engine.build_prefix()
     log = paths.state_dir() / "logs" / f"{inputs.file_name}.log"
-    argv = build_argv(prefix, options, context)
+    argv = build_argv(prefix, arguments, labels, sorted(secrets), context)
     status, last = build_run.run_client(argv, environment, folder, log)
     if status == 0:
-        return (folder / "iid").read_text().strip(), dict(options.labels)
+        return (folder / "iid").read_text().strip(), labels
     if not engine.is_alive():
         raise engine.connection_lost(f"while {inputs.environment.tag} was built")
     cause = build_log.find_cause(last, host_network)
-    raise BuildError(
-        f"{inputs.environment.tag} could not be built", cause.why, f"{cause.next_step} (the whole log: {log})"
-    )
+    remedy = f"{cause.remedy or 'see the log'} (the whole log: {log})"
+    raise BuildError(f"{inputs.environment.tag} could not be built", cause.cause, remedy)
 
 
-def make_options(inputs: Inputs, base: Base, proxies: Sequence[str], secrets: Sequence[str]) -> ClientOptions:
-    """What of inputs and base the client is told."""
-    arguments = {
+def arguments_on(inputs: Inputs, base: Base) -> dict[str, str]:
+    """The arguments of a build on ``base``."""
+    return {
         "BASE_IMAGE": base.image,
         "BUILDER_IMAGE": base.builder,
         "FLAVOR": inputs.environment.flavor,
         "CUDA_VERSION": inputs.environment.variant.cuda.version,
     }
-    labels = {
+
+
+def labels_on(inputs: Inputs, base: Base) -> dict[str, str]:
+    """The labels of an image on ``base``."""
+    return {
         **inputs.labels,
         "gpuenv.base": base.kind,
         "gpuenv.base_identity": base.identity,
         "gpuenv.key": content_key(inputs, base.kind, base.identity),
     }
-    return ClientOptions(arguments, labels, proxies, secrets)
 
 
-def build_argv(prefix: Sequence[str], options: ClientOptions, context: Path) -> list[str]:
+def build_argv(
+    prefix: Sequence[str],
+    arguments: Mapping[str, str | None],
+    labels: Mapping[str, str],
+    secrets: Sequence[str],
+    context: Path,
+) -> list[str]:
     """The client's command line. Its own files stand in its working folder, so that no path needs quoting.
 
     Always the host's network: an index or a proxy may listen on this machine's loopback address, names may be
@@ -129,14 +128,11 @@ def build_argv(prefix: Sequence[str], options: ClientOptions, context: Path) -> 
     argv = [*prefix, "--network", "host", "--iidfile", "iid", "--target", "image"]
     if Path(prefix[0]).name != "podman":
         argv += ["--progress", "plain"]
-    for name in options.secrets:
+    for name in secrets:
         argv += ["--secret", f"id={name},src=secrets/{name}"]
-    # Without a value: the client takes it from its environment, and no password shows in a list of processes.
-    for name in options.proxies:
-        argv += ["--build-arg", name]
-    for option, values in (("--build-arg", options.arguments), ("--label", options.labels)):
+    for option, values in (("--build-arg", arguments), ("--label", labels)):
         for name, value in values.items():
-            argv += [option, f"{name}={value}"]
+            argv += [option, name if value is None else f"{name}={value}"]
     return [*argv, "--file", str(context / "Dockerfile"), str(context)]
 
 

@@ -23,14 +23,24 @@ class Inputs:
     labels: Mapping[str, str]
 
     @property
-    def needs_builder(self) -> bool:
-        """Whether the image with the compiler is needed: for the libcuda stand-in, and for libgomp."""
-        return self.environment.flavor == "gpu"
-
-    @property
     def file_name(self) -> str:
         """What files and folders of this image are called."""
         return f"gpuenv-{self.environment.name}"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image that is current. ``seconds`` is how long it took to build, None if it was there."""
+
+    environment: Environment
+    id: str
+    labels: dict[str, str]
+    seconds: float | None = None
+
+    @property
+    def tag(self) -> str:
+        """Its name in the engine."""
+        return self.environment.tag
 
 
 def load_inputs(environment: Environment) -> Inputs:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gpuenv.core import locking, paths
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine, inspect, labels_in
-from gpuenv.images.context import Inputs, content_key, load_inputs
+from gpuenv.images.context import Built, Inputs, content_key, load_inputs
 from gpuenv.variants.environment import Environment
-
-
-@dataclass(frozen=True)
-class Built:
-    """An image that is current. ``seconds`` is how long it took to build, None if it was there."""
-
-    environment: Environment
-    id: str
-    labels: dict[str, str]
-    seconds: float | None = None
-
-    @property
-    def tag(self) -> str:
-        """Its name in the engine."""
-        return self.environment.tag
 
 
 def ensure_image(engine: Engine, environment: Environment, settings: Settings) -> Built:
@@ -44,8 +27,7 @@ def ensure_image(engine: Engine, environment: Environment, settings: Settings) -
         built = find_image(engine, inputs, settings.base)
         if built:
             return built
-        image_id, labels, seconds = build.build(engine, inputs, settings)
-        return Built(environment, image_id, labels, seconds)
+        return build.build(engine, inputs, settings)
 
 
 def find_image(engine: Engine, inputs: Inputs, base_choice: str | None) -> Built | None:
@@ -55,10 +37,9 @@ def find_image(engine: Engine, inputs: Inputs, base_choice: str | None) -> Built
         return None
     labels = labels_in(details)
     kind, identity = labels.get("gpuenv.base", ""), labels.get("gpuenv.base_identity", "")
-    pinned = inputs.environment.variant.base_identity(need_builder=inputs.needs_builder)
     is_current = (
         base_choice in (None, "auto", kind)
-        and (kind == "local" or (kind, identity) == ("registry", pinned))
+        and (kind == "local" or (kind, identity) == ("registry", inputs.environment.base_identity))
         and labels.get("gpuenv.key") == content_key(inputs, kind, identity)
     )
     return Built(inputs.environment, details["Id"], labels) if is_current else None

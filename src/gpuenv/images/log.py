@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpuenv.core.ui import end_of_output
+from gpuenv.explain import command as explain
+from gpuenv.explain.command import Diagnosis
 from gpuenv.net import redact
 from gpuenv.net.build_settings import BuildNetwork
 
@@ -56,20 +57,12 @@ class StepReader:
         return ", ".join(dict.fromkeys(self._names.values()))
 
 
-@dataclass(frozen=True)
-class Cause:
-    """Why a build failed, and what to do."""
-
-    why: str
-    next_step: str
-
-
 def strip_prefix(line: str) -> str:
     """A line without the number of its step and its time."""
     return _PREFIX.sub("", line, count=1).rstrip()
 
 
-def find_cause(lines: Sequence[str], network: BuildNetwork) -> Cause:
+def find_cause(lines: Sequence[str], network: BuildNetwork) -> Diagnosis:
     """Why a build failed, from the last lines that it printed (without prefixes)."""
     text = "\n".join(lines)
     return (
@@ -77,8 +70,8 @@ def find_cause(lines: Sequence[str], network: BuildNetwork) -> Cause:
         or _no_space(text)
         or _bad_certificate(text, network)
         or _no_index(text, network)
-        or _in_catalog(text)
-        or Cause(end_of_output(text, "log"), "see the log")
+        or explain.diagnose(text)
+        or Diagnosis(end_of_output(text, "log"), "")
     )
 
 
@@ -88,27 +81,27 @@ _MISMATCH = re.compile(
 )
 
 
-def _wrong_hash(text: str) -> Cause | None:
+def _wrong_hash(text: str) -> Diagnosis | None:
     match = _MISMATCH.search(text)
     if match is None:
         return None
     expected = " or ".join(re.findall(r"[0-9a-f]{64}", match["expected"]))
     file = match["url"].split("#")[0].rsplit("/", 1)[-1]
-    return Cause(
+    return Diagnosis(
         f"{match['package']} is refused: {file} has sha256 {match['got']}, and the lock names {expected}",
         "the file was damaged on its way or replaced on the index: try again, or use another index (PIP_INDEX_URL)",
     )
 
 
-def _no_space(text: str) -> Cause | None:
+def _no_space(text: str) -> Diagnosis | None:
     if not re.search(r"no space left on device|Errno 28\]|disk quota exceeded", text, re.IGNORECASE):
         return None
-    return Cause(
+    return Diagnosis(
         "the engine's disk is full", "make room (`docker system df` shows what an engine holds), then run it again"
     )
 
 
-def _bad_certificate(text: str, network: BuildNetwork) -> Cause | None:
+def _bad_certificate(text: str, network: BuildNetwork) -> Diagnosis | None:
     match = re.search(r"CERTIFICATE_VERIFY_FAILED\]? ?(?P<detail>[^\n()]*)", text)
     if match is None:
         return None
@@ -116,13 +109,13 @@ def _bad_certificate(text: str, network: BuildNetwork) -> Cause | None:
     whose = f" of {host[1]}" if host else ""
     given = f"{network.ca_path} ({network.ca_origin})" if network.ca_path else "no bundle of this host"
     variable = network.ca_origin if network.ca_origin.isupper() else "SSL_CERT_FILE"
-    return Cause(
+    return Diagnosis(
         f"the certificate{whose} is signed by nobody that the CA bundle knows; the build was given {given}",
         f"name the bundle of your network (a proxy that reads TLS has its own CA): {variable}=<file> make images",
     )
 
 
-def _no_index(text: str, network: BuildNetwork) -> Cause | None:
+def _no_index(text: str, network: BuildNetwork) -> Diagnosis | None:
     match = re.search(
         r"Name or service not known|Temporary failure in name resolution|Connection refused|Network is unreachable"
         r"|No route to host|timed out|Cannot connect to proxy|Tunnel connection failed[^'\n)]*|Connection reset",
@@ -134,14 +127,7 @@ def _no_index(text: str, network: BuildNetwork) -> Cause | None:
     index = re.search(r"^index-url = (\S+)$", network.pip_conf, re.MULTILINE)
     name = ", ".join(f"{host}:{port}" for host, port in hosts) or (redact.text(index[1]) if index else "it")
     proxies = f"; proxies handed in: {', '.join(network.proxies)}" if network.proxies else "; no proxy is set"
-    return Cause(
+    return Diagnosis(
         f"the package index cannot be reached ({name}: {match[0]}{proxies})",
         "check the network; set HTTPS_PROXY or PIP_INDEX_URL if this machine needs them",
     )
-
-
-def _in_catalog(text: str) -> Cause | None:
-    from gpuenv.explain import command as explain
-
-    known = explain.diagnose(text)
-    return Cause(known.cause, known.remedy or "see the log") if known else None

@@ -39,12 +39,12 @@ def run_attached(engine: Engine, spec: Spec, names: bytes | None = None, tail: T
     ``names`` is a tar of files that are put into the container before it starts; after a failure, the end of what it
     wrote goes into ``tail``. Raises EngineError, and BrokenPipeError when nobody reads our output.
     """
-    with reaper.watching(engine, spec.name, 0 if spec.tty else None) as watch:
+    with reaper.watching(engine, spec.name, 0 if spec.tty else None) as tell:
         try:
             return _Session(engine, spec, names, tail).run()
         finally:
             # By the watcher: nobody waits for that.
-            watch.remove()
+            tell(reaper.REMOVE)
 
 
 @dataclass

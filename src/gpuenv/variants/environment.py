@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
-from gpuenv.variants.model import Variant
+from gpuenv.variants.model import BaseImage, Variant
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,16 @@ class Environment:
     def framework(self) -> str:
         """Its TensorFlow as a requirement, such as ``tensorflow-gpu==1.15.5``."""
         return f"{self.variant.tensorflow.distribution(self.flavor)}=={self.variant.tensorflow.version}"
+
+    @property
+    def bases(self) -> tuple[BaseImage, ...]:
+        """The published images its own is built on; for gpu with a compiler, for libcuda's stand-in and libgomp."""
+        return (self.variant.base, self.variant.builder) if self.flavor == "gpu" else (self.variant.base,)
+
+    @property
+    def base_identity(self) -> str:
+        """Name them by content."""
+        return "+".join(image.digest for image in self.bases)
 
     @property
     def tag(self) -> str:

@@ -131,10 +131,6 @@ class Variant(Data, frozen=True):
         """``"3.6"`` for ``"3.6.15"``."""
         return ".".join(self.python.split(".")[:2])
 
-    def base_identity(self, *, need_builder: bool) -> str:
-        """Name what the published images of this variant are, by content."""
-        return "+".join([self.base.digest, *([self.builder.digest] if need_builder else [])])
-
     def lock_path(self, flavor: str) -> Path:
         """The hashed requirements of one flavor."""
         return self.folder / f"requirements-{flavor}.txt"

@@ -13,6 +13,7 @@ from gpuenv.engine.model import Engine
 from gpuenv.host import systems
 from gpuenv.host.pythons import LocalPython
 from gpuenv.variants import model as variants
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import BaseImage, Variant
 
 ENGINE = Engine("docker", "unix:///x", "a test", "1.41")
@@ -37,8 +38,8 @@ class World:
             raise RegistryUnreachableError(self.unreachable)
         self.pulled.add(image.digest)
 
-    def make(self, *_: object, need_builder: bool) -> Base:
-        self.done.append(f"make builder={need_builder}")
+    def make(self, _: Engine, __: BasePlan, flavor: str) -> Base:
+        self.done.append(f"make {flavor}")
         return MADE
 
     def probe(self, url: str) -> str | None:
@@ -53,7 +54,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(registry, "has_detour", lambda _: world.has_detour)
     monkeypatch.setattr(registry, "probe", world.probe)
     monkeypatch.setattr(registry, "pull", world.pull)
-    monkeypatch.setattr(local_base, "find_made", lambda *_, need_builder: MADE if world.has_local else None)
+    monkeypatch.setattr(local_base, "find_made", lambda *_: MADE if world.has_local else None)
     monkeypatch.setattr(local_base, "plan", lambda _: PLAN)
     monkeypatch.setattr(local_base, "make", world.make)
     monkeypatch.setattr("gpuenv.engine.model.Engine.call", lambda *_: {})
@@ -65,8 +66,8 @@ def variant() -> Variant:
     return variants.find_variant(None)
 
 
-def ensure(variant: Variant, choice: str | None = None, *, need_builder: bool = False) -> Base:
-    return base.ensure_base(ENGINE, variant, choice, need_builder)
+def ensure(variant: Variant, choice: str | None = None, *, flavor: str = "cpu") -> Base:
+    return base.ensure_base(ENGINE, Environment(variant, flavor), choice)
 
 
 def test_the_pinned_image_that_is_there_is_used_without_any_network(world: World, variant: Variant) -> None:
@@ -79,7 +80,7 @@ def test_the_pinned_image_that_is_there_is_used_without_any_network(world: World
 def test_the_builder_is_fetched_only_when_it_is_needed(world: World, variant: Variant) -> None:
     world.pulled.add(variant.base.digest)
     world.has_detour = True
-    found = ensure(variant, need_builder=True)
+    found = ensure(variant, flavor="gpu")
     assert world.done == [f"pull {variant.builder.reference}"]
     assert found.builder == variant.builder.pinned
     assert variant.builder.digest in found.identity
@@ -102,7 +103,7 @@ def test_an_unreachable_registry_leads_to_a_local_base_in_one_line(
 ) -> None:
     world.unreachable = "no such host"
     assert ensure(variant).kind == "local"
-    assert world.done == [f"probe {registry.DEFAULT_REGISTRY}", "make builder=False"]
+    assert world.done == [f"probe {registry.DEFAULT_REGISTRY}", "make cpu"]
     (line,) = capsys.readouterr().err.splitlines()
     for part in ("no such host", "bookworm", "3.6.15", "/opt/python", "BASE=registry"):
         assert part in line
@@ -112,7 +113,7 @@ def test_an_engine_with_a_mirror_is_asked_itself(world: World, variant: Variant)
     world.has_detour = True
     world.unreachable = "no such host"
     assert ensure(variant).kind == "local"
-    assert world.done == [f"pull {variant.base.reference}", "make builder=False"]
+    assert world.done == [f"pull {variant.base.reference}", "make cpu"]
 
 
 def test_a_refusal_of_the_registry_is_no_reason_for_a_local_base(
@@ -137,8 +138,8 @@ def test_registry_is_forced(world: World, variant: Variant) -> None:
 
 def test_local_is_forced(world: World, variant: Variant) -> None:
     world.pulled.add(variant.base.digest)
-    assert ensure(variant, "local", need_builder=True).kind == "local"
-    assert world.done == ["make builder=True"]
+    assert ensure(variant, "local", flavor="gpu").kind == "local"
+    assert world.done == ["make gpu"]
 
 
 def test_a_python_that_differs_from_the_pinned_one_is_told() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from fakes.engine import FakeEngine, serving
 from gpuenv.core import processes
-from gpuenv.engine import reaper, reaper_main
+from gpuenv.engine import reaper
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def deletions(fake: FakeEngine) -> list[str]:
 
 def test_an_orderly_end_removes_nothing(fake: FakeEngine) -> None:
     swept = keep(fake)
-    with reaper.watching(fake.engine, "x") as watch:
-        watch.done()
+    with reaper.watching(fake.engine, "x") as tell:
+        tell(reaper.DONE)
     assert swept.wait(20)
     assert deletions(fake) == []
 
@@ -105,14 +105,14 @@ def test_kill_9_gives_the_terminal_back(fake: FakeEngine) -> None:
 def test_a_container_that_appears_late_is_removed(fake: FakeEngine) -> None:
     answers = iter([HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT])
     fake.answers["DELETE"] = lambda *_: (next(answers), None)
-    assert reaper_main.remove_patiently(fake.engine, "x", time.monotonic() + 20)
+    assert reaper.remove_patiently(fake.engine, "x", time.monotonic() + 20)
     assert len(deletions(fake)) == 3
 
 
 def test_patience_ends(fake: FakeEngine) -> None:
-    assert not reaper_main.remove_patiently(fake.engine, "x", time.monotonic())
+    assert not reaper.remove_patiently(fake.engine, "x", time.monotonic())
     fake.path.unlink()
-    assert not reaper_main.remove_patiently(fake.engine, "x", time.monotonic())
+    assert not reaper.remove_patiently(fake.engine, "x", time.monotonic())
 
 
 def dead_owner() -> str:
@@ -136,7 +136,7 @@ def test_a_sweep_takes_the_containers_of_the_dead_only(fake: FakeEngine) -> None
     rows += [{"Id": "bare", "Names": ["/bare"], "Labels": None}]
     fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, rows)
     fake.answers["DELETE"] = lambda *_: (HTTPStatus.NO_CONTENT, None)
-    assert reaper_main.sweep(fake.engine, reaper.host_id()) == ["dead", "same-number"]
+    assert reaper.sweep(fake.engine, reaper.host_id()) == ["dead", "same-number"]
     assert deletions(fake) == ["dead", "same-number"]
 
 
@@ -152,11 +152,11 @@ def test_without_proc_the_boot_is_told_by_sysctl(tmp_path: Path, monkeypatch: py
 
 def test_a_sweep_asks_for_this_machine_and_user_only(fake: FakeEngine) -> None:
     fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, [])
-    reaper_main.sweep(fake.engine, "boot/pid:[1]/7")
+    reaper.sweep(fake.engine, "boot/pid:[1]/7")
     assert "boot%2Fpid%3A%5B1%5D%2F7" in fake.asked[0]
     assert reaper.host_id().endswith(f"/{os.getuid()}")
 
 
 def test_a_sweep_without_an_engine_is_quiet(fake: FakeEngine) -> None:
     fake.path.unlink()
-    assert reaper_main.sweep(fake.engine, reaper.host_id()) == []
+    assert reaper.sweep(fake.engine, reaper.host_id()) == []

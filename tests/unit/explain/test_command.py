@@ -290,8 +290,8 @@ def test_a_note_stands_under_the_three_lines() -> None:
 def test_a_failed_build_names_a_cause_that_the_catalog_knows() -> None:
     network = BuildNetwork("", "", None, "", ())
     found = build_log.find_cause(["noise", STUB.strip()], network)
-    assert "stub" in found.why
-    assert "the end of its log" in build_log.find_cause(["noise"], network).why
+    assert "stub" in found.cause
+    assert "the end of its log" in build_log.find_cause(["noise"], network).cause
 
 
 def test_a_refused_container_names_a_cause_that_the_catalog_knows() -> None:

@@ -10,7 +10,7 @@ from gpuenv.cuda import sources
 from gpuenv.engine.model import Engine
 from gpuenv.images import command as images
 from gpuenv.images import image
-from gpuenv.images.image import Built
+from gpuenv.images.context import Built
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 

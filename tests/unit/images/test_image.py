@@ -17,7 +17,6 @@ from gpuenv.engine.model import Engine
 from gpuenv.images import build as image_build
 from gpuenv.images import context as build_context
 from gpuenv.images import image
-from gpuenv.images.build import ClientOptions
 from gpuenv.images.context import Inputs, content_key
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
@@ -88,7 +87,7 @@ def test_where_an_archive_is_does_not_change_the_key() -> None:
 def test_the_cpu_flavor_knows_nothing_of_cuda() -> None:
     inputs = inputs_of("cpu")
     assert not any("libcuda" in name for name in inputs.files)
-    assert not inputs.needs_builder
+    assert inputs.environment.bases == (VARIANT.base,)
     assert inputs_of("gpu").files.keys() > inputs.files.keys()
 
 
@@ -130,7 +129,7 @@ def test_an_image_on_the_right_base_is_current(
 ) -> None:
     inputs = inputs_of(flavor)
     # As `base.py` says it, so that the two cannot drift apart.
-    pinned = base._registry_base(VARIANT, need_builder=inputs.needs_builder).identity
+    pinned = base._registry_base(inputs.environment).identity
     answer(monkeypatch, labels_on(inputs, kind, pinned if kind == "registry" else "any"))
     assert (image.find_image(ENGINE, inputs, choice) is not None) == is_current
 
@@ -147,11 +146,9 @@ def test_another_pinned_base_or_key_is_not_current(monkeypatch: pytest.MonkeyPat
     assert image.find_image(ENGINE, inputs, None) is None
 
 
-OPTIONS = ClientOptions({"FLAVOR": "cpu"}, {"gpuenv.key": "k", "title": "a b"}, ("HTTPS_PROXY",), ("ca", "pip"))
-
-
 def test_the_command_line(tmp_path: Path) -> None:
-    argv = image_build.build_argv(["/usr/bin/docker", "build"], OPTIONS, tmp_path)
+    arguments, labels = {"HTTPS_PROXY": None, "FLAVOR": "cpu"}, {"gpuenv.key": "k", "title": "a b"}
+    argv = image_build.build_argv(["/usr/bin/docker", "build"], arguments, labels, ["ca", "pip"], tmp_path)
     assert argv[:2] == ["/usr/bin/docker", "build"]
     assert argv[-1] == str(tmp_path)
     text = " ".join(argv)
@@ -161,19 +158,19 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "title=a b" in argv
     assert "--tag" not in argv
     assert "--progress" in argv
-    assert "--progress" not in image_build.build_argv(["podman", "build"], OPTIONS, tmp_path)
+    assert "--progress" not in image_build.build_argv(["podman", "build"], arguments, labels, [], tmp_path)
 
 
 def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = inputs_of("gpu")
-    options = image_build.make_options(inputs, Base("b:1", "c:1", "local", "x"), (), ("pip",))
-    assert options.arguments == {
+    local = Base("b:1", "c:1", "local", "x")
+    assert image_build.arguments_on(inputs, local) == {
         "BASE_IMAGE": "b:1",
         "BUILDER_IMAGE": "c:1",
         "FLAVOR": "gpu",
         "CUDA_VERSION": VARIANT.cuda.version,
     }
-    answer(monkeypatch, dict(options.labels))
+    answer(monkeypatch, image_build.labels_on(inputs, local))
     assert image.find_image(ENGINE, inputs, None) is not None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.explain.command import Diagnosis
 from gpuenv.images import log as build_log
 from gpuenv.images.log import StepReader
 from gpuenv.net.build_settings import BuildNetwork
@@ -39,52 +40,52 @@ REFUSED = (
 )
 
 
-def cause(text: str, network: BuildNetwork = NETWORK) -> build_log.Cause:
+def cause(text: str, network: BuildNetwork = NETWORK) -> Diagnosis:
     return build_log.find_cause(text.splitlines(), network)
 
 
 def test_a_wrong_hash_names_the_file_and_both_hashes() -> None:
     found = cause(MISMATCH)
-    assert found.why == (
+    assert found.cause == (
         f"six==1.16.0 is refused: six-1.16.0-py2.py3-none-any.whl has sha256 {'c' * 64}, and the lock names {A} or {B}"
     )
 
 
 def test_a_certificate_that_nobody_knows() -> None:
     found = cause(TLS)
-    assert "the certificate of index.example is signed by nobody" in found.why
-    assert "/etc/ca.pem (PIP_CERT)" in found.why
-    assert "PIP_CERT=<file>" in found.next_step
+    assert "the certificate of index.example is signed by nobody" in found.cause
+    assert "/etc/ca.pem (PIP_CERT)" in found.cause
+    assert "PIP_CERT=<file>" in found.remedy
 
 
 def test_the_remedy_is_the_variable_that_will_be_heard() -> None:
     by_system = BuildNetwork("", "x", Path("/etc/ca.pem"), "the system", ())
-    assert "SSL_CERT_FILE=<file>" in cause(TLS, by_system).next_step
+    assert "SSL_CERT_FILE=<file>" in cause(TLS, by_system).remedy
     without = BuildNetwork("", None, None, "", ())
-    assert "no bundle of this host" in cause(TLS, without).why
+    assert "no bundle of this host" in cause(TLS, without).cause
 
 
 def test_an_index_that_does_not_answer_is_named_without_its_password() -> None:
     found = cause(REFUSED)
-    assert "https://index.example/simple: Connection refused; proxies handed in: HTTPS_PROXY" in found.why
-    assert "u:p" not in found.why
+    assert "https://index.example/simple: Connection refused; proxies handed in: HTTPS_PROXY" in found.cause
+    assert "u:p" not in found.cause
 
 
 def test_a_package_that_does_not_exist_is_no_network_problem() -> None:
     text = "ERROR: No matching distribution found for six==9\n"
-    assert "No matching distribution found for six==9" in cause(text).why
-    assert "reached" not in cause(text).why
+    assert "No matching distribution found for six==9" in cause(text).cause
+    assert "reached" not in cause(text).cause
 
 
 @pytest.mark.parametrize("text", ["write /x: no space left on device", "OSError: [Errno 28] No space left on device"])
 def test_a_full_disk(text: str) -> None:
-    assert cause(text).why == "the engine's disk is full"
+    assert cause(text).cause == "the engine's disk is full"
 
 
 def test_what_is_not_known_is_shown() -> None:
     found = cause("\n".join(f"line {number}" for number in range(20)))
-    assert "line 19" in found.why
-    assert "line 11\n" not in found.why
+    assert "line 19" in found.cause
+    assert "line 11\n" not in found.cause
 
 
 def test_prefixes_are_taken_off() -> None:

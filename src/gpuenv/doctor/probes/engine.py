@@ -79,10 +79,10 @@ def describe(engine: Engine, wish: Wish) -> Running:
         builder_problem = error.why
     images, bases = set(), set()
     for variant, flavor in itertools.product(wish.variants, FLAVORS):
-        inputs = load_inputs(Environment.of(variant, flavor))
-        if image.find_image(engine, inputs, None) is not None:
+        environment = Environment.of(variant, flavor)
+        if image.find_image(engine, load_inputs(environment), None) is not None:
             images.add((variant.name, flavor))
-        if base.find_base(engine, variant, need_builder=inputs.needs_builder) is not None:
+        if base.find_base(engine, environment) is not None:
             bases.add((variant.name, flavor))
     return replace(
         read_info(engine, info),
