@@ -3,9 +3,9 @@
 usage: bootstrap.py VENV LOCK
 
 VENV is made or brought up to LOCK; a stamp inside it, written last, names the locks it holds, so that a
-half-made environment is never used. What a larger lock has more is added in place. Only the standard library
-is needed. The file must stay readable for any Python from 2.7 on: that is how a too old one gets a sentence
-instead of a SyntaxError.
+half-made environment is never used. What a larger lock has more is added in place. Only the standard library,
+and what of gpuenv needs no more, is there. The file must stay readable for any Python from 2.7 on: that is how a
+too old one gets a sentence instead of a SyntaxError.
 """
 
 import hashlib
@@ -15,46 +15,29 @@ import subprocess
 import sys
 
 OLDEST = (3, 9)
+if sys.version_info < OLDEST:
+    sys.stderr.write(
+        "gpuenv: error: this Python is too old for the gpuenv command\n"
+        "  cause: %s is %s, and %d.%d or newer is needed (the environments themselves keep their own Python)\n"
+        "  next:  make PYTHON=/path/to/python3.%d ...\n"
+        % (sys.executable, sys.version.split()[0], OLDEST[0], OLDEST[1], OLDEST[1])
+    )
+    sys.exit(4)
+
+from pathlib import Path  # noqa: E402
+
+from gpuenv.core import locking, ui  # noqa: E402
+from gpuenv.core.errors import HostError  # noqa: E402
+from gpuenv.net import certificates  # noqa: E402
+
 STAMP = "gpuenv-lock"
 #: Where an older environment stands until the newer one is whole.
 ASIDE = ".old"
 #: Each holds all of the one before it, in the same versions.
 LOCKS = ("requirements.txt", "requirements-report.txt", "requirements-dev.txt")
-#: What the common programs read, strongest first.
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-#: Where the common systems keep the CA bundle that `update-ca-certificates` and its kin maintain.
-SYSTEM_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
 LAUNCHER = """#!/bin/sh
 exec "$(dirname "$(readlink -f "$0")")/python" -I -m gpuenv "$@"
 """
-
-
-def say(text):
-    """Print one line for people."""
-    sys.stderr.write("gpuenv: " + text + "\n")
-    sys.stderr.flush()
-
-
-def fail(what, why, next_step):
-    """Print the three lines of an error and exit with 4, as the command does for host errors."""
-    say("error: %s\n  cause: %s\n  next:  %s" % (what, why, next_step))
-    sys.exit(4)
-
-
-def check_python():
-    """Refuse a Python that cannot run the command."""
-    if sys.version_info < OLDEST:
-        fail(
-            "this Python is too old for the gpuenv command",
-            "%s is %s, and %d.%d or newer is needed (the environments themselves keep their own Python)"
-            % (sys.executable, sys.version.split()[0], OLDEST[0], OLDEST[1]),
-            "make PYTHON=/path/to/python3.%d ..." % OLDEST[1],
-        )
 
 
 def wanted_stamp(lock):
@@ -69,7 +52,7 @@ def read_stamp(venv):
     try:
         with open(os.path.join(venv, STAMP)) as stream:
             return stream.read().splitlines()
-    except (IOError, OSError):
+    except OSError:
         return []
 
 
@@ -88,12 +71,11 @@ def network_environment():
     company adds its own, so it is named unless the user named one.
     """
     environment = dict(os.environ)
-    named = [environment[name] for name in CA_VARIABLES if environment.get(name)]
-    bundles = named + [path for path in SYSTEM_BUNDLES if os.path.exists(path)]
-    if bundles:
+    bundle = certificates.find_bundle()
+    if bundle:
         # Not PIP_CERT: that would win over `cert` in the user's own pip configuration, this does not.
-        environment.setdefault("REQUESTS_CA_BUNDLE", bundles[0])
-        environment.setdefault("SSL_CERT_FILE", bundles[0])
+        environment.setdefault("REQUESTS_CA_BUNDLE", str(bundle))
+        environment.setdefault("SSL_CERT_FILE", str(bundle))
     environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     return environment
 
@@ -111,19 +93,19 @@ def install(venv, lock, is_new):
     if uv and (not is_new or run([uv, "venv", "--quiet", "--python", sys.executable, venv])):
         if run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]):
             return
-        say("uv could not install it; trying pip")
+        ui.say("uv could not install it; trying pip")
     if is_new:
         shutil.rmtree(venv, ignore_errors=True)
     # What uv made has no pip.
     has_pip = os.path.exists(os.path.join(venv, "bin", "pip"))
     if not has_pip and not run([sys.executable, "-m", "venv", venv]):
-        fail(
+        raise HostError(
             "no virtual environment could be made with %s" % sys.executable,
             "its venv module is missing or incomplete (Debian and Ubuntu pack it separately)",
             "apt-get install python3-venv, or make PYTHON=/path/to/another/python3 ...",
         )
     if not run([python, "-m", "pip", "install", "-qq", "--require-hashes", "--no-deps", "-r", lock]):
-        fail(
+        raise HostError(
             "the command's own packages could not be installed",
             "pip's message stands above: mostly the index or the proxy",
             "set PIP_INDEX_URL, HTTPS_PROXY or SSL_CERT_FILE (your network's CA bundle) and run the same again",
@@ -157,10 +139,7 @@ def restore(venv):
 
 def main(venv, lock):
     """Bring VENV up to LOCK unless it is there already; two at once wait for each other."""
-    import fcntl  # not on Windows, where make does not call this
-
-    with open(venv + ".lock", "w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    with locking.held(Path(venv + ".lock"), "another make is preparing %s; waiting for it" % venv):
         restore(venv)
         held = read_stamp(venv)
         works = os.path.exists(os.path.join(venv, "bin", "python"))
@@ -171,14 +150,14 @@ def main(venv, lock):
         is_new = not (works and held and set(held) <= set(stamps))
         names = os.path.basename(venv), os.path.basename(locks[-1])
         if is_new:
-            say("preparing the command's own environment in %s (once, until %s changes)" % names)
+            ui.say("preparing the command's own environment in %s (once, until %s changes)" % names)
             if held:
                 # Without a network it is still the one to go on with.
                 os.rename(venv, venv + ASIDE)
             else:
                 shutil.rmtree(venv, ignore_errors=True)
         else:
-            say("adding to the command's own environment in %s (once, until %s changes)" % names)
+            ui.say("adding to the command's own environment in %s (once, until %s changes)" % names)
         try:
             install(venv, locks[-1], is_new)
             add_command(venv)
@@ -192,5 +171,8 @@ def main(venv, lock):
 
 
 if __name__ == "__main__":
-    check_python()
-    main(os.path.abspath(sys.argv[1]), sys.argv[2])
+    try:
+        main(os.path.abspath(sys.argv[1]), sys.argv[2])
+    except HostError as error:
+        ui.say("error: %s" % error)
+        sys.exit(error.exit_code)
