@@ -6,6 +6,7 @@ import gc
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import suites
 from gpuenv.core import paths
 
 _numbers = itertools.count()
+#: Home folders that the test which had them did not touch: the next one takes them.
+_untouched: list[Path] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,12 +35,26 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder of its own for each test, and no ``GPUENV_*``, proxy or engine setting."""
+def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty home folder for each test, and no ``GPUENV_*``, proxy or engine setting."""
     for name in list(os.environ):
         if name.startswith(("GPUENV_", "XDG_", "DOCKER_", "PIP_", "UV_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    # Numbered here: pytest would look at the folders of all tests before, for each of thousands.
-    home = tmp_path_factory.mktemp(f"home-{next(_numbers)}", numbered=False)
+    home = _untouched.pop() if _untouched else make_folder(tmp_path_factory, "home")
+    changed = os.stat(home).st_ctime_ns  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))
-    return home
+    yield home
+    if os.path.exists(home) and os.stat(home).st_ctime_ns == changed:  # noqa: PTH110, PTH116
+        _untouched.append(home)
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """As pytest's, for which it looks at the folders of all tests before, for each of thousands."""
+    return make_folder(tmp_path_factory, request.function.__name__[:25])
+
+
+def make_folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    folder = factory.getbasetemp() / f"{name}-{next(_numbers)}"
+    folder.mkdir()
+    return folder

@@ -102,25 +102,21 @@ def test_stub_of_cudnn_reports_the_locked_version(staged: Staged) -> None:
 
 
 @needs_gcc
-def test_second_time_does_nothing_and_the_same_bytes_come_again(small_wheel: Path, tmp_path: Path) -> None:
-    variant = ALL[0]
-    path = cuda.make_simulated_lock(variant, tmp_path / "made")
-    files = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.parent.iterdir()}
-    assert cuda.make_simulated_lock(variant, tmp_path / "made") == path
-    assert files == {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.parent.iterdir()}
-    path.unlink()
-    cuda.make_simulated_lock(variant, tmp_path / "made")
-    assert {file: content for file, (_, content) in files.items()} == {
-        file: file.read_bytes() for file in path.parent.iterdir()
-    }
+def test_second_time_does_nothing_and_what_is_missing_comes_again_with_the_same_bytes(
+    small_wheel: Path, tmp_path: Path
+) -> None:
+    def make() -> dict[Path, tuple[int, bytes]]:
+        path = cuda.make_simulated_lock(ALL[0], tmp_path / "made")
+        return {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.parent.iterdir()}
 
-
-@needs_gcc
-def test_missing_archive_is_made_again(small_wheel: Path, tmp_path: Path) -> None:
-    path = cuda.make_simulated_lock(ALL[0], tmp_path / "made")
-    (path.parent / "cudnn-stub.tar").unlink()
-    cuda.make_simulated_lock(ALL[0], tmp_path / "made")
-    assert (path.parent / "cudnn-stub.tar").is_file()
+    files = make()
+    assert make() == files
+    for missing in ("cudnn-stub.tar", cuda.LOCK_NAME):
+        (tmp_path / "made" / missing).unlink()
+        again = make()
+        assert {file: content for file, (_, content) in again.items()} == {
+            file: content for file, (_, content) in files.items()
+        }
 
 
 @needs_gcc

@@ -8,7 +8,7 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from gpuenv.engine import refusals
 from gpuenv.engine.model import RefusedError
 from gpuenv.explain import answer
 from gpuenv.explain import command as explain
-from gpuenv.explain.catalog import Entry, load_catalog
-from gpuenv.explain.command import Reading
+from gpuenv.explain.catalog import load_catalog
+from gpuenv.explain.text import PIECE_BYTES
 from gpuenv.images import log as build_log
 from gpuenv.net.build_settings import BuildNetwork
 
@@ -91,23 +91,14 @@ def noise(size: int) -> Iterator[bytes]:
             return
 
 
-def test_the_same_amid_20_mb_of_noise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Told in two ways, read once: that takes seconds.
-    read = explain.read
-    readings: list[Reading] = []
-
-    def read_once(pieces: Iterable[bytes], entries: Iterable[Entry]) -> Reading:
-        readings.extend([] if readings else [read(pieces, entries)])
-        return readings[0]
-
-    monkeypatch.setattr(explain, "read", read_once)
+def test_the_same_amid_much_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # It is read in pieces: what goes wrong from one to the next shows with a few of them on either side.
+    size = 4 * PIECE_BYTES
     path = tmp_path / "log.txt"
     with path.open("wb") as stream:
-        stream.writelines(noise(10_000_000))
+        stream.writelines(noise(size))
         stream.write(TRACEBACK.read_bytes())
-        stream.writelines(noise(10_000_000))
+        stream.writelines(noise(size))
     lines = path.read_bytes().split(b"\n")
     number = next(place for place, line in enumerate(lines, 1) if b"Could not find 'cudart64_100.dll'" in line)
     check_is_the_users(run_json(path, capsys))
@@ -121,14 +112,15 @@ def test_memory_does_not_grow_with_the_log() -> None:
         "from gpuenv.explain import catalog, command as explain, text as log_text\n"
         "line = b'2019-10-15: I tensorflow/core: step %d error: 0.25\\n'\n"
         "block = b''.join(line % n for n in range(2000))\n"
-        "for count in (5, 150):\n"
+        "for count in (5, 45):\n"
         "    pieces = log_text.read_pieces(itertools.repeat(block, count), 'it')\n"
         "    explain.read(pieces, catalog.load_catalog())\n"
         "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     small, big = map(int, done.stdout.split())
-    assert big < small + 8 * 1024, "kilobytes"
+    # The second log is 4 MB longer; the first one grows the process to what reading takes, within 0.2 MB.
+    assert big < small + 2 * 1024, "kilobytes"
 
 
 def test_words_for_people(capsys: pytest.CaptureFixture[str]) -> None:

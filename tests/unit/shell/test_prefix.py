@@ -103,13 +103,14 @@ from gpuenv.variants import model as variants
 folder = pathlib.Path(sys.argv[2])
 activate.write_hooks(folder)
 prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder, "none")
-command = sys.argv[3]
-sys.exit(prefix_shell.run(Settings(), variants.find_variant(None), pathlib.Path("/"), command))
+variant = variants.find_variant(None)
+codes = {prefix_shell.run(Settings(), variant, pathlib.Path("/"), command) for command in sys.argv[3:]}
+sys.exit(codes.pop() if len(codes) == 1 else str(codes))
 """
 
 
-def start(kind: str, folder: Path, command: str) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-c", PROGRAM, kind, str(folder), command]
+def start(kind: str, folder: Path, *commands: str) -> subprocess.Popen[bytes]:
+    argv = [sys.executable, "-c", PROGRAM, kind, str(folder), *commands]
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
@@ -139,9 +140,9 @@ def test_what_the_shell_started_ends_with_it(tmp_path: Path) -> None:
 
 def test_a_command_that_signals_at_once_is_not_left_behind(tmp_path: Path) -> None:
     """A signal at the moment of the start, as when a batch job is taken back: 17 of 60 went on as orphans once."""
-    for number in range(6):
-        marker = tmp_path / str(number)
-        with start("venv", tmp_path, f"echo $$ > {marker}; kill -TERM $PPID; exec sleep 60") as process:
-            pass
-        assert process.returncode == 128 + signal.SIGTERM
-        assert processes.start_time(int(marker.read_text())) is None
+    notes = [tmp_path / f"{number}" for number in range(6)]
+    commands = [f"echo $$ > {note}; kill -TERM $PPID; exec sleep 60" for note in notes]
+    with start("venv", tmp_path, *commands) as process:
+        pass
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [processes.start_time(int(note.read_text())) for note in notes] == [None] * 6

@@ -53,7 +53,7 @@ from gpuenv.shell import terminal
 client = subprocess.Popen(["bash", "-c", "trap 'echo size' WINCH; echo ready; while :; do sleep 0.05; done"],
                           start_new_session=True)
 with terminal.told_of(client):
-    print(client.pid, flush=True)
+    os.write(1, b"%d\\n" % client.pid)  # at once: print() writes a line in two pieces under PYTHONUNBUFFERED
     client.wait()
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
