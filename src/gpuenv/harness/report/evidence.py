@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gpuenv.harness.judges.training import leaves_at
+from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.training import leaves_at, require_part
 
 T = TypeVar("T")
 
@@ -108,17 +109,15 @@ def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
 
 
 def _part(training: Mapping[str, Any], name: str, kind: type[T], gaps: dict[str, str]) -> T | None:
-    part = training.get(name)
-    if part is None:
-        return None
-    if part.get("error"):
-        gaps[name] = f"the program {name} failed: {part['error'].strip().splitlines()[-1]}"
+    if training.get(name) is None:
         return None
     try:
-        return msgspec.convert(part["result"], kind, strict=False, str_keys=True)
-    except (msgspec.ValidationError, ArithmeticError, IndexError, TypeError, ValueError) as error:
+        return msgspec.convert(require_part(training, name), kind, strict=False, str_keys=True)
+    except CheckError as error:
+        gaps[name] = f"{error.what}: {error.why}"
+    except (msgspec.ValidationError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         gaps[name] = f"the result of the program {name} cannot be read: {type(error).__name__}: {error}"
-        return None
+    return None
 
 
 def worst_difference(losses: Sequence[float], reference: Sequence[float]) -> float:

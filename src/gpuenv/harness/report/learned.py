@@ -33,12 +33,12 @@ _PROBES = pictures.AXIS[::8]
 
 @dataclass(frozen=True)
 class Figure:
-    """A result and its picture, for the targets (and packages) that share it; ``gap``: why there is none."""
+    """A result and its picture, for the targets (and parts of them) that share it; ``gap``: why there is none."""
 
     title: str
     verdict: str = ""
     is_bad: bool = False
-    members: tuple[str, ...] = ()
+    members: Sequence[tuple[str, str]] = ()
     picture: Markup | None = None
     gap: str = ""
 
@@ -75,20 +75,21 @@ def say_why(target: Target, known: Evidence, part: str) -> str:
 def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
     """A figure for each picture that can be told apart."""
     for gate in GATES:
-        trained = [(target.title, known.perceptrons[gate]) for target, known in shown if gate in known.perceptrons]
-        for number, (perceptron, titles) in enumerate(group(trained, operator.eq)):
+        trained = [
+            ((target.title, ""), known.perceptrons[gate]) for target, known in shown if gate in known.perceptrons
+        ]
+        for number, (perceptron, members) in enumerate(group(trained, operator.eq)):
             picture = pictures.draw_perceptron(perceptron, gate, f"perceptron-{gate}-{number}") if draws else None
-            yield Figure(f"Perceptron on {gate}", *judge_perceptron(perceptron, gate), tuple(titles), picture)
-    nets = [((target.title, package), known.nets[package]) for target, known in shown for package in PACKAGES
-            if package in known.nets]  # fmt: skip
+            yield Figure(f"Perceptron on {gate}", *judge_perceptron(perceptron, gate), members, picture)
+    nets = [((target.title, name), known.nets[package]) for target, known in shown
+            for package, name in PACKAGES.items() if package in known.nets]  # fmt: skip
     for number, (net, members) in enumerate(group(nets, looks_same)):
         picture, gap = None, ""
         try:
             picture = pictures.draw_net(net, f"net-{number}") if draws else None
         except ValueError as error:
             gap = str(error)
-        by_target = _collect((title, PACKAGES[package]) for title, package in members)
-        yield Figure("Two-layer net on XOR", *judge_net(net), by_target, picture, gap)
+        yield Figure("Two-layer net on XOR", *judge_net(net), members, picture, gap)
 
 
 def group(members: Iterable[tuple[T, Value]], is_same: Callable[[Value, Value], bool]) -> list[tuple[Value, list[T]]]:
@@ -106,14 +107,6 @@ def looks_same(one: Net, other: Net) -> bool:
     """Whether two nets give pictures that the eye cannot tell apart."""
     is_near = (abs(one.value(x, y) - other.value(x, y)) <= SAME_PICTURE for x in _PROBES for y in _PROBES)
     return one.table == other.table and all(is_near)
-
-
-def _collect(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """``("cuda9.0-cpu: Keras, tf.keras",)`` from pairs of a target and a part."""
-    by_target: dict[str, list[str]] = {}
-    for title, part in pairs:
-        by_target.setdefault(title, []).append(part)
-    return tuple(f"{title}: {', '.join(parts)}" for title, parts in by_target.items())
 
 
 def judge_perceptron(perceptron: Perceptron, gate: str) -> tuple[str, bool]:
@@ -142,7 +135,7 @@ def _gaps(shown: Shown) -> Iterator[Figure]:
         for part, name in lacking.items():
             missing.setdefault(say_why(target, known, part), []).append((target.title, name))
     for reason, pairs in missing.items():
-        yield Figure("No result", members=_collect(pairs), gap=f"{reason}.")
+        yield Figure("No result", members=pairs, gap=f"{reason}.")
 
 
 # --- loss curves and starts -------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def draw_net(net: Net, key: str) -> Markup:
     return _draw_decision(net, "XOR", AXIS, bands, key, ("Output of the two-layer net on XOR", text))
 
 
+@matplotlib_settings()
 def _draw_decision(  # noqa: PLR0913, PLR0917
     learned: Perceptron | Net, gate: str, axis: Axis, bands: Mapping[float, str], key: str, texts: tuple[str, str]
 ) -> Markup:
@@ -68,28 +69,25 @@ def _draw_decision(  # noqa: PLR0913, PLR0917
     values = sample(learned.value, axis)
     if not all(math.isfinite(value) for row in values for value in row):
         raise ValueError("its weights are no numbers any more")
-    with matplotlib_settings():
-        from contourpy import contour_generator
-        from matplotlib.patches import PathPatch
-        from matplotlib.path import Path
+    from contourpy import contour_generator
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
 
-        drawing = Drawing((SIDE + 40, SIDE + 42), (34, 36, 6, 6))
-        axes = drawing.axes
-        contours: Any = contour_generator(axis, axis, values, fill_type="OuterCode", line_type="Separate")
-        for level, name in bands.items():
-            for points, codes in zip(*contours.filled(level, math.inf)):
-                axes.add_artist(PathPatch(Path(points, codes), gid=f"css {name}"))
-        for points in contours.lines(list(bands)[len(bands) // 2]):
-            axes.plot(*zip(*points), gid="css boundary")
-        for row, want, got in zip(INPUTS, WANTED[gate], learned.table):
-            _draw_row(axes, row, want, is_wrong=want != got)
-        axes.spines[:].set_gid("css frame")
-        axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
-        drawing.label("input 1", "input 2")
-        rows = (
-            f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in zip(INPUTS, WANTED[gate], learned.table)
-        )
-        return drawing.svg("decision", key, texts[0], f"{texts[1]} {'; '.join(rows)}.")
+    drawing = Drawing((SIDE + 40, SIDE + 42), (34, 36, 6, 6))
+    axes = drawing.axes
+    contours: Any = contour_generator(axis, axis, values, fill_type="OuterCode", line_type="Separate")
+    for level, name in bands.items():
+        for points, codes in zip(*contours.filled(level, math.inf)):
+            axes.add_artist(PathPatch(Path(points, codes), gid=f"css {name}"))
+    for points in contours.lines(list(bands)[len(bands) // 2]):
+        axes.plot(*zip(*points), gid="css boundary")
+    for row, want, got in zip(INPUTS, WANTED[gate], learned.table):
+        _draw_row(axes, row, want, is_wrong=want != got)
+    axes.spines[:].set_gid("css frame")
+    axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
+    drawing.label("input 1", "input 2")
+    rows = (f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in zip(INPUTS, WANTED[gate], learned.table))
+    return drawing.svg("decision", key, texts[0], f"{texts[1]} {'; '.join(rows)}.")
 
 
 def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) -> None:
@@ -107,32 +105,32 @@ def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) ->
 # --- loss curves and starts -------------------------------------------------------------------------
 
 
+@matplotlib_settings()
 def draw_losses(curves: Sequence[Curve]) -> Markup:
     """All curves over the reference, which is wide and pale; one that leaves it is a full line with a name."""
     near = [curve for curve in curves if curve.leaves_at is None]
     far = [curve for curve in curves if curve.leaves_at is not None]
-    with matplotlib_settings():
-        from matplotlib.ticker import LogLocator, NullLocator
+    from matplotlib.ticker import LogLocator, NullLocator
 
-        drawing = Drawing((640, 340), (52, 42, 14, 12))
-        axes = drawing.axes
-        axes.set_yscale("log")
-        for losses in dict.fromkeys(curve.reference.losses for curve in curves):
-            axes.plot(_drawable(losses), gid="css reference")
-        for number, curve in enumerate(near):
-            dashes = (DASH, DASH * max(1, len(near) - 1))
-            axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}", ls=(-DASH * number, dashes))
-        for curve in far:
-            axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.grid(axis="y")
-        axes.spines[:].set_visible(False)
-        drawing.label("training step", "loss (log scale)")
-        _name(axes, far)
-        text = f"{len(near)} of {len(curves)} curves coincide with the numpy reference to {CURVE_TOLERANCE:g}."
-        return drawing.svg("losses", "losses", "Loss curves of the two-layer net on XOR", text)
+    drawing = Drawing((640, 340), (52, 42, 14, 12))
+    axes = drawing.axes
+    axes.set_yscale("log")
+    for losses in dict.fromkeys(curve.reference.losses for curve in curves):
+        axes.plot(_drawable(losses), gid="css reference")
+    for number, curve in enumerate(near):
+        dashes = (DASH, DASH * max(1, len(near) - 1))
+        axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}", ls=(-DASH * number, dashes))
+    for curve in far:
+        axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="y")
+    axes.spines[:].set_visible(False)
+    drawing.label("training step", "loss (log scale)")
+    _name(axes, far)
+    text = f"{len(near)} of {len(curves)} curves coincide with the numpy reference to {CURVE_TOLERANCE:g}."
+    return drawing.svg("losses", "losses", "Loss curves of the two-layer net on XOR", text)
 
 
 def _drawable(losses: Sequence[float]) -> list[float]:
@@ -153,20 +151,20 @@ def _name(axes: Axes, curves: Sequence[Curve]) -> None:
         axes.text(right, free, name, gid=f"css name {curve.package}", ha="right", transform=None)
 
 
+@matplotlib_settings()
 def draw_starts(worst: Sequence[float], key: str) -> Markup:
     """A strip with a dot for each start, by how far its worst output is from the target; a line at the limit."""
-    with matplotlib_settings():
-        drawing = Drawing((240, 22), (8, 0, 8, 0))
-        axes = drawing.axes
-        axes.set(xlim=(0, STRIP_END), ylim=(-11, 11))
-        axes.axis("off")
-        axes.plot((0, STRIP_END), (0, 0), gid="css grid", clip_on=False)
-        axes.plot((XOR_ERROR_MAX,) * 2, (-9, 9), gid="css limit")
-        good = [value for value in worst if value <= XOR_ERROR_MAX]
-        bad = [min(value, STRIP_END) if math.isfinite(value) else STRIP_END for value in worst if value not in good]
-        for css, values in (("start", good), ("start bad", bad)):
-            if values:
-                axes.scatter(values, [0] * len(values), s=64, gid=f"css {css}", clip_on=False)
-        figures = ", ".join(f"{value:.3f}" for value in worst)
-        text = f"From 0 to {STRIP_END:g}: {figures}; the limit is {XOR_ERROR_MAX:g}."
-        return drawing.svg("starts", key, "Distance of the worst output from its target, for each start", text)
+    drawing = Drawing((240, 22), (8, 0, 8, 0))
+    axes = drawing.axes
+    axes.set(xlim=(0, STRIP_END), ylim=(-11, 11))
+    axes.axis("off")
+    axes.plot((0, STRIP_END), (0, 0), gid="css grid", clip_on=False)
+    axes.plot((XOR_ERROR_MAX,) * 2, (-9, 9), gid="css limit")
+    good = [value for value in worst if value <= XOR_ERROR_MAX]
+    bad = [min(value, STRIP_END) if math.isfinite(value) else STRIP_END for value in worst if value not in good]
+    for css, values in (("start", good), ("start bad", bad)):
+        if values:
+            axes.scatter(values, [0] * len(values), s=64, gid=f"css {css}", clip_on=False)
+    figures = ", ".join(f"{value:.3f}" for value in worst)
+    text = f"From 0 to {STRIP_END:g}: {figures}; the limit is {XOR_ERROR_MAX:g}."
+    return drawing.svg("starts", key, "Distance of the worst output from its target, for each start", text)
