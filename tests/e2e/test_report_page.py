@@ -22,7 +22,7 @@ from typing import Callable
 import pytest
 
 from fakes import report as fake
-from gpuenv.harness.report import page as report_html
+from gpuenv.harness.report.files import render_page
 
 Color = tuple[int, int, int]
 SWITCHES = (
@@ -87,7 +87,7 @@ def run_to_the_end(argv: list[str], folder: Path) -> str | None:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     path = tmp_path / "report.html"
-    report_html.save_page(fake.make_report(), path)
+    path.write_text(render_page(fake.make_report()))
     return path
 
 

@@ -139,8 +139,8 @@ def test_the_last_line_is_the_verdict_whatever_fails(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("gpuenv.harness.report.page.save_page", fail)
-    monkeypatch.setattr("gpuenv.harness.report.files.save_data", fail)
+    monkeypatch.setattr("gpuenv.harness.report.files.render_page", fail)
+    monkeypatch.setattr("gpuenv.harness.report.files.render_data", fail)
     failed = dataclasses.replace(FAILED, check="training/xor", what="no", why="a", next_step="b")
     plan = dataclasses.replace(PLAN, left_out="flavor cpu (x)")
     harness.report(Report(plan, [PASSED, failed], {}, 0.0, 1.0, 1), tmp_path, tmp_path / "pytest.log")

@@ -1,17 +1,28 @@
-"""Write the files in ``reports/``."""
+"""Write the files in ``reports/``: report.json for programs, and report.html with everything that a run found.
+
+What programs printed is text on the page, never markup: the templates escape every value; a content policy on the page
+itself forbids scripts and every outside resource.
+"""
 
 from __future__ import annotations
 
 import json
+import platform
+import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gpuenv.core import ui
-from gpuenv.harness.report import page
-from gpuenv.harness.report.evidence import summarize
-from gpuenv.harness.report.model import FINISHED, Report
+from markupsafe import Markup
+
+from gpuenv.core import atomic, ui
+from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
+from gpuenv.harness.report.evidence import PACKAGES, summarize
+from gpuenv.harness.report.learned import learn
+from gpuenv.harness.report.model import FINISHED, GROUPS, Report, count
+from gpuenv.harness.report.pictures import STRIP_END
+from gpuenv.harness.report.table import render_duration
 
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
 #: Lines of pytest's output that are shown when it did not run to its end.
@@ -28,21 +39,20 @@ def clear(folder: Path) -> Path:
 
 def save(found: Report, folder: Path) -> None:
     """Write report.json and report.html. What keeps one from being written is said and hides no verdict."""
-    for path, write in ((folder / DATA, save_data), (folder / PAGE, page.save_page)):
+    for name, render in ((DATA, render_data), (PAGE, render_page)):
         try:
-            write(found, path)
+            atomic.write_text(folder / name, render(found))
         except Exception as error:  # noqa: BLE001, PERF203 - a full disk, or a result that nobody foresaw
             if ui.debug_enabled():
                 traceback.print_exc()
-            path.unlink(missing_ok=True)  # half a report looks like one
-            ui.warn(f"{path.name} was not written: {type(error).__name__}: {error}")
+            ui.warn(f"{name} was not written: {type(error).__name__}: {error}")
         else:
-            if path.name == PAGE:
-                ui.say(f"the whole report: {path}")
+            if name == PAGE:
+                ui.say(f"the whole report: {folder / name}")
 
 
-def save_data(report: Report, path: Path) -> None:
-    """Write report.json: the run, its targets with what they showed (no loss curves), every outcome, the counts."""
+def render_data(report: Report) -> str:
+    """report.json: the run, its targets with what they showed (no loss curves), every outcome, the counts."""
     counts = report.counts
     content: dict[str, Any] = {
         "status": report.status,
@@ -61,7 +71,41 @@ def save_data(report: Report, path: Path) -> None:
     }
     # JSON has no word for infinity or "not a number", which a net that diverges arrives at: null stands for both.
     finite = json.loads(json.dumps(content, default=asdict), parse_constant=lambda _: None)
-    path.write_text(json.dumps(finite, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    return json.dumps(finite, indent=2, allow_nan=False) + "\n"
+
+
+def render_page(report: Report) -> str:
+    """report.html: the whole page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gpuenv.harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        is_cut_off=report.status == "not finished" or report.exit_code not in (None, *FINISHED),
+        ended=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended)),
+        machine=f"{platform.node()}, {platform.system()} {platform.machine()}",
+        groups=GROUPS,
+        count=count,
+        render_duration=render_duration,
+        learned=learn([(target, report.of(target)) for target in report.plan.targets]),
+        packages=PACKAGES,
+        tolerance=CURVE_TOLERANCE,
+        limit=XOR_ERROR_MAX,
+        strip_end=STRIP_END,
+    )
+
+
+def _finalize(value: Any) -> Any:
+    """Every value of the templates, without what no page may hold."""
+    text = ui.printable(str(value))
+    return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - it was markup before
 
 
 def say_ending(found: Report, log: Path) -> None:

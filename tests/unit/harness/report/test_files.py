@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fakes import report as fake
+from gpuenv.core import atomic
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import files as report_files
-from gpuenv.harness.report import page as report_html
 from gpuenv.harness.report.model import Report, add_result
 
 
@@ -63,11 +63,14 @@ def test_both_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_page_that_cannot_be_written_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_report: Report, path: Path) -> None:
-        path.write_text("<html>half")
-        raise OSError("disk full")
+    write = atomic.write_text
 
-    monkeypatch.setattr(report_html, "save_page", fail)
+    def fail(path: Path, text: str) -> None:
+        if path.name == "report.html":
+            raise OSError("disk full")
+        write(path, text)
+
+    monkeypatch.setattr(atomic, "write_text", fail)
     report_files.save(collect(tmp_path), tmp_path)
     assert capsys.readouterr().err == "gpuenv: warning: report.html was not written: OSError: disk full\n"
     assert not (tmp_path / "report.html").exists()

@@ -167,8 +167,7 @@ def test_checks_that_never_ran_are_counted() -> None:
 
 def test_report_file_holds_every_check(tmp_path: Path) -> None:
     found = Report(PLAN, [PASSED, FAILED, SKIPPED], {}, 0.0, 1.0, 1)
-    files.save_data(found, tmp_path / "report.json")
-    data = json.loads((tmp_path / "report.json").read_text())
+    data = json.loads(files.render_data(found))
     assert data["status"] == "failed"
     assert data["counts"] == {"passed": 1, "failed": 1, "not_tested": 1}
     assert data["not_tested"] == {"no driver": 1}
@@ -178,8 +177,7 @@ def test_report_file_holds_every_check(tmp_path: Path) -> None:
 
 
 def test_report_file_holds_the_training_without_the_curves(tmp_path: Path) -> None:
-    files.save_data(fake.make_report(), tmp_path / "report.json")
-    text = (tmp_path / "report.json").read_text()
+    text = files.render_data(fake.make_report())
     data = {target["identity"]: target["evidence"] for target in json.loads(text)["targets"]}
     xor = data["cuda10.0-cpu"]["xor"]
     assert xor["xor_keras"]["steps"] == 400
@@ -201,7 +199,6 @@ def test_report_file_is_json_even_for_a_net_that_diverged(tmp_path: Path) -> Non
     }  # fmt: skip
     training = {"xor_keras": {"result": net, "error": None}}
     found = Report(PLAN, [], {"a": {"training": training}}, 0.0, 1.0, 1)
-    files.save_data(found, tmp_path / "report.json")
-    text = (tmp_path / "report.json").read_text()
+    text = files.render_data(found)
     assert json.loads(text, parse_constant=pytest.fail)
     assert '"final_loss": null' in text

@@ -10,7 +10,7 @@ import pytest
 from markupsafe import escape
 
 from fakes import report as fake
-from gpuenv.harness.report import page as report_html
+from gpuenv.harness.report import files
 from gpuenv.harness.report.model import GROUPS, Report
 
 #: Elements that have no end tag.
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return report_html.render_page(fake.make_report())
+    return files.render_page(fake.make_report())
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +103,7 @@ def test_hostile_text_is_text_everywhere(place: str) -> None:
     known = {"version": {"facts": {"python": hostile}}, "title": found.findings[fake.FAILING.identity]}
     findings = {target.identity: known[place]} if place in known else {}
     plan = dataclasses.replace(found.plan, targets=(target,))
-    html = report_html.render_page(
-        dataclasses.replace(found, plan=plan, outcomes=[changed, *others], findings=findings)
-    )
+    html = files.render_page(dataclasses.replace(found, plan=plan, outcomes=[changed, *others], findings=findings))
     assert hostile not in html
     assert str(escape(hostile)) in html
     assert Page(html).named("script") == []
@@ -146,7 +144,7 @@ def test_simulated_parts_are_called_simulated(page: Page) -> None:
     assert "simulated CUDA" in page.text_in("tbody")
     assert "Simulated parts." in page.text_in("header")
     only_real = dataclasses.replace(fake.make_report().plan, targets=(fake.GOOD,))
-    html = report_html.render_page(dataclasses.replace(fake.make_report(), plan=only_real))
+    html = files.render_page(dataclasses.replace(fake.make_report(), plan=only_real))
     assert "imulated" not in Page(html).text_in("body")
     driver = dataclasses.replace(fake.SIMULATED, has_simulated_driver=True)
     assert (driver.name, driver.simulated) == ("cuda10.0-gpu", ("CUDA", "driver"))
@@ -157,7 +155,7 @@ def test_a_simulated_driver_of_this_machine_is_called_simulated() -> None:
     devices = [{"name": "Tesla V100 (simulated)", "capability": "7.0"}]
     findings = {target.identity: {"driver_inside": {"devices": devices}}}
     plan = dataclasses.replace(fake.make_report().plan, targets=(target,), host_driver="450.1")
-    text = Page(report_html.render_page(Report(plan, [], findings, 0.0, 1.0, 0))).text_in("body")
+    text = Page(files.render_page(Report(plan, [], findings, 0.0, 1.0, 0))).text_in("body")
     assert "NVIDIA driver 450.1 (simulated)" in text
     assert "Tesla V100 (simulated) (7.0)" in text
 
@@ -173,7 +171,7 @@ def test_failures_show_three_lines_and_the_output(page: Page) -> None:
 
 def test_a_target_without_training_says_so_and_shows_no_picture() -> None:
     plan = dataclasses.replace(fake.make_report().plan, targets=(fake.GOOD,))
-    page = Page(report_html.render_page(Report(plan, [], {}, 0.0, 1.0, 0)))
+    page = Page(files.render_page(Report(plan, [], {}, 0.0, 1.0, 0)))
     assert page.named("svg") == []
     text = page.text_in("body")
     assert "No picture: training was not run on this target." in text
@@ -204,7 +202,7 @@ def test_every_check_is_on_the_page(page: Page) -> None:
 
 
 def test_a_green_run_is_green_and_has_no_failures() -> None:
-    html = report_html.render_page(fake.make_report(0))
+    html = files.render_page(fake.make_report(0))
     assert 'class="verdict is-good"' in html
     assert "<h2>Failures</h2>" not in html
     assert 'class="bad"' not in html
@@ -213,7 +211,7 @@ def test_a_green_run_is_green_and_has_no_failures() -> None:
 @pytest.mark.parametrize(("code", "text"), [(None, "interrupted"), (3, "pytest did not run to its end (exit code 3)")])
 def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
     found = dataclasses.replace(fake.make_report(0), exit_code=code, findings={})
-    html = report_html.render_page(found)
+    html = files.render_page(found)
     assert "is-good" not in html.partition("</style>")[2]
     assert text in Page(html).text_in("header")
 
@@ -221,14 +219,14 @@ def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
 def test_checks_that_never_ran_are_in_the_matrix() -> None:
     found = dataclasses.replace(fake.make_report(0), exit_code=None, expected={"cuda10.0-cpu": {"notebook": 4}})
     found = dataclasses.replace(found, outcomes=found.outcomes[:3], findings={})
-    text = Page(report_html.render_page(found)).text_in("main")
+    text = Page(files.render_page(found)).text_in("main")
     assert "4 never ran" in text
     assert "1 checks never ran" in text
 
 
 def test_what_the_run_left_out_is_one_line() -> None:
     plan = dataclasses.replace(fake.make_report().plan, targets=(fake.GOOD,), left_out="flavor gpu (none here)")
-    html = report_html.render_page(Report(plan, [], {}, 0.0, 1.0, 0))
+    html = files.render_page(Report(plan, [], {}, 0.0, 1.0, 0))
     assert html.count("Left out of this run: flavor gpu (none here).") == 1
     assert "<h2>Not tested</h2>" in html
     assert "These checks did not run." not in html

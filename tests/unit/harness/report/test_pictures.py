@@ -14,7 +14,7 @@ import pytest
 
 from fakes import report as fake
 from gpuenv.harness.judges import training as judges
-from gpuenv.harness.report import learned, page, pictures, svg
+from gpuenv.harness.report import files, learned, pictures, svg
 from gpuenv.harness.report.evidence import Curve, Evidence, Net, Perceptron, parse_evidence
 from gpuenv.harness.report.pictures import AXIS, HIGH, INPUTS, LOW, SIDE, WANTED
 
@@ -85,7 +85,7 @@ def test_what_the_user_set_for_matplotlib_changes_nothing(monkeypatch: pytest.Mo
 
 def test_without_matplotlib_the_page_says_so_and_keeps_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    html = page.render_page(fake.make_report())
+    html = files.render_page(fake.make_report())
     assert html.count("No pictures: matplotlib cannot be imported") == 1
     assert "<svg" not in html
     for words in ("Learned: 4 of 4 rows right", "0.7752, leaves numpy at step 1", "20 of 20 starts learn XOR"):
