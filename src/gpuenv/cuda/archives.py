@@ -43,8 +43,8 @@ def _is_library_name(name: str) -> bool:
     return ".so" in PurePosixPath(name).name
 
 
-def select_libraries(tree: Path, sonames: Iterable[str], target: Path) -> tuple[str, ...]:
-    """Move the libraries called ``sonames``, and those of ``tree`` that they need, to ``target``; returns all, sorted.
+def select_libraries(tree: Path, sonames: Iterable[str], target: Path) -> None:
+    """Move the libraries called ``sonames``, and those of ``tree`` that they need, to ``target``.
 
     Raises SourceError when one is missing, or is there only for another processor.
     """
@@ -66,7 +66,6 @@ def select_libraries(tree: Path, sonames: Iterable[str], target: Path) -> tuple[
     for soname in chosen:
         shutil.move(str(present[soname]), str(target / soname))
         (target / soname).chmod(0o755)
-    return tuple(sorted(chosen))
 
 
 def _libraries_in(tree: Path) -> tuple[dict[str, Path], dict[str, str]]:

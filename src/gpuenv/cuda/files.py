@@ -99,15 +99,11 @@ def _is_whole(folder: Path) -> bool:
     return not damaged
 
 
-def link_into(folder: Path, target: Path) -> tuple[str, ...]:
-    """Put the libraries kept in ``folder`` into the empty folder ``target``; returns their names, sorted.
-
-    Where possible they are the same files, so they are to be read only.
-    """
-    names = sorted(path.name for path in folder.iterdir() if path.name != _SUMS)
-    for name in names:
-        try:
-            os.link(folder / name, target / name)
-        except OSError:  # noqa: PERF203 - on another file system
-            shutil.copy(folder / name, target / name)
-    return tuple(names)
+def link_into(folder: Path, target: Path) -> None:
+    """Put the libraries kept in ``folder`` into the empty folder ``target``: the same files, to be read only."""
+    for path in folder.iterdir():
+        if path.name != _SUMS:
+            try:
+                os.link(path, target / path.name)
+            except OSError:  # on another file system
+                shutil.copy(path, target)

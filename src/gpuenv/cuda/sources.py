@@ -23,8 +23,8 @@ from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 Find = Callable[[], "tuple[Path, Source] | None"]
 
 
-def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, ...]:
-    """Fetch, verify and unpack every component; leave its libraries in ``target``; returns their SONAMEs, sorted.
+def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> None:
+    """Fetch, verify and unpack every component; leave its libraries in ``target``.
 
     ``target`` appears whole or not at all; its files are to be read only. Raises SourceError listing every place that
     was tried for a component, and UsageError when ``sources_dir`` is no folder.
@@ -35,19 +35,18 @@ def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> t
         new = Path(folder) / "new"
         new.mkdir()
         if sources_dir is None:
-            staged = files.link_into(files.get_or_fill(lock, partial(_fill, lock, None)), new)
+            files.link_into(files.get_or_fill(lock, partial(_fill, lock, None)), new)
         else:
             # The user's folder is asked first, so what was kept from elsewhere is passed over.
-            staged = _fill(lock, sources_dir, new)
+            _fill(lock, sources_dir, new)
         if target.exists():
             shutil.rmtree(target)
         new.rename(target)
-    return staged
 
 
-def _fill(lock: CudaLock, sources_dir: Path | None, libraries: Path) -> tuple[str, ...]:
-    staged = (_stage_component(component, libraries, sources_dir) for component in lock.components)
-    return tuple(sorted({soname for sonames in staged for soname in sonames}))
+def _fill(lock: CudaLock, sources_dir: Path | None, libraries: Path) -> None:
+    for component in lock.components:
+        _stage_component(component, libraries, sources_dir)
 
 
 def check_folder(sources_dir: Path | None) -> None:
@@ -58,12 +57,16 @@ def check_folder(sources_dir: Path | None) -> None:
         )
 
 
-def _stage_component(component: Component, libraries: Path, sources_dir: Path | None) -> tuple[str, ...]:
+def _stage_component(component: Component, libraries: Path, sources_dir: Path | None) -> None:
     problems: list[str] = []
     for place, find in _places(component, sources_dir):
         try:
             if found := find():
-                return _take_libraries(component, *found, libraries)
+                archive, source = found
+                with tempfile.TemporaryDirectory(prefix="tree-", dir=libraries.parent) as tree:
+                    archives.unpack(source.unpack, archive, Path(tree))
+                    archives.select_libraries(Path(tree), component.sonames, libraries)
+                return
         except SourceError as error:  # noqa: PERF203 - the next place may have it
             problems.append(f"{place}: {error.what} ({error.why})")
             ui.warn(f"{component.name} from {problems[-1]}")
@@ -87,12 +90,6 @@ def _places(component: Component, sources_dir: Path | None) -> Iterator[tuple[st
         yield "the cache", partial(_in_cache, source)
     for source in component.sources:
         yield source.origin, partial(_from_source, source)
-
-
-def _take_libraries(component: Component, archive: Path, source: Source, libraries: Path) -> tuple[str, ...]:
-    with tempfile.TemporaryDirectory(prefix="tree-", dir=libraries.parent) as tree:
-        archives.unpack(source.unpack, archive, Path(tree))
-        return archives.select_libraries(Path(tree), component.sonames, libraries)
 
 
 def _in_cache(source: Source) -> tuple[Path, Source] | None:

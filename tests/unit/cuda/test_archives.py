@@ -125,7 +125,8 @@ def test_runfile_is_unpacked_in_its_two_steps(tmp_path: Path, libm: Path) -> Non
     target.mkdir()
     archives.unpack("runfile", installer, into)
     assert files_in(into) == ["0/libm.so.6.1", "0/stubs/libm.so", "1/libc.so.6.1"]
-    assert archives.select_libraries(into, ["libm.so.6"], target) == ("libc.so.6", "libm.so.6")
+    archives.select_libraries(into, ["libm.so.6"], target)
+    assert files_in(target) == ["libc.so.6", "libm.so.6"]
 
 
 @pytest.mark.parametrize(
@@ -152,14 +153,15 @@ def tree(tmp_path: Path, libm: Path) -> Path:
 def test_libraries_are_found_by_soname_with_what_they_need(tree: Path, tmp_path: Path, libm: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
-    assert archives.select_libraries(tree, ["libm.so.6"], target) == ("libc.so.6", "libm.so.6")
+    archives.select_libraries(tree, ["libm.so.6"], target)
     assert (target / "libm.so.6").read_bytes() == libm.read_bytes()
     assert files_in(target) == ["libc.so.6", "libm.so.6"]
 
 
 def test_only_what_is_wanted_is_taken(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
-    assert archives.select_libraries(tree, ["libc.so.6"], tmp_path / "target") == ("libc.so.6",)
+    archives.select_libraries(tree, ["libc.so.6"], tmp_path / "target")
+    assert files_in(tmp_path / "target") == ["libc.so.6"]
 
 
 def test_missing_soname_is_named(tree: Path, tmp_path: Path) -> None:

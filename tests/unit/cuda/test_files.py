@@ -61,6 +61,6 @@ def test_a_filling_that_fails_leaves_nothing() -> None:
 
 def test_the_libraries_are_linked_and_the_sums_stay(tmp_path: Path) -> None:
     folder = Filling().get()
-    assert files.link_into(folder, tmp_path) == ("liba.so.1", "libb.so.1")
+    files.link_into(folder, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"liba.so.1", "libb.so.1"}
     assert (tmp_path / "liba.so.1").read_bytes() == b"liba.so.1"

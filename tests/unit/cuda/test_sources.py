@@ -124,6 +124,12 @@ def source_of(url: str, content: bytes, origin: str) -> Source:
     return Source(url, hashlib.sha256(content).hexdigest(), origin, "tar")
 
 
+def stage(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, ...]:
+    """The names of the libraries that are there then."""
+    sources.stage_libraries(lock, target, sources_dir)
+    return tuple(sorted(path.name for path in target.iterdir()))
+
+
 def lock_of(*from_sources: Source, sonames: tuple[str, ...] = (SONAME,)) -> CudaLock:
     part = Component("toolkit", "9.0", sonames, from_sources)
     return CudaLock(simulated=True, components=(part,), path=Path("cuda.lock.toml"))
@@ -143,12 +149,12 @@ def good_files() -> list[Path]:
 def test_download_is_verified_staged_and_kept(server: Server, archive: bytes, tmp_path: Path) -> None:
     server.files["a.tar"] = archive
     lock = lock_of(source_of(server.url("a.tar"), archive, "first"))
-    assert sources.stage_libraries(lock, tmp_path / "out" / "libs", None) == (SONAME,)
+    assert stage(lock, tmp_path / "out" / "libs", None) == (SONAME,)
     assert [path.name for path in (tmp_path / "out" / "libs").iterdir()] == [SONAME]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["libs"]
     server.files.clear()
     forget_libraries()
-    assert sources.stage_libraries(lock, tmp_path / "again", None) == (SONAME,)
+    assert stage(lock, tmp_path / "again", None) == (SONAME,)
     assert len(server.requests) == 1
 
 
@@ -174,7 +180,7 @@ def test_corrupted_archive_is_refused_by_name_and_the_next_source_used(
     bad = archive[:-1] + b"!"
     server.files |= {"bad.tar": bad, "good.tar": archive}
     first, second = (source_of(server.url(f"{name}.tar"), archive, name) for name in ("bad", "good"))
-    assert sources.stage_libraries(lock_of(first, second), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(first, second), tmp_path / "libs", None) == (SONAME,)
     told = capsys.readouterr().err
     for part in ("bad.tar of bad is refused", hashlib.sha256(bad).hexdigest(), first.sha256):
         assert part in told
@@ -189,7 +195,7 @@ def test_archive_without_the_library_is_named_and_the_next_source_used(
     server.files |= {"empty.tar": empty.getvalue(), "good.tar": archive}
     first = source_of(server.url("empty.tar"), empty.getvalue(), "hollow")
     second = source_of(server.url("good.tar"), archive, "good")
-    assert sources.stage_libraries(lock_of(first, second), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(first, second), tmp_path / "libs", None) == (SONAME,)
     assert f"from hollow: the archive holds no {SONAME}" in capsys.readouterr().err
 
 
@@ -199,7 +205,7 @@ def test_resumed_download_is_verified_whole(server: Server, archive: bytes, tmp_
     part = cached_path(source).with_name("a.tar.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(archive[:1000])
-    assert sources.stage_libraries(lock_of(source), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(source), tmp_path / "libs", None) == (SONAME,)
     assert server.requests == [("a.tar", "bytes=1000-")]
     assert cached_path(source).read_bytes() == archive
     assert not part.exists()
@@ -212,7 +218,7 @@ def test_part_that_does_not_fit_is_thrown_away(server: Server, archive: bytes, t
     part = cached_path(source).with_name("a.tar.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(b"?" * 1000 if left_over == "wrong beginning" else archive + b"more")
-    assert sources.stage_libraries(lock_of(source), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(source), tmp_path / "libs", None) == (SONAME,)
     assert [wanted is None for _, wanted in server.requests] == [False, True]
     assert cached_path(source).read_bytes() == archive
 
@@ -223,7 +229,7 @@ def test_server_without_ranges_sends_all_again(server: Server, archive: bytes, t
     part = cached_path(source).with_name("a.tar.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(archive[:1000])
-    assert sources.stage_libraries(lock_of(source), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(source), tmp_path / "libs", None) == (SONAME,)
     assert len(server.requests) == 1
 
 
@@ -232,7 +238,7 @@ def test_broken_connection_is_taken_up_again(
 ) -> None:
     server.files["a.tar"], server.breaks = archive, [CHUNK_BYTES * 10, CHUNK_BYTES * 10]
     source = source_of(server.url("a.tar"), archive, "first")
-    assert sources.stage_libraries(lock_of(source), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(source), tmp_path / "libs", None) == (SONAME,)
     assert len(server.requests) == 3
     assert all(wanted for _, wanted in server.requests[1:])
     assert "the connection broke off; trying again" in capsys.readouterr().err
@@ -262,7 +268,7 @@ def test_local_folder_is_asked_first(server: Server, archive: bytes, tmp_path: P
     folder.mkdir()
     (folder / "b.tar").write_bytes(archive)
     first, second = (source_of(server.url(f"{name}.tar"), archive, name) for name in ("a", "b"))
-    assert sources.stage_libraries(lock_of(first, second), tmp_path / "libs", folder) == (SONAME,)
+    assert stage(lock_of(first, second), tmp_path / "libs", folder) == (SONAME,)
     assert server.requests == []
 
 
@@ -271,7 +277,7 @@ def test_local_file_of_another_name_is_found_by_its_content(server: Server, arch
     folder.mkdir()
     (folder / "cuda (1).tar").write_bytes(archive)
     lock = lock_of(source_of(server.url("a.tar"), archive, "first"))
-    assert sources.stage_libraries(lock, tmp_path / "libs", folder) == (SONAME,)
+    assert stage(lock, tmp_path / "libs", folder) == (SONAME,)
     assert server.requests == []
 
 
@@ -283,7 +289,7 @@ def test_wrong_local_file_is_refused_by_name_and_the_network_asked(
     (folder / "a.tar").write_bytes(b"something else")
     server.files["a.tar"] = archive
     lock = lock_of(source_of(server.url("a.tar"), archive, "first"))
-    assert sources.stage_libraries(lock, tmp_path / "libs", folder) == (SONAME,)
+    assert stage(lock, tmp_path / "libs", folder) == (SONAME,)
     assert f"SOURCES_DIR={folder}: a.tar of first is refused" in capsys.readouterr().err
     assert (folder / "a.tar").read_bytes() == b"something else", "the user's own file stays as it is"
 
@@ -300,7 +306,7 @@ def test_damaged_cached_archive_is_fetched_again(
     source = source_of(server.url("a.tar"), archive, "first")
     cached_path(source).parent.mkdir(parents=True)
     cached_path(source).write_bytes(b"rotten")
-    assert sources.stage_libraries(lock_of(source), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(source), tmp_path / "libs", None) == (SONAME,)
     assert "from the cache: a.tar of first is refused" in capsys.readouterr().err
     assert cached_path(source).read_bytes() == archive
 
@@ -310,7 +316,7 @@ def test_file_url_is_used_where_it_lies(archive: bytes, tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(archive)
     lock = lock_of(source_of(path.as_uri(), archive, "local"))
-    assert sources.stage_libraries(lock, tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock, tmp_path / "libs", None) == (SONAME,)
     assert good_files() == []
     forget_libraries()
     path.unlink()
@@ -324,7 +330,8 @@ from pathlib import Path
 from gpuenv.cuda import sources
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 part = Component("toolkit", "9.0", ("libc.so.6",), (Source(sys.argv[1], sys.argv[2], "first", "tar"),))
-print(sources.stage_libraries(CudaLock((part,), Path("x"), True), Path(sys.argv[3]), None))
+sources.stage_libraries(CudaLock((part,), Path("x"), True), Path(sys.argv[3]), None)
+print(*Path(sys.argv[3]).iterdir())
 """
 
 
@@ -343,7 +350,7 @@ def test_killed_download_leaves_no_good_file_and_is_taken_up_again(
     assert not (tmp_path / "libs").exists()
     server.gate.set()
     server.pause_at = None
-    assert sources.stage_libraries(lock_of(source), tmp_path / "libs", None) == (SONAME,)
+    assert stage(lock_of(source), tmp_path / "libs", None) == (SONAME,)
     assert server.requests[-1][1] is not None, "the part is used"
 
 
