@@ -124,14 +124,14 @@ def test_driver_is_new_enough(host_driver: str, variant: Variant) -> None:
 @pytest.mark.check("gpu/devices")
 def test_as_many_devices_inside_as_outside(driver: ProgramResult, outside: tuple[str, ...]) -> None:
     """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES or CUDA_VISIBLE_DEVICES."""
-    judge.judge_devices(driver["devices"], outside)
+    judge.judge_devices([device["uuid"] for device in driver["devices"]], outside)
 
 
 @image_only
 @pytest.mark.check("gpu/nvidia-smi")
 def test_nvidia_smi_lists_the_same_inside(given: Connection, outside: tuple[str, ...]) -> None:
     """Fails: a card hidden by NVIDIA_VISIBLE_DEVICES; an image without NVIDIA_DRIVER_CAPABILITIES."""
-    judge.judge_listing(judge.parse_listing(given.run("nvidia-smi -L").stdout), outside)
+    judge.judge_devices(judge.parse_listing(given.run("nvidia-smi -L").stdout), outside)
 
 
 @pytest.mark.check("gpu/capability")

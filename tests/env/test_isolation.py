@@ -123,9 +123,9 @@ def test_no_layer_holds_anything_of_the_host(target: Target, plan: Plan) -> None
     engine = load_engine(plan)
     folders = layers.layer_folders(engine.call("GET", f"/images/{target.image}/json"))
     if folders:
-        leaks = layers.search(layers.files_in_folders(folders), texts_of_this_host())
+        found = layers.search(layers.files_in_folders(folders), texts_of_this_host())
     else:
         with engine.sdk() as client:
             saved = client.images.get(target.image).save(chunk_size=1 << 20)
-            leaks = layers.search(layers.files_in_saved(saved), texts_of_this_host())
-    judge.judge_layers(leaks)
+            found = layers.search(layers.files_in_saved(saved), texts_of_this_host())
+    judge.judge_layers(*found)

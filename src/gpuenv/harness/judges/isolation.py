@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges.identity import rebuild
-from gpuenv.harness.judges.layers import Leaks
 
 HARNESS_BROKEN = "compare src/gpuenv/engine/container.py: the container was not started as it should"
 
@@ -63,17 +62,17 @@ def judge_owner(found: tuple[int, int], expected: tuple[int, int]) -> None:
         )
 
 
-def judge_layers(leaks: Leaks) -> None:
+def judge_layers(searched: int, problems: Sequence[str]) -> None:
     """Nothing of the build's host is in any layer."""
-    if leaks.searched < 100:
+    if searched < 100:
         raise CheckError(
-            f"only {leaks.searched} files were found in the image's layers",
+            f"only {searched} files were found in the image's layers",
             "the engine saves images in a form that is not known here",
             "report this with the engine's version (docker version)",
         )
-    if leaks.problems:
+    if problems:
         raise rebuild(
-            f"{len(leaks.problems)} things of the build's host are in the image: {'; '.join(leaks.problems[:5])}",
+            f"{len(problems)} things of the build's host are in the image: {'; '.join(problems[:5])}",
             "a RUN step left them behind; deleting them in a later step does not remove them",
         )
 

@@ -7,7 +7,6 @@ import re
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Optional
 
@@ -28,14 +27,6 @@ _BUFFER_BYTES = 1 << 20
 MAX_SEARCHED_BYTES = 1 << 20
 #: Name, size and content of each file; no content of what is large or no regular file.
 Files = Iterator[tuple[str, int, Optional[bytes]]]
-
-
-@dataclass
-class Leaks:
-    """What was found, as sentences; ``searched`` counts the files that were looked at."""
-
-    problems: list[str] = field(default_factory=list)
-    searched: int = 0
 
 
 class _Stream:
@@ -88,16 +79,16 @@ def _files_in_layer(stream: IO[bytes]) -> Files:
             yield member.name.removeprefix("./"), member.size, content.read() if content is not None else None
 
 
-def search(files: Files, secrets: Iterable[str]) -> Leaks:
-    """Judge every file; ``secrets`` are texts that none may contain (proxy addresses, paths of the build host)."""
-    leaks = Leaks()
+def search(files: Files, secrets: Iterable[str]) -> tuple[int, list[str]]:
+    """How many files there are, and which hold what none may: a certificate, or a secret of the build's host."""
+    searched, problems = 0, []
     wanted = [secret.encode() for secret in secrets if secret]
     for name, size, content in files:
-        leaks.searched += 1
+        searched += 1
         if size and FORBIDDEN_FILE.fullmatch(name):
-            leaks.problems.append(f"/{name} is in a layer")
+            problems.append(f"/{name} is in a layer")
         if content is not None:
-            leaks.problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
+            problems += [f"/{name} contains {secret.decode()!r}" for secret in wanted if secret in content]
             if _CERTIFICATE.search(content) and not KNOWN_CERTIFICATES.fullmatch(name):
-                leaks.problems.append(f"/{name} holds a certificate")
-    return leaks
+                problems.append(f"/{name} holds a certificate")
+    return searched, problems

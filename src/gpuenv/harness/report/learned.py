@@ -19,7 +19,8 @@ from gpuenv.harness.report.evidence import PACKAGES, REFERENCE, Curve, Evidence,
 from gpuenv.harness.report.svg import why_none
 from gpuenv.harness.targets.model import Target
 
-T = TypeVar("T")
+#: A target's title, and what of it; "" where there is one thing only.
+Member = tuple[str, str]
 Value = TypeVar("Value")
 #: Pairs of a target and what is known of it.
 Shown = Sequence[tuple[Target, Evidence]]
@@ -38,7 +39,7 @@ class Figure:
     title: str
     verdict: str = ""
     is_bad: bool = False
-    members: Sequence[tuple[str, str]] = ()
+    members: Sequence[Member] = ()
     picture: Markup | None = None
     gap: str = ""
 
@@ -92,9 +93,11 @@ def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
         yield Figure("Two-layer net on XOR", *judge_net(net), members, picture, gap)
 
 
-def group(members: Iterable[tuple[T, Value]], is_same: Callable[[Value, Value], bool]) -> list[tuple[Value, list[T]]]:
+def group(
+    members: Iterable[tuple[Member, Value]], is_same: Callable[[Value, Value], bool]
+) -> list[tuple[Value, list[Member]]]:
     """Members with the same value together, by the first value of each group."""
-    groups: list[tuple[Value, list[T]]] = []
+    groups: list[tuple[Value, list[Member]]] = []
     for name, value in members:
         names = next((names for other, names in groups if is_same(other, value)), None)
         if names is None:
@@ -128,7 +131,7 @@ def judge_net(net: Net) -> tuple[str, bool]:
 
 def _gaps(shown: Shown) -> Iterator[Figure]:
     """A box for each reason for which pictures are missing, with the targets and the pictures that it is about."""
-    missing: dict[str, list[tuple[str, str]]] = {}
+    missing: dict[str, list[Member]] = {}
     for target, known in shown:
         lacking = {} if known.perceptrons.keys() >= set(GATES) else {"perceptron": "perceptron"}
         lacking.update({part: f"net in {name}" for part, name in PACKAGES.items() if part not in known.nets})

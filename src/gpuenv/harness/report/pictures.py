@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -16,7 +16,6 @@ from gpuenv.harness.report.svg import Drawing, matplotlib_settings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Function = Callable[[float, float], float]
 Axis = tuple[float, ...]
 INPUTS = ((0, 0), (0, 1), (1, 0), (1, 1))
 WANTED = {"AND": (0, 0, 0, 1), "XOR": XOR_TABLE}
@@ -40,11 +39,6 @@ STRIP_END = 0.5
 # --- decisions --------------------------------------------------------------------------------------
 
 
-def sample(function: Function, axis: Axis) -> list[list[float]]:
-    """The function's values on the square grid that ``axis`` spans both ways."""
-    return [[function(x, y) for x in axis] for y in axis]
-
-
 def draw_perceptron(perceptron: Perceptron, gate: str, key: str) -> Markup:
     """The half plane that the perceptron answers with 1, and the line that bounds it."""
     (w1, w2), bias = perceptron.weights, perceptron.bias
@@ -66,7 +60,7 @@ def _draw_decision(  # noqa: PLR0913, PLR0917
     learned: Perceptron | Net, gate: str, axis: Axis, bands: Mapping[float, str], key: str, texts: tuple[str, str]
 ) -> Markup:
     """``bands`` are the values above which each color begins; where the middle one begins is the line."""
-    values = sample(learned.value, axis)
+    values = [[learned.value(x, y) for x in axis] for y in axis]
     if not all(math.isfinite(value) for row in values for value in row):
         raise ValueError("its weights are no numbers any more")
     from contourpy import contour_generator

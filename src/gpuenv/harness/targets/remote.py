@@ -25,7 +25,7 @@ from gpuenv.harness.targets.connection import Connection, Output, last_line
 from gpuenv.harness.targets.model import Target, label_of
 
 if TYPE_CHECKING:
-    from testinfra.backend.base import BaseBackend, CommandResult
+    from testinfra.backend.base import CommandResult
     from testinfra.backend.ssh import SshBackend
     from testinfra.host import Host
 
@@ -58,20 +58,21 @@ def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
     if urlsplit(uri).scheme == "chroot":
         # testinfra takes what stands before the path for the path.
         host = testinfra.get_host(urlsplit(uri).path, **parse_hostspec(uri)[1])
-    host = _behind_inventory(host)
-    if isinstance(host.backend, SshBackend):
-        _prepare_ssh(host.backend)
-    _limit_time(host.backend, limit_s)
-    return host
-
-
-def _behind_inventory(host: Host) -> Host:
-    """The connection that an Ansible inventory stands for; ``host`` itself where only Ansible knows how to make it."""
     backend: Any = host.backend
-    if backend.NAME != "ansible" or backend.force_ansible:
-        return host
-    files = {"ssh_config": backend.ssh_config, "ssh_identity_file": backend.ssh_identity_file}
-    return backend.ansible_runner.get_host(backend.host, **files) or host
+    if backend.NAME == "ansible" and not backend.force_ansible:
+        # The connection that the inventory stands for, unless only Ansible knows how to make it.
+        files = {"ssh_config": backend.ssh_config, "ssh_identity_file": backend.ssh_identity_file}
+        host = backend.ansible_runner.get_host(backend.host, **files) or host
+        backend = host.backend
+    if isinstance(backend, SshBackend):
+        _prepare_ssh(backend)
+
+    def run(command: str, *args: str) -> CommandResult:
+        return backend.result(*run_local(backend.quote(command, *args).encode(), limit_s))
+
+    # In the place of testinfra's, which waits for ever.
+    vars(backend)["run_local"] = run
+    return host
 
 
 def _prepare_ssh(backend: SshBackend) -> None:
@@ -82,16 +83,6 @@ def _prepare_ssh(backend: SshBackend) -> None:
         backend.ssh_extra_args = " ".join(filter(None, (given, SSH_OPTIONS, more)))
     # testinfra formats its command line with `%`; ssh makes one name for each host of %C.
     backend.controlpath = backend.controlpath or f"{control_folder()}/%%C"
-
-
-def _limit_time(backend: BaseBackend, limit_s: float) -> None:
-    """Put :func:`run_local` into the place of testinfra's, which waits for ever."""
-
-    def run(command: str, *args: str) -> CommandResult:
-        line = backend.quote(command, *args).encode()
-        return backend.result(*run_local(line, limit_s))
-
-    vars(backend)["run_local"] = run
 
 
 def run_local(line: bytes, limit_s: float) -> tuple[int, bytes, bytes, bytes]:

@@ -48,10 +48,10 @@ def chunks_of(data: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("layout", ["0123/layer.tar", "blobs/sha256/0123"])
 def test_saved_images(files: dict[str, bytes], problems: list[str], layout: str) -> None:
     saved = tar_of({"manifest.json": b"[]", "blobs/sha256/4567": b'{"a json": "document"}', layout: tar_of(files)})
-    found = layers.search(layers.files_in_saved(chunks_of(saved)), ["/home/me/clone", ""])
-    assert found.searched == len(files)
-    assert len(found.problems) == len(problems)
-    assert all(want in have for want, have in zip(problems, found.problems))
+    searched, found = layers.search(layers.files_in_saved(chunks_of(saved)), ["/home/me/clone", ""])
+    assert searched == len(files)
+    assert len(found) == len(problems)
+    assert all(want in have for want, have in zip(problems, found))
 
 
 @pytest.mark.parametrize(("files", "problems"), CASES)
@@ -59,10 +59,10 @@ def test_layers_where_they_lie(files: dict[str, bytes], problems: list[str], tmp
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    found = layers.search(layers.files_in_folders([tmp_path]), ["/home/me/clone", ""])
-    assert found.searched == len(files)
-    assert len(found.problems) == len(problems)
-    assert all(want in have for want, have in zip(problems, found.problems))
+    searched, found = layers.search(layers.files_in_folders([tmp_path]), ["/home/me/clone", ""])
+    assert searched == len(files)
+    assert len(found) == len(problems)
+    assert all(want in have for want, have in zip(problems, found))
 
 
 def test_folders_of_the_engine(tmp_path: Path) -> None:
@@ -77,11 +77,11 @@ def test_folders_of_the_engine(tmp_path: Path) -> None:
 
 
 def test_a_search_that_saw_nothing_is_no_success() -> None:
-    judge_isolation.judge_layers(layers.Leaks([], 1000))
+    judge_isolation.judge_layers(1000, [])
     with pytest.raises(CheckError, match="only 3 files"):
-        judge_isolation.judge_layers(layers.Leaks([], 3))
+        judge_isolation.judge_layers(3, [])
     with pytest.raises(CheckError, match="1 things"):
-        judge_isolation.judge_layers(layers.Leaks(["/x holds a certificate"], 1000))
+        judge_isolation.judge_layers(1000, ["/x holds a certificate"])
 
 
 GOOD_STATUS = {

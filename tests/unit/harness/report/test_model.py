@@ -165,7 +165,7 @@ def test_checks_that_never_ran_are_counted() -> None:
     assert dataclasses.replace(found, expected={}).counts.never_ran == 0
 
 
-def test_report_file_holds_every_check(tmp_path: Path) -> None:
+def test_report_file_holds_every_check() -> None:
     found = Report(PLAN, [PASSED, FAILED, SKIPPED], {}, 0.0, 1.0, 1)
     data = json.loads(files.render_data(found))
     assert data["status"] == "failed"
@@ -176,7 +176,7 @@ def test_report_file_holds_every_check(tmp_path: Path) -> None:
     assert data["targets"][0]["evidence"]["xor"] == {}
 
 
-def test_report_file_holds_the_training_without_the_curves(tmp_path: Path) -> None:
+def test_report_file_holds_the_training_without_the_curves() -> None:
     text = files.render_data(fake.make_report())
     data = {target["identity"]: target["evidence"] for target in json.loads(text)["targets"]}
     xor = data["cuda10.0-cpu"]["xor"]
@@ -192,7 +192,7 @@ def test_report_file_holds_the_training_without_the_curves(tmp_path: Path) -> No
     assert len(text) < 100_000
 
 
-def test_report_file_is_json_even_for_a_net_that_diverged(tmp_path: Path) -> None:
+def test_report_file_is_json_even_for_a_net_that_diverged() -> None:
     net = {
         "losses": [0.7, math.nan], "output": [math.inf, 0.0, 0.0, 0.0], "table": [0, 0, 0, 0],
         "weights": [[[1.0], [1.0]], [1.0], [[1.0]], [math.nan]], "device": "CPU",

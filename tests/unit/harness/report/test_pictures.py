@@ -15,7 +15,7 @@ import pytest
 from fakes import report as fake
 from gpuenv.harness.judges import training as judges
 from gpuenv.harness.report import files, learned, pictures, svg
-from gpuenv.harness.report.evidence import Curve, Evidence, Net, Perceptron, parse_evidence
+from gpuenv.harness.report.evidence import Curve, Evidence, Perceptron, parse_evidence
 from gpuenv.harness.report.pictures import AXIS, HIGH, INPUTS, LOW, SIDE, WANTED
 
 GOOD = parse_evidence(fake.findings(fake.GOOD))
@@ -175,10 +175,14 @@ def test_net_that_diverged_has_no_picture() -> None:
 
 
 def test_pictures_that_look_the_same_are_one() -> None:
-    nets: list[tuple[str, Net]] = [("a", GOOD.nets["xor_keras"]), ("b", FAILING.nets["xor_tfkeras"])]
-    nets.append(("c", GOOD.nets["xor_graph"]))
+    a, b, c = (
+        (("a", ""), GOOD.nets["xor_keras"]),
+        (("b", ""), FAILING.nets["xor_tfkeras"]),
+        (("c", ""), GOOD.nets["xor_graph"]),
+    )
+    nets = [a, b, c]
     groups = learned.group(nets, learned.looks_same)
-    assert [names for _, names in groups] == [["a", "c"], ["b"]]
+    assert [[title for title, _ in members] for _, members in groups] == [["a", "c"], ["b"]]
 
 
 # --- loss curves and starts -------------------------------------------------------------------------

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,7 +142,7 @@ def test_a_promised_gpu_makes_no_cpu_targets(monkeypatch: pytest.MonkeyPatch) ->
     assert [one.flavor for one in asked(monkeypatch, "ssh://a", require_gpu=False)] == ["cpu"]
 
 
-def test_no_password_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_password_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     (target,) = asked(monkeypatch, "ssh://me:secret@lab1:22?ssh_config=/c")
     assert target.host == "ssh://me:secret@lab1:22?ssh_config=/c"
     assert target.address == "ssh://me@lab1:22"
