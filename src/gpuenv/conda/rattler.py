@@ -6,7 +6,6 @@ told through variables (`SSL_CERT_FILE`, proxies, `CONDA_OVERRIDE_CUDA`), and so
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -65,6 +64,8 @@ def renamed(specification: str) -> str:
 
 def main() -> int:
     """Do one job; an error is printed in rattler's own words."""
+    import asyncio
+
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
         asyncio.run(install(job))

@@ -42,7 +42,14 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
     summary = ", ".join(f"{counts[one]} {one}" for one in WORDS if counts[one] or one == OK)
     if counts[OK] and not is_verbose:
         summary += " (VERBOSE=1 shows all)"
-    lines = [*([""] if listed else []), summary, *render_end(facts, routes)]
+    lines = [*([""] if listed else []), summary]
+    said = recommend(facts, routes)
+    if said["possible"]:
+        lines += [f"recommendation: {said['command']}", f"  {said['why']}"]
+    else:
+        lines.append("recommendation: none, see what is wrong above")
+    if said["doubts"]:
+        lines.append(f"  in doubt, because {'; '.join(said['doubts'])}")
     print(*map(printable, lines), sep="\n", flush=True)
 
 
@@ -73,31 +80,17 @@ def _show_on_terminal(findings: Iterable[Finding]) -> None:
             console.print(Text(f"{'':<{indent}}{printable(f'do: {finding.remedy}')}", style="bold"), soft_wrap=True)
 
 
-def render_end(facts: Facts, routes: Sequence[Route]) -> Iterator[str]:
-    """The one recommendation."""
-    said = recommend(facts, routes)
-    if not said["possible"]:
-        yield "recommendation: none, see what is wrong above"
-        return
-    yield f"recommendation: {said['command']}"
-    yield f"  {said['why']}"
-    if said["doubts"]:
-        yield f"  in doubt, because {'; '.join(said['doubts'])}"
-
-
 def recommend(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:
     """The best way; the same keys whether there is one or not."""
     best = find_best(routes, facts.wish)
-    if best is None:
-        return {"possible": False, **dict.fromkeys(("variant", "flavor", "engine", "command", "why")), "doubts": []}
     return {
-        "possible": True,
-        "variant": best.environment.variant.name,
-        "flavor": best.environment.flavor,
-        "engine": best.engine,
-        "command": render_command(best, facts),
-        "why": _describe(best, facts, routes),
-        "doubts": best.doubts,
+        "possible": best is not None,
+        "variant": best and best.environment.variant.name,
+        "flavor": best and best.environment.flavor,
+        "engine": best and best.engine,
+        "command": best and render_command(best, facts),
+        "why": best and _describe(best, facts, routes),
+        "doubts": best.doubts if best else (),
     }
 
 

@@ -55,8 +55,10 @@ def pip_settings(network: Network) -> Finding:
 
 def index(network: Network) -> Finding:
     """The package index, where a build takes its wheels from."""
-    for folder in network.failures("index-folder"):
-        return warning(f"{folder.name}: {folder.problem}", "unset PIP_INDEX_URL  (or name a folder that is there)")
+    folders = network.failures("index-folder")
+    if folders:
+        mend = "unset PIP_INDEX_URL  (or name a folder that is there)"
+        return warning(f"{folders[0].name}: {folders[0].problem}", mend)
     proxied = "where there is a proxy: export https_proxy=http://<host>:<port>"
     return _judge("index", network, f"export PIP_INDEX_URL=https://<mirror>/simple  ({proxied})")
 
