@@ -32,19 +32,14 @@ ENGINE_DEADLINE_S = 12.0
 #: To read settings, and to ask every address.
 NETWORK_DEADLINE_S = ANSWERS_S + 2.0
 
-#: Every public function of these modules, in the order of the report. Each is called by its function's name, and takes
-#: the facts that its parameters name.
-CHECKS: tuple[Callable[..., Findings], ...] = tuple(
-    check
+#: Every public function of these modules by its name in the report (``"gpu-memory"``), in the order of the report. Each
+#: takes the facts that its parameters name.
+CHECKS: dict[str, Callable[..., Findings]] = {
+    name.replace("_", "-"): check
     for module in (host, engine, gpu, variants, python, network)
     for name, check in vars(module).items()
     if inspect.isfunction(check) and check.__module__ == module.__name__ and not name.startswith("_")
-)
-
-
-def name_of(check: Callable[..., Findings]) -> str:
-    """A check's name in the report, such as ``"gpu-memory"``."""
-    return check.__name__.replace("_", "-")
+}
 
 
 def make_probes(wish: Wish) -> tuple[Probe, ...]:
@@ -102,13 +97,14 @@ def report(facts: Facts, *, is_json: bool, is_verbose: bool = False) -> int:
 
 def examine(facts: Facts) -> list[Finding]:
     """What every check says, in order."""
-    return [finding for check in CHECKS for finding in apply(check, facts)]
+    return [finding for name in CHECKS for finding in apply(name, facts)]
 
 
-def apply(check: Callable[..., Findings], facts: Facts) -> list[Finding]:
+def apply(name: str, facts: Facts) -> list[Finding]:
     """What one check says, with remedies in words for this user and this system."""
     kinds = facts.machine.kinds
-    return [replace(one, check=name_of(check), remedy=findings.render(one.remedy, kinds)) for one in _ask(check, facts)]
+    said = _ask(CHECKS[name], facts)
+    return [replace(one, check=name, remedy=findings.render(one.remedy, kinds)) for one in said]
 
 
 def _ask(check: Callable[..., Findings], facts: Facts) -> list[Finding]:

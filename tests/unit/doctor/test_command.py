@@ -23,7 +23,6 @@ from fakes.doctor import (
 from gpuenv import cli
 from gpuenv.core import ui
 from gpuenv.doctor import command as doctor
-from gpuenv.doctor.checks import variants as doctor_checks_variants
 from gpuenv.doctor.facts import Toolkit
 from gpuenv.doctor.gather import Facts
 from gpuenv.engine import find
@@ -41,7 +40,7 @@ def test_whatever_could_not_be_found_out_the_report_is_made(name: str, capsys: p
 
 def test_a_machine_that_says_what_nobody_foresaw_does_not_cost_the_report() -> None:
     odd = replace(GPUS, host=replace(GPUS.host, driver="[N/A]"))
-    found = doctor.apply(doctor_checks_variants.variants, make_facts(odd))
+    found = doctor.apply("variants", make_facts(odd))
     assert [finding.severity for finding in found] == ["unknown"]
 
 
