@@ -13,13 +13,13 @@ from gpuenv.variants.cuda_lock import load_cuda_lock
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import TOOLS, drifted, read_checked, sha256_hex, with_header
-from gpuenv.variants.model import Conda, Variant
+from gpuenv.variants.model import CondaTable, Variant
 
 #: The systems that the file serves, as conda calls them.
 SUBDIRS = ("linux-64", "win-64")
 
 
-def of(variant: Variant) -> Conda:
+def of(variant: Variant) -> CondaTable:
     """The conda side of ``variant``. Raises UsageError for a variant without one."""
     if variant.conda is None:
         raise UsageError(

@@ -92,7 +92,7 @@ class Disk(Data, frozen=True):
         return self.gpu_gb if flavor == "gpu" else self.cpu_gb
 
 
-class Conda(Data, frozen=True):
+class CondaTable(Data, frozen=True):
     """The conda side of a variant. ``gpu`` holds specifications, each with its channel where only one has it;
     ``not_shipped`` are SONAMEs of the CUDA lock that none of these packages carries on both systems.
     """
@@ -118,7 +118,7 @@ class Variant(Data, frozen=True):
     disk: Disk
     folder: Path
     #: What a conda environment of it takes from conda; None where it has none.
-    conda: Optional[Conda] = None
+    conda: Optional[CondaTable] = None
     is_default: bool = field(name="default", default=False)
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
-from gpuenv.variants.model import Conda, Variant
+from gpuenv.variants.model import CondaTable, Variant
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_specification_pins(envs: Path, gpu: str) -> None:
 
 def test_what_only_one_channel_has_is_asked_of_it() -> None:
     variant = variants.find_variant("cuda9.0")
-    assert isinstance(variant.conda, Conda)
+    assert isinstance(variant.conda, CondaTable)
     assert "defaults::cudatoolkit=9.0" in conda_spec.specifications(Environment(variant, "gpu"))
     assert conda_spec.without_channel("defaults::cudatoolkit=9.0") == "cudatoolkit=9.0"
     assert conda_spec.specifications(Environment(variant, "cpu")) == ("python=3.6.15", "pip", "setuptools", "wheel")
