@@ -108,7 +108,7 @@ def test_an_installed_command_is_told_as_it_is_typed(
     cli.main(["images"])
     nexts = [line.partition("next:  ")[2] for line in capsys.readouterr().err.splitlines() if "next:" in line]
     assert nexts == [told, typed]
-    assert 'CMD="..."' not in cli.build_parser().format_help()
+    assert 'CMD="..."' not in cli.build_parser([]).format_help()
 
 
 @pytest.mark.parametrize(("verb", "name"), [("gpu-shell", "port"), ("test-env", "jobs")])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from gpuenv.explain.catalog import MOST_LINES, STAGES, Entry, Rule
 from gpuenv.explain.lines import TO_WORDS, Line, Unit
@@ -127,11 +128,17 @@ def match_rule(rule: Rule, lines: Sequence[str]) -> tuple[dict[str, str], list[t
     return values, sorted(places.items())
 
 
+@cache
+def _prepare(rule: Rule) -> _Probe:
+    """Once for each rule: a harness explains every check that fails."""
+    return _Probe(rule)
+
+
 class Matcher:
     """Takes the pieces of a log one after the other and keeps the first match of each entry."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._open = [(entry, [_Probe(rule) for rule in entry.rules]) for entry in entries]
+        self._open = [(entry, [_prepare(rule) for rule in entry.rules]) for entry in entries]
         self._tail = b""
         self._first = 1
         self.matches: list[Match] = []

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
@@ -63,20 +62,17 @@ def test_every_verb_of_the_readme_is_one_of_the_makefile() -> None:
 def test_no_version_of_a_variant_stands_in_code_or_dockerfile() -> None:
     root = paths.project_root()
     literals = {value for v in variants.load_all() for value in (v.tensorflow.version, v.keras, v.python, v.name)}
-    texts = {path.name: "\n".join(strings_of(path)) for path in (root / "src" / "gpuenv").rglob("*.py")}
+    literal = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, literals))})(?![\w.])")
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (root / "src" / "gpuenv").rglob("*.py")}
+    # Only where one stands at all, which takes a second less.
+    texts = {name: "\n".join(strings_of(text)) for name, text in texts.items() if literal.search(text)}
     texts |= {name: (root / name).read_text(encoding="utf-8") for name in ("docker/Dockerfile", "Makefile")}
-    found = [
-        (name, literal)
-        for name, text in texts.items()
-        for literal in sorted(literals)
-        if re.search(rf"(?<![\w.]){re.escape(literal)}(?![\w.])", text)
-    ]
-    assert found == []
+    assert [(name, match[0]) for name, text in texts.items() for match in literal.finditer(text)] == []
 
 
-def strings_of(path: Path) -> list[str]:
+def strings_of(text: str) -> list[str]:
     """The strings of a module that do something: all but docstrings, which may give examples."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(text)
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [
         node.value

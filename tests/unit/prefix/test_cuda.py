@@ -73,6 +73,15 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def linked(compiled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That environment with its libraries in place, and a stand-in for the driver: nobody changes it."""
+    made = shutil.copytree(compiled, tmp_path_factory.mktemp("linked"), dirs_exist_ok=True)
+    folder = made / "환경 1"
+    prefix_cuda.link(folder, folder / "lib/cuda-9.0")
+    return folder
+
+
 def loader_finds(library: Path, soname: str) -> str:
     command = [sys.executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", str(library)]
     done = subprocess.run(command, env={"LD_DEBUG": "libs"}, capture_output=True, text=True, check=False)
@@ -93,11 +102,10 @@ def test_the_loader_finds_it_without_any_variable(environment: Path, monkeypatch
 
 
 @needs_gcc
-def test_where_the_driver_is_needed_a_stand_in_waits_in_the_last_place(environment: Path) -> None:
-    prefix_cuda.link(environment, environment / "lib/cuda-9.0")
-    site = environment / "lib/python3.6/site-packages"
+def test_where_the_driver_is_needed_a_stand_in_waits_in_the_last_place(linked: Path) -> None:
+    site = linked / "lib/python3.6/site-packages"
     assert (site / "gpuenv_driver.pth").read_text() == "import gpuenv_driver\n"
-    assert (environment / prefix_cuda.STAND_IN_FOLDER / "libcuda.so.1").is_file()
+    assert (linked / prefix_cuda.STAND_IN_FOLDER / "libcuda.so.1").is_file()
     # In the RPATH it would win over a real driver.
     assert not (site / "tensorflow/libcuda.so.1").exists()
 
@@ -118,11 +126,10 @@ print([line.split()[-1] for line in open("/proc/self/maps") if "libcuda.so.1" in
 
 @needs_gcc
 @pytest.mark.parametrize("has_driver", [True, False])
-def test_the_stand_in_loses_to_every_real_driver(environment: Path, has_driver: bool) -> None:
-    prefix_cuda.link(environment, environment / "lib/cuda-9.0")
-    stand_in = environment / prefix_cuda.STAND_IN_FOLDER
-    driver = environment.parent / "driver"
-    argv = [sys.executable, "-I", "-c", PROGRAM, str(environment / "lib/python3.6/site-packages"), str(stand_in)]
+def test_the_stand_in_loses_to_every_real_driver(linked: Path, has_driver: bool) -> None:
+    stand_in = linked / prefix_cuda.STAND_IN_FOLDER
+    driver = linked.parent / "driver"
+    argv = [sys.executable, "-I", "-c", PROGRAM, str(linked / "lib/python3.6/site-packages"), str(stand_in)]
     variables = {"LD_LIBRARY_PATH": str(driver) if has_driver else ""}
     done = subprocess.run(argv, env=variables, capture_output=True, text=True, check=True)
     expected = driver if has_driver else stand_in

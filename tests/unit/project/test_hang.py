@@ -14,7 +14,7 @@ from gpuenv.harness import command
 HANGS = """
 import threading, time
 def test_hangs():
-    threading.Thread(target=lambda: time.sleep(2), name="the-other-one").start()
+    threading.Thread(target=time.sleep, args=(60,), name="the-other-one", daemon=True).start()
     time.sleep(60)
 """
 

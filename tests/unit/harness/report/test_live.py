@@ -7,9 +7,9 @@ import dataclasses
 import io
 import os
 import pty
+import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -117,21 +117,22 @@ print("code", code, file=sys.stderr)
 """
 
 
-def on_a_terminal(results: Path, child: str, interrupt_after_s: float | None = None) -> str:
-    """Everything that `watch` writes on a terminal of its own, around a child process."""
+def on_a_terminal(results: Path, child: str, interrupt_at: bytes | None = None) -> str:
+    """Everything that `watch` writes on a terminal of its own, around a child process; Ctrl-C at some words of it."""
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-c", SCRIPT, str(results), child]
     process = subprocess.Popen(
         argv, stderr=theirs, stdin=theirs, start_new_session=True, env={**os.environ, "TERM": "xterm"}
     )
     os.close(theirs)
-    if interrupt_after_s is not None:
-        threading.Timer(interrupt_after_s, lambda: os.killpg(process.pid, 2)).start()
     written = b""
     # EIO is Linux' way to say that the other side is closed.
     with os.fdopen(ours, "rb", buffering=0) as stream, contextlib.suppress(OSError):
         while new := stream.read(65536):
             written += new
+            if interrupt_at and interrupt_at in written:
+                os.killpg(process.pid, signal.SIGINT)
+                interrupt_at = None
     process.wait(timeout=20)
     return written.decode()
 
@@ -149,7 +150,8 @@ def test_table_is_drawn_and_taken_away_again(tmp_path: Path) -> None:
 
 def test_terminal_is_in_order_after_ctrl_c(tmp_path: Path) -> None:
     began = time.monotonic()
-    text = on_a_terminal(tmp_path / "results.jsonl", "import time; time.sleep(30)", interrupt_after_s=2.0)
+    # A line is erased where the table is drawn anew.
+    text = on_a_terminal(tmp_path / "results.jsonl", "import time; time.sleep(30)", interrupt_at=b"\x1b[2K")
     assert "code interrupted" in text
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert time.monotonic() - began < 15
