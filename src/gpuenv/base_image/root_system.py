@@ -154,25 +154,12 @@ def own_mounts() -> list[str]:
 
 def _run(argv: list[str], folder: Path, log: Path) -> None:
     """Run mmdebstrap to its end. Raises HostError with the end of its output; on Ctrl-C lets it tidy up first."""
-    with log.open("wb") as output, signals.deferred() as deliver:
-        process = subprocess.Popen(
-            argv,
-            env={**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+    environment = {**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+    nothing, errors = subprocess.DEVNULL, subprocess.STDOUT
+    with log.open("wb") as output:
+        done = signals.run(
+            argv, patience_s=_STOP_TIMEOUT_S, env=environment, stdin=nothing, stdout=output, stderr=errors
         )
-        try:
-            deliver()
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            raise
-    if code != 0:
+    if done.returncode != 0:
         said = end_of_output(log.read_text(errors="replace"))
         raise HostError("mmdebstrap failed", said, f"see {log}, or set BASE=registry")

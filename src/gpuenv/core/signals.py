@@ -82,16 +82,23 @@ def deferred() -> Iterator[Callable[[], None]]:
         deliver()
 
 
-def run(argv: Sequence[str], timeout_s: float | None = None, **options: Any) -> subprocess.CompletedProcess[Any]:
+def run(
+    argv: Sequence[str], timeout_s: float | None = None, patience_s: float = 0, **options: Any
+) -> subprocess.CompletedProcess[Any]:
     """Run a program that ends with this process, also if a signal arrives at its start; ``options`` as for `Popen`.
 
-    Raises subprocess.TimeoutExpired. In a session of its own (``start_new_session``), what it started ends with it.
+    ``patience_s`` is its time to tidy up before it is killed. In a session of its own (``start_new_session``), what it
+    started ends with it. Raises subprocess.TimeoutExpired.
     """
     with deferred() as deliver, subprocess.Popen(argv, **options) as process:
         try:
             deliver()
             stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException:
+            if patience_s:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(patience_s)
             if options.get("start_new_session") and process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)

@@ -169,7 +169,7 @@ def create(engine: Engine, spec: Spec, *, has_init: bool = True) -> str:
                 engine.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
         return str(engine.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
     except RefusedError as error:
-        raise explain_refusal(spec.image, spec.port, error) from error
+        raise explain_refusal(spec, error) from error
 
 
 def start(engine: Engine, spec: Spec, launch: Callable[[str], T]) -> T:
@@ -192,7 +192,7 @@ def start(engine: Engine, spec: Spec, launch: Callable[[str], T]) -> T:
                 by_name = {"Driver": "cdi", "DeviceIDs": podman.cdi_devices(spec.device_requests)}
                 spec = replace(spec, device_requests=[by_name])
             else:
-                raise explain_refusal(spec.image, spec.port, error) from error
+                raise explain_refusal(spec, error) from error
         engine.remove_container(spec.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def create_body(spec: Spec, host: Mapping[str, Any]) -> dict[str, Any]:
         "volumes": [{"Name": mount.source, "Dest": mount.target} for mount in spec.mounts if mount.is_volume],
         "devices": [{"path": name} for name in cdi_devices(spec.device_requests)],
         "read_only_filesystem": spec.read_only,
-        "portmappings": list(_ports(host)),
+        "portmappings": [_port(spec.port)] if "PortBindings" in host else [],
     }
     # Not named it is a bridge, or, for a rootless Podman, what stands in for one.
     if spec.network != "bridge":
@@ -67,13 +67,5 @@ def _tmpfs(target: str, options: str) -> dict[str, Any]:
     return {"type": "tmpfs", "source": "tmpfs", "destination": target, "options": [*kept, *owner]}
 
 
-def _ports(host: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for inside, places in host.get("PortBindings", {}).items():
-        number, _, protocol = inside.partition("/")
-        for place in places:
-            yield {
-                "host_ip": place["HostIp"],
-                "host_port": int(place["HostPort"]),
-                "container_port": int(number),
-                "protocol": protocol,
-            }
+def _port(number: int | None) -> dict[str, Any]:
+    return {"host_ip": "127.0.0.1", "host_port": number, "container_port": number, "protocol": "tcp"}

@@ -113,7 +113,8 @@ def _start(place: Folders) -> Daemon:
     obstacle = private_network.make_bridge(bridge)
     daemon = _launch(place, None if obstacle else bridge)
     if not obstacle:
-        subnet = _subnet(daemon)
+        # The daemon chose one that nothing on this machine uses.
+        subnet = str(daemon.engine.call("GET", "/networks/bridge")["IPAM"]["Config"][0]["Subnet"])
         obstacle = private_network.allow_forwarding(bridge, subnet)
         daemon = msgspec.structs.replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
         write_record(place, daemon)
@@ -130,12 +131,6 @@ def _tidy(place: Folders) -> None:
     mounts.unmount_below(place.data)
     shutil.rmtree(place.run, ignore_errors=True)
     place.record.unlink(missing_ok=True)
-
-
-def _subnet(daemon: Daemon) -> str:
-    """The subnet that the daemon chose for its bridge: one that nothing on this machine uses."""
-    network = daemon.engine.call("GET", "/networks/bridge")
-    return str(network["IPAM"]["Config"][0]["Subnet"])
 
 
 def end(daemon: Daemon) -> None:

@@ -22,7 +22,7 @@ from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
 
 
-def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: Tail | None = None) -> int:
+def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: Tail) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
     The end of a command's errors is kept in ``tail``.
@@ -48,7 +48,7 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
     inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
     argv = activate.argv(made.kind, made.folder, inner)
     with ExitStack() as stack:
-        errors = None if command is None else stack.enter_context(errors_kept(tail or Tail()))
+        errors = None if command is None else stack.enter_context(errors_kept(tail))
         receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and os.isatty(0))
         # Before the start: the first thing that the command does may be to send a signal.
         stack.enter_context(passed_on(receiver))

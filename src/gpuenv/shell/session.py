@@ -33,7 +33,7 @@ _DETACH_KEYS = "--detach-keys=ctrl-^,ctrl-_,ctrl-^,ctrl-_"
 _NOT_STARTED = ("created", "configured", "initialized")
 
 
-def run_attached(engine: Engine, spec: Spec, names: bytes | None = None, tail: Tail | None = None) -> int:
+def run_attached(engine: Engine, spec: Spec, names: bytes | None, tail: Tail) -> int:
     """Run ``spec`` with our streams and return its exit code; the container is going afterwards.
 
     ``names`` is a tar of files that are put into the container before it starts; after a failure, the end of what it
@@ -52,13 +52,13 @@ class _Session:
     engine: Engine
     spec: Spec
     names: bytes | None
-    tail: Tail | None
+    tail: Tail
 
     def run(self) -> int:
         self.receiver = PassOn(self._kill, is_terminal=self.spec.tty)
         with passed_on(self.receiver):
             code = containers.start(self.engine, self.spec, self._launch)
-        if code != 0 and self.tail is not None and self.spec.log.get("Type") != "none":
+        if code != 0 and self.spec.log.get("Type") != "none":
             with suppress(EngineError):
                 written = self.engine.container_log(self.spec.name, _LOG_LINES)
                 self.tail.add(written if self.spec.tty else without_headers(written))

@@ -183,7 +183,7 @@ def test_docker_is_asked_for_gpus_by_cdi_where_it_has_nothing_else(
     ("message", "expected"),
     [
         ("setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all", "nvidia-ctk cdi generate"),
-        ('could not select device driver "" with capabilities: [[gpu]]', "nvidia-container-toolkit"),
+        ('could not select device driver "" with capabilities: [[gpu]]', "nvidia-ctk runtime configure"),
         ("nvidia-container-cli: requirement error: unsatisfied condition: cuda>=10.0", "GPUS=none"),
         ("Bind for 127.0.0.1:8888 failed: port is already allocated", "set PORT to another"),
         ("invalid mount config: bind source path does not exist: /w", "set WORK"),
@@ -192,11 +192,12 @@ def test_docker_is_asked_for_gpus_by_cdi_where_it_has_nothing_else(
 )
 def test_refusals_say_what_to_do(fake: FakeEngine, message: str, expected: str) -> None:
     fake.answers["POST /containers/create"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": message})
+    spec = dataclasses.replace(SPEC, device_requests=[{"Driver": "", "DeviceIDs": []}])
     with pytest.raises(EngineError) as caught:
-        containers.create(fake.engine, SPEC)
+        containers.create(fake.engine, spec)
     assert expected in caught.value.next_step
     assert message in caught.value.why
-    told = refusals.explain_refusal(SPEC.image, SPEC.port, RefusedError(500, message, is_told=True))
+    told = refusals.explain_refusal(spec, RefusedError(500, message, is_told=True))
     assert (told.what, told.next_step) == (caught.value.what, caught.value.next_step)
     assert "above" in told.why
     assert message not in str(told)

@@ -15,6 +15,7 @@ import pytest
 from fakes.engine import began
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import private, private_daemon, private_network
+from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import Daemon, Folders
 from gpuenv.host import packages
 
@@ -93,7 +94,8 @@ def test_the_network_of_a_started_daemon_is_recorded(
     monkeypatch.setattr(private_network, "make_bridge", lambda _: None)
     monkeypatch.setattr(private_network, "allow_forwarding", lambda *_: obstacle)
     monkeypatch.setattr(private, "_launch", lambda *_: launched)
-    monkeypatch.setattr(private, "_subnet", lambda _: "172.19.0.0/16")
+    answer = {"IPAM": {"Config": [{"Subnet": "172.19.0.0/16"}]}}
+    monkeypatch.setattr(Engine, "call", lambda *_: answer)
     started = private._start(place)
     assert (started.network, started.subnet) == (network, "172.19.0.0/16")
     assert private_daemon.read_record(place) == started

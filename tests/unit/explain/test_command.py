@@ -16,6 +16,7 @@ import pytest
 
 from gpuenv import cli
 from gpuenv.engine import refusals
+from gpuenv.engine.container import Spec
 from gpuenv.engine.model import RefusedError
 from gpuenv.explain import answer
 from gpuenv.explain import command as explain
@@ -287,8 +288,9 @@ def test_a_failed_build_names_a_cause_that_the_catalog_knows() -> None:
 
 
 def test_a_refused_container_names_a_cause_that_the_catalog_knows() -> None:
-    assert "GPUENV_DEBUG=1" in refusals.explain_refusal("image", None, RefusedError(500, "no")).next_step
-    assert "stub" in refusals.explain_refusal("image", None, RefusedError(500, STUB.strip())).next_step
+    spec = Spec("x", "image", (), "1:1", "none")
+    assert "GPUENV_DEBUG=1" in refusals.explain_refusal(spec, RefusedError(500, "no")).next_step
+    assert "stub" in refusals.explain_refusal(spec, RefusedError(500, STUB.strip())).why
 
 
 def test_the_catalog_is_not_loaded_for_a_shell() -> None:
