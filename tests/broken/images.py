@@ -14,8 +14,8 @@ from pathlib import Path
 from fakes.engine import sdk
 from gpuenv import cli
 from gpuenv.core import locking, paths
+from gpuenv.cuda import archives, wheel
 from gpuenv.cuda import simulated as cuda
-from gpuenv.cuda import sources
 from gpuenv.cuda.wheel import find_pip
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import listing as targets
@@ -23,7 +23,6 @@ from gpuenv.host import gpu
 from gpuenv.net import certificates
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants import model as variants
-from gpuenv.variants.cuda_lock import load_cuda_lock
 
 from .table import HERE, Fault
 
@@ -121,11 +120,14 @@ def download_argv(python: str, requirements: Path, target: Path) -> Sequence[str
 def genuine_cudnn(variant: str) -> Path:
     """NVIDIA's own cuDNN from the wheel that the simulated CUDA is made of; it is below the variant's floor."""
     folder = paths.cache_dir() / "broken" / f"cudnn-{variant}"
-    lock = cuda.make_simulated_lock(variants.find_variant(variant), folder / "lock", genuine_cudnn=True)
     libraries = folder / "libraries"
     with locking.held(folder / "libraries.lock", "another test takes cuDNN from its archive; waiting for it"):
         if not (libraries / CUDNN).exists():
-            sources.stage_libraries(load_cuda_lock(lock), libraries, None)
+            libraries.mkdir(exist_ok=True)
+            archive = wheel.fetch_wheel(cuda.make_plan(variants.find_variant(variant)).wheel)
+            with tempfile.TemporaryDirectory(dir=folder) as tree:
+                archives.unpack("zip", archive, Path(tree))
+                archives.select_libraries(Path(tree), [CUDNN], libraries)
     return libraries / CUDNN
 
 

@@ -25,7 +25,7 @@ from gpuenv.variants.model import Variant
 #: The names that each stub exports, and the pinned wheels.
 DATA = Path(__file__).with_name("simulation")
 LOCK_NAME = "cuda.lock.toml"
-#: Families of libraries that are taken from the wheel (its cuDNN only when asked for: it is too old for TensorFlow).
+#: Families of libraries that are taken from the wheel, whose cuDNN is too old for TensorFlow.
 GENUINE = ("cublas", "cudart", "curand", "cusparse")
 CUDNN = "libcudnn.so.7"
 _INPUTS = "# inputs: "
@@ -41,16 +41,15 @@ class StubPlan:
     genuine: tuple[str, ...]
     stubs: Mapping[str, tuple[str, ...]]
     wheel: wheel.Wheel
-    genuine_cudnn: bool
 
 
-def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool = False) -> Path:
+def make_simulated_lock(variant: Variant, folder: Path) -> Path:
     """Make archives and their lock in ``folder`` unless they are there and current; returns the lock's path.
 
-    ``genuine_cudnn``: the wheel's own, which is below the variant's floor. Raises UsageError for a variant without
-    measured symbols, HostError without gcc, SourceError when the wheel cannot be fetched.
+    Raises UsageError for a variant without measured symbols, HostError without gcc, SourceError when the wheel cannot
+    be fetched.
     """
-    plan = make_plan(variant, genuine_cudnn=genuine_cudnn)
+    plan = make_plan(variant)
     path = folder / LOCK_NAME
     if is_current(path, plan):
         return path
@@ -63,7 +62,7 @@ def make_simulated_lock(variant: Variant, folder: Path, *, genuine_cudnn: bool =
     return path
 
 
-def make_plan(variant: Variant, *, genuine_cudnn: bool) -> StubPlan:
+def make_plan(variant: Variant) -> StubPlan:
     """Decide from the variant's own lock what is genuine and what is a stub. Raises UsageError if nothing is known."""
     symbols_path = DATA / f"symbols-{variant.name}.txt"
     requirements = DATA / f"requirements-{variant.cuda.version}.txt"
@@ -74,7 +73,6 @@ def make_plan(variant: Variant, *, genuine_cudnn: bool) -> StubPlan:
             "leave CUDA=simulated out, or add them (tests/simulated/symbols.py measures the symbols)",
         )
     symbols = stubs.parse_symbols(symbols_path.read_text(encoding="utf-8"), symbols_path)
-    source = wheel.load_wheel(requirements)
     own_lock = load_cuda_lock(variant.cuda_lock_path)
     toolkit = next(part for part in own_lock.components if CUDNN not in part.sonames)
     genuine = tuple(soname for soname in toolkit.sonames if soname[3:].split(".")[0] in GENUINE)
@@ -82,11 +80,10 @@ def make_plan(variant: Variant, *, genuine_cudnn: bool) -> StubPlan:
     return StubPlan(
         variant=variant.name,
         toolkit=toolkit.version,
-        cudnn=source.cudnn if genuine_cudnn else variant.cuda.cudnn,
+        cudnn=variant.cuda.cudnn,
         genuine=genuine,
-        stubs={soname: symbols[soname] for soname in (*stubbed, *(() if genuine_cudnn else (CUDNN,)))},
-        wheel=source,
-        genuine_cudnn=genuine_cudnn,
+        stubs={soname: symbols[soname] for soname in (*stubbed, CUDNN)},
+        wheel=wheel.load_wheel(requirements),
     )
 
 
@@ -123,25 +120,20 @@ def render_lock(plan: StubPlan, components: list[Component]) -> str:
 
 
 def _make_components(plan: StubPlan, folder: Path) -> list[Component]:
-    toolkit_stubs = {soname: names for soname, names in plan.stubs.items() if soname != CUDNN}
+    toolkit = {soname: names for soname, names in plan.stubs.items() if soname != CUDNN}
     # The compiler first: it fails within a second, and the wheel takes minutes.
-    stubs_archive = _pack_stubs(toolkit_stubs, plan.cudnn, folder / "cuda-stubs.tar")
-    cudnn_stub = {CUDNN: plan.stubs[CUDNN]} if CUDNN in plan.stubs else {}
-    cudnn_archive = _pack_stubs(cudnn_stub, plan.cudnn, folder / "cudnn-stub.tar") if cudnn_stub else None
+    cuda_stubs = _pack_stubs(toolkit, plan.cudnn, folder / "cuda-stubs.tar")
+    cudnn_stub = _pack_stubs({CUDNN: plan.stubs[CUDNN]}, plan.cudnn, folder / "cudnn-stub.tar")
     package = wheel.fetch_wheel(plan.wheel)
     from_wheel = Source(package.as_uri(), plan.wheel.sha256, plan.wheel.distribution, "zip")
     return [
         Component("cuda-toolkit", plan.toolkit, plan.genuine, (from_wheel,)),
-        Component("cuda-stubs", plan.toolkit, tuple(sorted(toolkit_stubs)), (_as_source(stubs_archive),)),
-        Component("cudnn", plan.cudnn, (CUDNN,), (_as_source(cudnn_archive) if cudnn_archive else from_wheel,)),
+        Component("cuda-stubs", plan.toolkit, tuple(sorted(toolkit)), (cuda_stubs,)),
+        Component("cudnn", plan.cudnn, (CUDNN,), (cudnn_stub,)),
     ]
 
 
-def _as_source(archive: Path) -> Source:
-    return Source(archive.as_uri(), sha256_of(archive), "simulated", "tar")
-
-
-def _pack_stubs(symbols: Mapping[str, tuple[str, ...]], cudnn: str, archive: Path) -> Path:
+def _pack_stubs(symbols: Mapping[str, tuple[str, ...]], cudnn: str, archive: Path) -> Source:
     """Compile and pack stubs; the same names and compiler give the same bytes."""
     part = archive.with_name(archive.name + ".part")
     with (
@@ -154,4 +146,5 @@ def _pack_stubs(symbols: Mapping[str, tuple[str, ...]], cudnn: str, archive: Pat
             entry = tarfile.TarInfo(path.name)  # with no time, no owner and plain permissions
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
-    return part.rename(archive)
+    part.rename(archive)
+    return Source(archive.as_uri(), sha256_of(archive), "simulated", "tar")

@@ -15,31 +15,25 @@ from gpuenv.core.errors import DataError, HostError, SourceError
 from gpuenv.net import certificates, pip_settings
 
 _PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
-_CUDNN = re.compile(r"^# cudnn: (?P<version>[\d.]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """One pinned wheel, and the version of the cuDNN inside it."""
+    """One pinned wheel."""
 
     requirements: Path
     distribution: str
     version: str
     sha256: str
-    cudnn: str
 
 
 def load_wheel(requirements: Path) -> Wheel:
-    """Read a requirements-CUDA.txt. Raises DataError when it does not pin one wheel and name its cuDNN."""
-    text = requirements.read_text(encoding="utf-8")
-    pin, cudnn = _PIN.search(text), _CUDNN.search(text)
-    if pin is None or cudnn is None:
-        raise DataError(
-            f"{requirements} is not usable",
-            "expected NAME==VERSION --hash=sha256:... and a line `# cudnn: VERSION`",
-            "restore it from version control",
-        )
-    return Wheel(requirements, pin["name"], pin["version"], pin["sha256"], cudnn["version"])
+    """Read a requirements-CUDA.txt. Raises DataError when it does not pin one wheel."""
+    pin = _PIN.search(requirements.read_text(encoding="utf-8"))
+    if pin is None:
+        why = "expected NAME==VERSION --hash=sha256:..."
+        raise DataError(f"{requirements} is not usable", why, "restore it from version control")
+    return Wheel(requirements, pin["name"], pin["version"], pin["sha256"])
 
 
 def find_cached(wheel: Wheel) -> Path | None:

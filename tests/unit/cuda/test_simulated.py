@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from broken import images
 from gpuenv.core.errors import DataError, HostError, SourceError, UsageError
 from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources, stubs, wheel
 from gpuenv.cuda.files import sha256_of
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
-from gpuenv.variants.model import Variant
+from gpuenv.variants.model import Variant, numbers
 from simulated import elf_symbols, symbols
 
 ALL = variants.load_all()
@@ -121,12 +122,17 @@ def test_second_time_does_nothing_and_what_is_missing_comes_again_with_the_same_
 
 
 @needs_gcc
-def test_genuine_cudnn_comes_from_the_wheel_and_says_its_own_version(small_wheel: Path, tmp_path: Path) -> None:
-    path = cuda.make_simulated_lock(ALL[0], tmp_path / "made", genuine_cudnn=True)
-    part = load_cuda_lock(path).components[-1]
-    floor = [int(number) for number in ALL[0].cuda.cudnn_floor.split(".")]
-    assert [int(number) for number in part.version.split(".")] < floor
-    assert part.sources[0].unpack == "zip"
+def test_the_cudnn_that_a_harness_has_to_refuse_is_the_wheels_own(small_wheel: Path) -> None:
+    path = images.genuine_cudnn(ALL[0].name)
+    assert stubs.MARKER not in {symbol.name for symbol in elf_symbols.exported_symbols(path)}
+    assert images.genuine_cudnn(ALL[0].name) == path
+
+
+@pytest.mark.parametrize("variant", ALL, ids=[variant.name for variant in ALL])
+def test_the_wheels_cudnn_is_below_the_floor(variant: Variant) -> None:
+    text = (cuda.DATA / f"requirements-{variant.cuda.version}.txt").read_text()
+    (version,) = re.findall(r"^# cudnn: ([\d.]+)$", text, re.MULTILINE)
+    assert numbers(version) < numbers(variant.cuda.cudnn_floor)
 
 
 def test_without_a_compiler_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
