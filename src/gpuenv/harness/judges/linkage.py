@@ -69,35 +69,30 @@ def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Iterable[str]
             )
 
 
-def cuda_number(version: str) -> int:
-    """What cudaRuntimeGetVersion tells for ``"10.0"``: 10000."""
-    major, minor = numbers(version)[:2]
-    return major * 1000 + minor * 10
-
-
-def cudnn_number(version: str) -> int:
-    """What cudnnGetVersion tells for ``"7.6.5"``: 7605 (version 7 and 8)."""
-    major, minor, patch = numbers(version)[:3]
-    return major * 1000 + minor * 100 + patch
+def _number(version: str, *units: int) -> int:
+    """What a library tells of its own version: ``"10.0"`` in units of 1000 and 10 is 10000."""
+    return sum(part * unit for part, unit in zip(numbers(version), units))
 
 
 def judge_cuda_version(found: int | None, expected: str) -> None:
     """The CUDA runtime tells the variant's version."""
-    if found != cuda_number(expected):
+    number = _number(expected, 1000, 10)
+    if found != number:
         raise rebuild(
-            f"the CUDA runtime says {found}, the variant says {expected} ({cuda_number(expected)})",
+            f"the CUDA runtime says {found}, the variant says {expected} ({number})",
             "libraries of another CUDA version",
         )
 
 
 def judge_cudnn_version(found: int | None, expected: str, floor: str) -> None:
-    """CuDNN is the variant's, and not below the version that TensorFlow was compiled against."""
-    if found is None or found < cudnn_number(floor):
+    """CuDNN (7 or 8) is the variant's, and not below the version that TensorFlow was compiled against."""
+    lowest, number = (_number(version, 1000, 100, 1) for version in (floor, expected))
+    if found is None or found < lowest:
         raise rebuild(
-            f"cuDNN says {found}; TensorFlow was compiled against {floor} ({cudnn_number(floor)})",
+            f"cuDNN says {found}; TensorFlow was compiled against {floor} ({lowest})",
             "a cuDNN below the floor is refused: every convolution would fail on a GPU",
         )
-    if found != cudnn_number(expected):
+    if found != number:
         raise rebuild(f"cuDNN says {found}, the variant says {expected}", "another cuDNN was installed")
 
 

@@ -20,7 +20,6 @@ T = TypeVar("T")
 #: The three programs that train the two-layer net, and what they are called in a report.
 PACKAGES = {"xor_keras": "Keras", "xor_tfkeras": "tf.keras", "xor_graph": "TensorFlow graph"}
 REFERENCE = "xor_numpy"
-NOT_RUN = "training was not run on this target"
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,6 @@ class Evidence:
     #: For each start, how far the worst of the four outputs is from its target.
     seeds: Mapping[str, float] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
-
-    def gap(self, part: str) -> str:
-        """Why there is no result of ``part``, for a person."""
-        return self.gaps.get(part, NOT_RUN)
 
     @property
     def trained_on(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def learn(shown: Shown) -> dict[str, Any]:
 
 def say_why(target: Target, known: Evidence, part: str) -> str:
     """Why there is no result of a part of the training."""
-    return target.missing or known.gap(part)
+    return target.missing or known.gaps.get(part, "training was not run on this target")
 
 
 # --- decisions --------------------------------------------------------------------------------------

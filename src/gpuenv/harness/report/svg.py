@@ -90,7 +90,8 @@ def _dress(element: ET.Element, key: str) -> None:
     element.attrib.update(_KEPT.findall(had.get("style", "")))
     for name in ("d", "x", "y", "transform"):
         if name in had and not had[name].startswith("rotate(-0 "):
-            element.attrib[name] = re.sub(r"-?\d+\.\d+", _shorten, had[name]).strip()
+            # A tenth of a unit cannot be seen.
+            element.attrib[name] = re.sub(r"-?\d+\.\d+", lambda one: f"{float(one[0]):.1f}", had[name]).strip()
     # The shape of a mark is drawn by reference; every other id is only a name.
     if element.tag == "path" and "id" in had:
         element.attrib["id"] = f"{key}-{had['id']}"
@@ -98,11 +99,6 @@ def _dress(element: ET.Element, key: str) -> None:
         element.attrib["href"] = f"#{key}-{had[_LINK][1:]}"
     if css := re.match(r"css (.+)|matplotlib\.(axis)", had.get("id", "")):
         element.attrib["class"] = css[1] or css[2]
-
-
-def _shorten(number: re.Match[str]) -> str:
-    """A tenth of a unit cannot be seen."""
-    return f"{float(number[0]):.1f}".removesuffix(".0")
 
 
 @contextmanager

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 #: So many failures are printed below the final table.
 MOST_FAILURES = 12
-#: Often enough for a clock that shows seconds.
-LOOKS_PER_SECOND = 4
 
 
 def render_table(report: Report, now: float | None = None) -> Table:
@@ -114,8 +112,8 @@ def watch(process: subprocess.Popen[bytes], report: Report, results: Path) -> in
     """
     from rich.live import Live
 
-    with Live(
-        console=ui.console(), transient=True, refresh_per_second=LOOKS_PER_SECOND,
-        get_renderable=lambda: render_live(report.update(results), time.time()),
-    ):  # fmt: skip
+    def look() -> RenderableType:
+        return render_live(report.update(results), time.time())
+
+    with Live(console=ui.console(), transient=True, get_renderable=look):
         return process.wait()

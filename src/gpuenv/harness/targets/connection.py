@@ -89,7 +89,11 @@ class Connection:
             # Over ssh the user's own shell reads the command, and csh knows no `export`.
             result = self.host.run(f"/bin/sh -c {shlex.quote(line)}" if self.target.kind == "host" else line)
         except Exception as error:  # a backend's own errors are of any kind
-            raise unreachable(self.target, error) from error
+            # testinfra's error for ssh's own exit code 255 holds the whole result, with what ssh said.
+            said = str(getattr(error.args[0] if error.args else None, "stderr", error))
+            next_step = f"try {self.target.address or 'the engine'} by hand"
+            why = last_line(said) or type(error).__name__
+            raise CheckError(f"{self.target.title} cannot be reached", why, next_step) from error
         # Not testinfra's own decoding: it asks the host for its encoding, and fails on what does not fit.
         stdout, stderr = (stream.decode("utf-8", "replace") for stream in (result.stdout_bytes, result.stderr_bytes))
         output = Output(command, result.rc, stdout, stderr)
@@ -119,14 +123,6 @@ class Connection:
 
     def _command(self, name: str, *args: str) -> str:
         return shlex.join([self.target.python, f"{self.reference}/{name}.py", *args])
-
-
-def unreachable(target: Target, error: Exception) -> CheckError:
-    """An error of a connection that cannot be made or is lost, as one of ours."""
-    # testinfra's error for ssh's own exit code 255 holds the whole result, with what ssh said.
-    said = getattr(error.args[0] if error.args else None, "stderr", None)
-    cause = last_line(str(error) if said is None else str(said)) or type(error).__name__
-    return CheckError(f"{target.title} cannot be reached", cause, f"try {target.address or 'the engine'} by hand")
 
 
 @dataclass(frozen=True)

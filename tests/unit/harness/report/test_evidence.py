@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fakes import report as fake
-from gpuenv.harness.report import evidence
-from gpuenv.harness.report.evidence import NOT_RUN, parse_evidence
+from gpuenv.harness.report import evidence, learned
+from gpuenv.harness.report.evidence import parse_evidence
 from gpuenv.harness.report.model import Report, add_result
 from gpuenv.harness.targets.model import Plan
 
@@ -45,7 +45,8 @@ def test_the_starts_are_those_of_the_net() -> None:
 def test_nothing_known_is_a_gap_with_a_reason() -> None:
     found = parse_evidence({})
     assert found == evidence.Evidence()
-    assert found.gap("perceptron") == NOT_RUN
+    assert learned.say_why(fake.GOOD, found, "perceptron") == "training was not run on this target"
+    assert learned.say_why(fake.MISSING, found, "perceptron") == "no source answers for CUDA 9.0"
 
 
 @pytest.mark.parametrize(
@@ -62,12 +63,12 @@ def test_nothing_known_is_a_gap_with_a_reason() -> None:
 def test_what_cannot_be_read_is_a_gap_and_no_crash(broken: Any) -> None:
     found = parse_evidence({"training": {"xor_keras": {"result": broken, "error": None}}})
     assert found.nets == {}
-    assert found.gap("xor_keras").startswith("the result of the program xor_keras cannot be read: ")
+    assert found.gaps["xor_keras"].startswith("the result of the program xor_keras cannot be read: ")
 
 
 def test_an_error_is_a_gap_with_its_last_line() -> None:
     found = parse_evidence({"training": {"seeds": {"result": None, "error": "Traceback\nValueError: no\n"}}})
-    assert found.gap("seeds") == "the program seeds failed: ValueError: no"
+    assert found.gaps["seeds"] == "the program seeds failed: ValueError: no"
 
 
 @pytest.mark.parametrize(
