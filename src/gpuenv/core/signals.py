@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -33,17 +33,18 @@ class Ended(KeyboardInterrupt):
 
 @contextmanager
 def _handled(names: Sequence[str], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    # What our caller ignores stays ignored: `nohup make gpu-shell` means it.
+    before: dict[int, Any] = {}
     is_main = threading.current_thread() is threading.main_thread()
-    numbers = [getattr(signal, name) for name in names if is_main]
-    before = {
-        one: signal.signal(one, handler) for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)
-    }
     try:
+        for number in (getattr(signal, name) for name in names if is_main):
+            # What our caller ignores stays ignored: `nohup make gpu-shell` means it.
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.getsignal(number)
+                signal.signal(number, handler)
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        while before:
+            signal.signal(*before.popitem())
 
 
 def ending_cleanly() -> AbstractContextManager[None]:
@@ -63,23 +64,18 @@ def deferred() -> Iterator[Callable[[], None]]:
     leave it behind. Held back by handlers, not by a mask, because a child inherits a mask.
     """
     held: list[int] = []
-    before: dict[int, Any] = {}
-    is_main = threading.current_thread() is threading.main_thread()
+    with ExitStack() as handlers:
+        handlers.enter_context(_handled(_DEFERRED, lambda number, _frame: held.append(number)))
 
-    def deliver() -> None:
-        while before:
-            signal.signal(*before.popitem())
-        while held:
-            signal.raise_signal(held.pop(0))
+        def deliver() -> None:
+            handlers.close()
+            while held:
+                signal.raise_signal(held.pop(0))
 
-    try:
-        for number in (getattr(signal, name) for name in _DEFERRED if is_main):
-            if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.getsignal(number)
-                signal.signal(number, lambda number, _frame: held.append(number))
-        yield deliver
-    finally:
-        deliver()
+        try:
+            yield deliver
+        finally:
+            deliver()
 
 
 def run(
