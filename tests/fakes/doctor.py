@@ -37,6 +37,7 @@ from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
 from gpuenv.doctor.probes import host as doctor_probe_host
 from gpuenv.engine.build_client import DockerClient
+from gpuenv.engine.model import Engine
 from gpuenv.host import systems
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
@@ -54,11 +55,8 @@ HOST = HostGpus("450.51.06", ("Tesla V100",), ("GPU-1",))
 MACHINE = Machine("debian", "x86_64", "6.1.0-18-amd64", "glibc 2.36", frozenset({"sse4_2", "avx"}), 16 * GB)
 STORAGE = Storage(Place("/cache", 100 * GB), Place("/private", 100 * GB))
 RUNNING = Running(
-    kind="docker",
-    url="unix:///var/run/docker.sock",
-    why="Docker at its usual socket",
+    Engine("docker", "unix:///var/run/docker.sock", "Docker at its usual socket", "1.43"),
     version="24.0.7",
-    api_version="1.43",
     storage="overlay2",
     data=Place("/var/lib/docker", 100 * GB),
     builder="/usr/bin/docker",

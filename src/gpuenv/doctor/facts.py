@@ -11,6 +11,7 @@ from gpuenv.core.errors import GpuenvError
 from gpuenv.doctor.findings import SYSTEMD
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.engine.find import Refused
+from gpuenv.engine.model import Engine
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.pythons import LocalPython
 from gpuenv.net.questions import Answer
@@ -72,12 +73,9 @@ class Storage:
 class Running:
     """An engine that answers, in its own words, or its ``problem``; None stands for what cannot be seen from here."""
 
-    kind: str
-    url: str
-    why: str
+    engine: Engine
     problem: str | None = None
     version: str = ""
-    api_version: str = ""
     system: str = ""
     storage: str = ""
     data: Place = Place()
@@ -94,7 +92,7 @@ class Running:
     @property
     def is_here(self) -> bool:
         """Whether it runs on this machine's own system, not in a virtual machine nor elsewhere."""
-        return self.url.startswith("unix:") and "Docker Desktop" not in self.system
+        return self.engine.url.startswith("unix:") and "Docker Desktop" not in self.system
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def find_best(routes: Sequence[Route], wish: Wish) -> Route | None:
 def engine_of(facts: Facts) -> str | None:
     """The kind of engine that `gpu-shell` would take: one that answers, a private one, or none."""
     if facts.engines.running is not None:
-        return facts.engines.running.kind
+        return facts.engines.running.engine.kind
     is_known = "engines" not in facts.unanswered
     return PRIVATE if is_known and facts.engines.private_obstacle is None else None
 

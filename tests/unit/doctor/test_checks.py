@@ -47,6 +47,7 @@ from gpuenv.doctor.gather import Facts
 from gpuenv.engine.build_client import DockerClient
 from gpuenv.engine.endpoints import Endpoint, UnreachableError
 from gpuenv.engine.find import Refused
+from gpuenv.engine.model import Engine
 from gpuenv.host.gpu import HostGpus, choose_devices
 from gpuenv.net.questions import Answer
 from gpuenv.variants.compat import Card
@@ -97,6 +98,9 @@ def dated(days: float) -> Network:
     return replace(NETWORK, answers=tuple(replace(one, date=NOW + days * DAY_S) for one in NETWORK.answers))
 
 
+PODMAN = Engine("podman", "unix:///run/podman/podman.sock", "Podman's socket of the system", "1.41")
+OLD_ENGINE = replace(RUNNING.engine, api_version="1.38")
+REMOTE = replace(RUNNING.engine, url="tcp://10.0.0.1:2375")
 SOCKET = Endpoint("unix:///var/run/docker.sock", "its usual socket")
 NAMED = Endpoint("garbage", "DOCKER_HOST", undo="unset DOCKER_HOST")
 CONTEXT = Endpoint("garbage", "context 'lab'", undo="docker context use default")
@@ -214,7 +218,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ("socket", "error", "permission denied", "usermod -aG docker", [without_engine(DENIED)]),
     ("engine-version", "ok", "API 1.43", "", []),
     ("engine-version", "ok", "no engine", "", [NO_ENGINE]),
-    ("engine-version", "error", "too old", "docker", [running(version="18.06", api_version="1.38")]),
+    ("engine-version", "error", "too old", "docker", [running(version="18.06", engine=OLD_ENGINE)]),
     ("builder", "ok", "/usr/bin/docker builds", "", []),
     ("builder", "ok", "BuildKit", "", [NO_ENGINE]),
     ("builder", "ok", "comes with the engine", "", [NO_ENGINE, Clients()]),
@@ -234,11 +238,11 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ),
     ("builder", "error", "no buildx plugin", "buildx", [running(builder=None, builder_problem="no buildx plugin")]),
     ("client", "ok", "24.0.7", "", []),
-    ("client", "ok", "podman is there", "", [Clients(podman="/usr/bin/podman"), running(kind="podman")]),
+    ("client", "ok", "podman is there", "", [Clients(podman="/usr/bin/podman"), running(engine=PODMAN)]),
     ("client", "ok", "no docker program", "", [Clients(), NO_ENGINE]),
     ("client", "error", "no client program", "docker-cli", [Clients()]),
     ("client", "error", "no client program", "docker-cli", [Clients(podman="/usr/bin/podman")]),
-    ("client", "error", "no client program", "docker-cli", [Clients(), running(kind="podman")]),
+    ("client", "error", "no client program", "docker-cli", [Clients(), running(engine=PODMAN)]),
     (
         "client",
         "warning",
@@ -250,7 +254,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ("storage", "ok", "no engine", "", [NO_ENGINE]),
     ("storage", "warning", "whole copy", "overlay2", [running(storage="vfs")]),
     ("engine", "error", "is in trouble: it crashed", "systemctl restart docker", [running(problem="it crashed")]),
-    ("engine", "error", "in trouble", "where it runs", [running(problem="it crashed", url="tcp://10.0.0.1:2375")]),
+    ("engine", "error", "in trouble", "where it runs", [running(problem="it crashed", engine=REMOTE)]),
     ("builder", "unknown", "does not say", "docker info", [running(problem="it crashed", builder=None)]),
     ("storage", "unknown", "does not say", "docker info", [running(problem="it crashed")]),
     ("engine-memory", "unknown", "does not say", "docker info", [running(problem="it crashed")]),
@@ -328,13 +332,13 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
     ("toolkit", "ok", "/usr/bin/nvidia-container-runtime-hook", "", []),
     ("toolkit", "ok", "no NVIDIA driver", "", [CPU_ONLY, Toolkit()]),
     ("toolkit", "ok", "no engine", "", [NO_ENGINE, Toolkit()]),
-    ("toolkit", "ok", "nvidia.yaml", "", [running(kind="podman"), Toolkit(cdi=("/etc/cdi/nvidia.yaml",))]),
+    ("toolkit", "ok", "nvidia.yaml", "", [running(engine=PODMAN), Toolkit(cdi=("/etc/cdi/nvidia.yaml",))]),
     ("toolkit", "unknown", "Docker Desktop", "docker run", [running(system="Docker Desktop"), Toolkit()]),
     ("toolkit", "warning", "describes the GPUs, but", "nvidia-ctk", [Toolkit(cdi=("/etc/cdi/nvidia.yaml",))]),
     ("toolkit", "error", "is missing", "apt-get install nvidia-container-toolkit", [Toolkit()]),
     ("toolkit", "error", "is missing", "pacman -S nvidia-container-toolkit", [Toolkit(), machine(system="arch")]),
-    ("toolkit", "error", "CDI specification, and", "nvidia-ctk cdi generate", [running(kind="podman"), TOOLKIT]),
-    ("toolkit", "error", "Podman has no CDI", "nvidia-ctk cdi generate", [running(kind="podman"), Toolkit()]),
+    ("toolkit", "error", "CDI specification, and", "nvidia-ctk cdi generate", [running(engine=PODMAN), TOOLKIT]),
+    ("toolkit", "error", "Podman has no CDI", "nvidia-ctk cdi generate", [running(engine=PODMAN), Toolkit()]),
     ("runtime", "ok", "--gpus works", "", []),
     ("runtime", "ok", "has the runtime", "", [running(runtimes=("nvidia", "runc"))]),
     ("runtime", "ok", "not needed", "", [CPU_ONLY]),

@@ -233,12 +233,10 @@ def test_the_engine_is_the_one_that_gpu_shell_takes(  # noqa: PLR0917
         monkeypatch.setattr(private, "start", lambda: PRIVATE)
         monkeypatch.setattr(ui, "say", lambda _: None)
         taken = find.find_engine(None)
-        monkeypatch.setattr(
-            doctor_probe_engine, "describe", lambda found, _: SimpleNamespace(kind=found.kind, url=found.url)
-        )
+        monkeypatch.setattr(doctor_probe_engine, "describe", lambda found, _: SimpleNamespace(engine=found))
         found = doctor_probe_engine.engines(make_wish())
     facts = make_facts(found)
     assert doctor_routes.engine_of(facts) == (taken.kind if taken else None)
     if found.running is not None:
         assert taken is not None
-        assert found.running.url == taken.url
+        assert found.running.engine.url == taken.url

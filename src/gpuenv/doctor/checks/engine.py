@@ -45,14 +45,14 @@ def engine(engines: Engines, machine: Machine) -> Finding:
     """One answers, or what `gpu-shell` would do without."""
     running = engines.running
     if running is not None and running.problem is not None:
-        text = f"{running.why} answers, but is in trouble: {running.problem}"
+        text = f"{running.engine.why} answers, but is in trouble: {running.problem}"
         return error(text, Mend("restart-engine" if running.is_here else "restart-elsewhere"), CONTAINER)
     if running is not None:
         chosen = next((one for one in engines.refusals if one.endpoint.undo), None)
         if chosen is None:
-            return ok(running.why)
-        text = f"{chosen.endpoint.origin} names an engine that does not answer ({chosen.error}); used is {running.why}"
-        return warning(text, Mend("start-named", forget=chosen.endpoint.undo))
+            return ok(running.engine.why)
+        text = f"{chosen.endpoint.origin} names an engine that does not answer ({chosen.error})"
+        return warning(f"{text}; used is {running.engine.why}", Mend("start-named", forget=chosen.endpoint.undo))
     tried = "; ".join(str(one.error) for one in engines.refusals) or "no place to look for one"
     then = f", and {engines.private_obstacle}"
     if engines.private_obstacle is None:
@@ -101,8 +101,9 @@ def engine_version(engines: Engines) -> Finding:
     running = engines.running
     if running is None:
         return _NO_ENGINE
-    text = f"{running.kind} {running.version or '(version not told)'}, API {running.api_version}"
-    if not running.api_version or numbers(running.api_version) >= API_WITH_GPUS:
+    api_version = running.engine.api_version or ""
+    text = f"{running.engine.kind} {running.version or '(version not told)'}, API {api_version}"
+    if not api_version or numbers(api_version) >= API_WITH_GPUS:
         return ok(text)
     text = f"{text}: too old for GPUs, which need API 1.40 (Docker 19.03)"
     return error(text, Mend("update-engine"), CONTAINER_GPU)
@@ -133,8 +134,8 @@ def client(clients: Clients, engines: Engines) -> Finding:
     """Any client starts the containers of gpu-shell; `docker run --gpus` by hand needs one of 2019 (P03)."""
     running = engines.running
     if not clients.docker:
-        if running is not None and not (clients.podman and running.kind == "podman"):
-            text = f"there is no client program to start a container with in {running.why}"
+        if running is not None and not (clients.podman and running.engine.kind == "podman"):
+            text = f"there is no client program to start a container with in {running.engine.why}"
             return error(text, Mend("install-client"), CONTAINER)
         return ok(f"no docker program{'; podman is there' if clients.podman else ''}")
     first = clients.docker[0]
@@ -181,7 +182,7 @@ def disk(wish: Wish, engines: Engines, storage: Storage) -> Finding:
     if {(variant.name, "gpu"), (variant.name, "cpu")} <= running.images:
         return ok(f"{variant.name} is built already")
     if running.data.free_bytes is None:
-        where = running.data.path or running.url
+        where = running.data.path or running.engine.url
         return unknown(f"what is free in {where} cannot be seen from here", "docker system df")
     return _judge_room(variant, running.data, "make-room")
 

@@ -23,9 +23,10 @@ def proxy(network: Network) -> Finding:
         if values[name.lower()] != value:
             text = f"{name} and its other spelling differ: programs go different ways"
             return warning(text, f"unset {name}")
-        is_proxy = name.lower() != "no_proxy"
-        host = proxy_host(value) if is_proxy else None
-        if is_proxy and host is None:
+        if name.lower() == "no_proxy":
+            continue
+        host = proxy_host(value)
+        if host is None:
             return error(f"{name}={value} is no address of a proxy", f"export {name}=http://<host>:<port>")
         if host in LOCAL_HOSTS:
             text = f"{name} points to this machine itself ({value}): a build reaches it, a shell's container does not"

@@ -43,9 +43,10 @@ def toolkit(toolkit: Toolkit, gpus: Gpus, engines: Engines) -> Finding:
     if running is None and engines.private_obstacle is not None:
         return ok("not needed: there is no engine")
     if running is not None and not running.is_here:
-        where = f"the engine runs elsewhere ({running.system or running.url}), and what it has cannot be seen from here"
-        return unknown(where, "docker run --rm --gpus all ubuntu nvidia-smi")
-    if running is not None and running.kind == "podman":
+        text = f"the engine runs elsewhere ({running.system or running.engine.url})"
+        mend = "docker run --rm --gpus all ubuntu nvidia-smi"
+        return unknown(f"{text}, and what it has cannot be seen from here", mend)
+    if running is not None and running.engine.kind == "podman":
         return _judge_cdi(toolkit)
     return _judge_hook(toolkit, running)
 
@@ -75,7 +76,7 @@ def _judge_cdi(toolkit: Toolkit) -> Finding:
 def runtime(engines: Engines, toolkit: Toolkit, gpus: Gpus) -> Finding:
     """The runtime `nvidia`, for those who say --runtime=nvidia or compose files that do (P02)."""
     running = engines.running
-    if gpus.host.driver is None or running is None or running.kind == "podman":
+    if gpus.host.driver is None or running is None or running.engine.kind == "podman":
         return ok("not needed")
     if "nvidia" in running.runtimes:
         return ok("the engine has the runtime `nvidia`")

@@ -65,13 +65,12 @@ def look_at_group(url: str) -> tuple[str | None, bool]:
 
 def describe(engine: Engine, wish: Wish) -> Running:
     """What an engine says of itself, which of our images it has, and what would build for it."""
-    silent = Running(engine.kind, engine.url, engine.why, api_version=engine.api_version or "")
     try:
         info = engine.call("GET", "/info", timeout_s=INFO_TIMEOUT_S)
     except EngineError as error:
-        return replace(silent, problem=error.why)
+        return Running(engine, problem=error.why)
     if not isinstance(info, Mapping):
-        return replace(silent, problem="what it says of itself is not what an engine says")
+        return Running(engine, problem="what it says of itself is not what an engine says")
     builder, builder_problem = None, None
     try:
         builder = engine.build_prefix()[0][0]
@@ -97,11 +96,8 @@ def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
     """The parts of ``/info`` that decide something."""
     root = info.get("DockerRootDir") or ""
     running = Running(
-        kind=engine.kind,
-        url=engine.url,
-        why=engine.why,
+        engine,
         version=info.get("ServerVersion") or "",
-        api_version=engine.api_version or "",
         system=info.get("OperatingSystem") or "",
         storage=info.get("Driver") or "",
         data=Place(root),
