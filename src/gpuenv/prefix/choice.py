@@ -9,7 +9,6 @@ from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import choice as cuda_choice
-from gpuenv.cuda import installed as host_cuda
 from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
 from gpuenv.prefix import conda_env, making
@@ -99,7 +98,7 @@ def choose_environment(settings: Settings, kind: str, variant: Variant) -> Envir
     if kind == "conda":
         return Environment(variant, flavor)
     environment = cuda_choice.environment(settings, variant, flavor)
-    if named or environment.cuda is None or host_cuda.find(variant, environment.cuda):
+    if named or environment.cuda is None or cuda_choice.find_installed(variant, environment.cuda):
         return environment
     sources.check_folder(settings.sources_dir)
     if reason := sources.unreachable_reason(environment.cuda, settings.sources_dir):

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from gpuenv.core import elf, paths, ui
 from gpuenv.core.errors import BuildError, HostError
-from gpuenv.cuda import installed as host_cuda
-from gpuenv.cuda import sources
+from gpuenv.cuda import choice, sources
 from gpuenv.cuda.stubs import MARKER
 from gpuenv.host import gpu
 from gpuenv.prefix import activate
@@ -39,7 +38,7 @@ def libraries(folder: Path, variant: Variant) -> Path:
 def place_libraries(folder: Path, variant: Variant, lock: CudaLock, sources_dir: Path | None) -> None:
     """Put every library of ``lock`` there: those of this machine if all fit, else from the verified archives."""
     target = libraries(folder, variant)
-    found = {} if lock.simulated or sources_dir else host_cuda.find(variant, lock)
+    found = {} if lock.simulated or sources_dir else choice.find_installed(variant, lock)
     if found:
         ui.say(f"CUDA {variant.cuda.version} of this machine is used ({next(iter(found.values())).parent})")
         target.mkdir(parents=True)

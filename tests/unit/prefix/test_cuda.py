@@ -12,7 +12,7 @@ import pytest
 
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.cuda import installed as host_cuda
+from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
 from gpuenv.host.gpu import HostGpus
@@ -184,13 +184,13 @@ def test_cuda_of_this_machine_is_used_if_all_of_it_fits(
 
 def test_half_a_cuda_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.so.1").touch()
-    assert host_cuda.choose(["a.so.1", "b.so.1"], [tmp_path], {}) == {}
-    assert host_cuda.choose(["a.so.1"], [tmp_path], {}) == {"a.so.1": tmp_path / "a.so.1"}
+    assert cuda_choice.choose(["a.so.1", "b.so.1"], [tmp_path], {}) == {}
+    assert cuda_choice.choose(["a.so.1"], [tmp_path], {}) == {"a.so.1": tmp_path / "a.so.1"}
 
 
 def test_the_loaders_cache_is_read() -> None:
     text = "2 libs found in cache\n\tlibx.so.1 (libc6,x86-64) => /opt/libx.so.1\n\ty (libc6) => /lib32/y\n"
-    assert host_cuda.parse_cache(text) == {"libx.so.1": Path("/opt/libx.so.1")}
+    assert cuda_choice.parse_cache(text) == {"libx.so.1": Path("/opt/libx.so.1")}
 
 
 # --- kind and flavor -------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_without_a_way_to_cuda_the_cpu_flavor_is_taken_and_said(
     variant: Variant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
-    monkeypatch.setattr(host_cuda, "find", lambda *_: {})
+    monkeypatch.setattr(cuda_choice, "find_installed", lambda *_: {})
     monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
     assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "cpu"
     assert "no source of cudnn can be reached; using the cpu flavor" in capsys.readouterr().err

@@ -116,12 +116,14 @@ def variables(environ: Mapping[str, str] = os.environ) -> Variables:
 
 def pythons(wish: Wish) -> Pythons:
     """The interpreters that the fallbacks use, asked as the fallbacks ask, and what was made with them already."""
-    from gpuenv.cuda import installed
+    from gpuenv.cuda import choice
 
     return Pythons(
         found={one.python_minor: find_python(one.python_minor, one.python) for one in wish.variants},
         made=frozenset(made for one in wish.variants for made in _list_made(one)),
-        cuda=frozenset(one.name for one in wish.variants if installed.find(one, load_cuda_lock(one.cuda_lock_path))),
+        cuda=frozenset(
+            one.name for one in wish.variants if choice.find_installed(one, load_cuda_lock(one.cuda_lock_path))
+        ),
         base_obstacles={one.name: base_obstacle(one) for one in wish.variants},
     )
 
