@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gpuenv.core.ui import printable
@@ -37,7 +37,10 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
     if sys.stdout is not None and sys.stdout.isatty():
         _show_on_terminal(listed)
     else:
-        print(*render_findings(listed), sep="\n", end="\n" if listed else "")
+        for finding in listed:
+            print(f"{WORDS[finding.severity][0]:<8} {finding.check:<15} {printable(finding.message)}")
+            if finding.remedy is not None:
+                print(f"{'':<{INDENT}}{printable(f'do: {finding.remedy}')}")
     counts = Counter(finding.severity for finding in findings)
     summary = ", ".join(f"{counts[one]} {one}" for one in WORDS if counts[one] or one == OK)
     if counts[OK] and not is_verbose:
@@ -51,14 +54,6 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
     if said["doubts"]:
         lines.append(f"  in doubt, because {'; '.join(said['doubts'])}")
     print(*map(printable, lines), sep="\n", flush=True)
-
-
-def render_findings(findings: Iterable[Finding]) -> Iterator[str]:
-    """One line each, and one more for what to do."""
-    for finding in findings:
-        yield f"{WORDS[finding.severity][0]:<8} {finding.check:<15} {printable(finding.message)}"
-        if finding.remedy is not None:
-            yield f"{'':<{INDENT}}{printable(f'do: {finding.remedy}')}"
 
 
 def _show_on_terminal(findings: Iterable[Finding]) -> None:

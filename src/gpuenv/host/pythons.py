@@ -68,7 +68,9 @@ def find_python(minor: str, prefer: str | None = None) -> LocalPython | None:
 def find_pythons(minor: str) -> list[LocalPython]:
     """Every complete CPython of version ``minor``, each once, in the order of the places."""
     store = paths.cache_dir() / "pythons.json"
-    known = _read_known(store)
+    known: dict[str, _Answer] = {}
+    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+        known = msgspec.json.decode(store.read_bytes(), type=dict[str, _Answer])
     kept = {path: answer for path, answer in known.items() if os.path.exists(path)}  # noqa: PTH110
     usable: dict[Path, LocalPython] = {}
     for path in candidate_paths(minor, os.environ, Path.home()):
@@ -147,10 +149,3 @@ def _ask(path: Path, stamp: str) -> _Answer | None:
         return _Answer(stamp=stamp, **json.loads(done.stdout)) if done.returncode == 0 else None
     except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):
         return None
-
-
-def _read_known(store: Path) -> dict[str, _Answer]:
-    try:
-        return msgspec.json.decode(store.read_bytes(), type=dict[str, _Answer])
-    except (OSError, ValueError, msgspec.MsgspecError):
-        return {}
