@@ -27,6 +27,7 @@ from gpuenv.harness.targets.model import Plan, Target, save_plan
 from gpuenv.harness.targets.remote import COMMAND_LIMIT_S
 from gpuenv.host import gpu
 from gpuenv.host.processor import check_host
+from gpuenv.prefix import choice as prefix_choice
 
 #: Each has a process here that waits most of the time.
 HOSTS_AT_ONCE = 8
@@ -37,7 +38,12 @@ CHECK_LIMIT_S = COMMAND_LIMIT_S + 60
 def run(settings: Settings) -> int:
     """Test everything that ``settings`` ask for; 0 only if nothing failed and something was tested."""
     host = gpu.host_gpus()
-    refuse_gpu_without_driver(settings, host)
+    if settings.require_gpu and not settings.hosts and host.driver is None:
+        raise CheckError(
+            "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host",
+            "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
+            "install NVIDIA's driver, or run without REQUIRE_GPU=1: the gpu group is then counted as not tested",
+        )
     if needs_engine(settings) or not settings.hosts:
         check_host()
     run_unit_tests(settings.jobs)
@@ -49,8 +55,6 @@ def run(settings: Settings) -> int:
 def needs_engine(settings: Settings) -> bool:
     """Whether images are tested: not with TARGET=venv or conda, nor with PREFIX; with HOSTS only if TARGET says so."""
     if settings.prefix:
-        from gpuenv.prefix import choice as prefix_choice
-
         prefix_choice.refuse_container(settings)
         return False
     return settings.target == "image" or (settings.target is None and not settings.hosts)
@@ -88,10 +92,16 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
     found += tuple(
         dataclasses.replace(one, has_simulated_driver=host.is_simulated and one.flavor == "gpu") for one in here
     )
+    if settings.require_gpu and not any(target.flavor == "gpu" for target in found):
+        raise CheckError(
+            "REQUIRE_GPU=1, but no gpu target is tested",
+            f"the targets are {', '.join(target.title for target in found) or 'none'}",
+            "add FLAVOR=gpu, or leave REQUIRE_GPU out",
+        )
     testable = [target for target in found if target.missing is None]
     remote = sum(target.kind == "host" for target in testable)
     jobs = settings.jobs or max(1, min(HOSTS_AT_ONCE, remote))
-    planned = Plan(
+    return Plan(
         run=secrets.token_hex(8),
         targets=found,
         engine=engine,
@@ -102,28 +112,6 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
         # Other machines have cores of their own.
         jobs=max(1, min(jobs, len(testable) - remote)),
     )
-    refuse_gpu_without_target(planned)
-    return planned
-
-
-def refuse_gpu_without_driver(settings: Settings, host: gpu.HostGpus) -> None:
-    """Raise CheckError for REQUIRE_GPU=1 on a machine without a driver, before anything is built for it."""
-    if settings.require_gpu and not settings.hosts and host.driver is None:
-        raise CheckError(
-            "no GPU: REQUIRE_GPU=1, but there is no NVIDIA driver on this host",
-            "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
-            "install NVIDIA's driver, or run without REQUIRE_GPU=1: the gpu group is then counted as not tested",
-        )
-
-
-def refuse_gpu_without_target(planned: Plan) -> None:
-    """Raise CheckError for REQUIRE_GPU=1 without a gpu target: no other can prove it."""
-    if planned.require_gpu and not any(target.flavor == "gpu" for target in planned.targets):
-        raise CheckError(
-            "REQUIRE_GPU=1, but no gpu target is tested",
-            f"the targets are {', '.join(target.title for target in planned.targets) or 'none'}",
-            "add FLAVOR=gpu, or leave REQUIRE_GPU out",
-        )
 
 
 def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:

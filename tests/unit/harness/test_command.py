@@ -59,12 +59,23 @@ def test_exit_code(
     assert harness.run(Settings()) == expected
 
 
-def test_a_required_gpu_needs_a_gpu_target() -> None:
-    harness.refuse_gpu_without_target(Plan("r", (CPU, GPU), require_gpu=True))
-    harness.refuse_gpu_without_target(Plan("r", (CPU,), require_gpu=None))
+def test_a_required_gpu_needs_a_gpu_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan_of(*targets: Target, require_gpu: bool | None) -> Plan:
+        monkeypatch.setattr(listing, "list_images", lambda *_: targets)
+        return harness.plan(Settings(require_gpu=require_gpu), ENGINE, DRIVER)
+
+    assert plan_of(CPU, GPU, require_gpu=True).targets == (CPU, GPU)
+    assert plan_of(CPU, require_gpu=None).targets == (CPU,)
     with pytest.raises(CheckError, match="no gpu target") as caught:
-        harness.refuse_gpu_without_target(Plan("r", (CPU,), require_gpu=True))
+        plan_of(CPU, require_gpu=True)
     assert "FLAVOR=gpu" in caught.value.next_step
+
+
+def test_a_required_gpu_needs_a_driver_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuenv.host.gpu.host_gpus", lambda: NO_DRIVER)
+    monkeypatch.setattr(harness, "run_unit_tests", lambda _: pytest.fail("it went on"))
+    with pytest.raises(CheckError, match="no NVIDIA driver on this host"):
+        harness.run(Settings(require_gpu=True))
 
 
 def test_one_target_stays_in_one_process() -> None:

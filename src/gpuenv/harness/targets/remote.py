@@ -26,7 +26,6 @@ from gpuenv.harness.targets.model import Target, label_of
 
 if TYPE_CHECKING:
     from testinfra.backend.base import CommandResult
-    from testinfra.backend.ssh import SshBackend
     from testinfra.host import Host
 
 #: A host that stops answering is given up after a minute.
@@ -65,7 +64,13 @@ def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
         host = backend.ansible_runner.get_host(backend.host, **files) or host
         backend = host.backend
     if isinstance(backend, SshBackend):
-        _prepare_ssh(backend)
+        given = backend.ssh_extra_args or ""
+        # testinfra hands out the same backend again for the same address. The user's options stand first and win.
+        if SSH_OPTIONS not in given:
+            more = "" if backend.host.password else SSH_NO_QUESTIONS
+            backend.ssh_extra_args = " ".join(filter(None, (given, SSH_OPTIONS, more)))
+        # testinfra formats its command line with `%`; ssh makes one name for each host of %C.
+        backend.controlpath = backend.controlpath or f"{control_folder()}/%%C"
 
     def run(command: str, *args: str) -> CommandResult:
         return backend.result(*run_local(backend.quote(command, *args).encode(), limit_s))
@@ -73,16 +78,6 @@ def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
     # In the place of testinfra's, which waits for ever.
     vars(backend)["run_local"] = run
     return host
-
-
-def _prepare_ssh(backend: SshBackend) -> None:
-    """Our options behind the user's, which win. testinfra hands out the same backend again for the same address."""
-    given = backend.ssh_extra_args or ""
-    if SSH_OPTIONS not in given:
-        more = "" if backend.host.password else SSH_NO_QUESTIONS
-        backend.ssh_extra_args = " ".join(filter(None, (given, SSH_OPTIONS, more)))
-    # testinfra formats its command line with `%`; ssh makes one name for each host of %C.
-    backend.controlpath = backend.controlpath or f"{control_folder()}/%%C"
 
 
 def run_local(line: bytes, limit_s: float) -> tuple[int, bytes, bytes, bytes]:
