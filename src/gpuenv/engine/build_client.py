@@ -130,15 +130,14 @@ def podman_prefix(url: str, environ: Mapping[str, str], *, is_root: bool) -> tup
     return ["podman", "--url", url, "build"], {**kept, "CONTAINER_HOST": url}
 
 
-def start_commands(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:
-    """``[[program, ..., "start"], ...]``, the best first, that start a container in the foreground, and an environment.
+def clients(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:
+    """``[[program, ...], ...]``, the best first, that show a person a container, and their environment.
 
     Raises EngineError if there is none.
     """
     if engine.kind == "podman" and shutil.which("podman"):
-        # Through the service that made the container: settings and stores of this process may be others. Signals are
-        # passed on by us, once.
-        return [["podman", "--url", engine.url, "start", "--sig-proxy=false"]], dict(os.environ)
+        # Through the service that made the container: settings and stores of this process may be others.
+        return [["podman", "--url", engine.url]], dict(os.environ)
     environment = docker_environment(os.environ, engine.url, engine.tls_dir)
     if engine.api_version:
         # Not set, the client asks first.
@@ -150,4 +149,4 @@ def start_commands(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:
             f"`{'podman' if engine.kind == 'podman' else 'docker'}` is not on PATH",
             "install Docker's client (package docker-cli, docker-ce-cli or docker.io) or Podman",
         )
-    return [[path, "start"] for path in found], environment
+    return [[path] for path in found], environment

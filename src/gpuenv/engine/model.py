@@ -106,15 +106,25 @@ class Engine:
 
         Raises RefusedError for an answer of 400 and above, another EngineError when there is no answer.
         """
+        version = f"/v{self.api_version}" if self.api_version else ""
+        url = f"{version}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
+        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
         try:
-            return json.loads(self._request(method, path, body, query, timeout_s))
+            with closing(connection_to(self._endpoint, timeout_s)) as connection:
+                connection.request(method, url, content, {"Content-Type": kind} if content else {})
+                response = connection.getresponse()
+                answer = response.read()
+        except (OSError, http.client.HTTPException, UnreachableError) as error:
+            raise self.connection_lost(error) from error
+        try:
+            value = json.loads(answer)
         except ValueError:
-            return None
-
-    def container_log(self, name: str, lines: int) -> bytes:
-        """The last ``lines`` of what a container wrote, as the engine kept it; without a terminal in frames."""
-        query = {"stdout": 1, "stderr": 1, "tail": lines}
-        return self._request("GET", f"/containers/{name}/logs", None, query, REQUEST_TIMEOUT_S)
+            value = None
+        if response.status < http.HTTPStatus.BAD_REQUEST:
+            return value
+        message = value.get("message") if isinstance(value, dict) else answer.decode(errors="replace").strip()
+        raise RefusedError(response.status, message or f"HTTP status {response.status}", f"`{method} {path}`")
 
     def listed(self, kind: str, *labels: str) -> list[dict[str, Any]]:
         """The ``containers`` (running or not), ``images`` or ``volumes`` that bear all ``labels``."""
@@ -154,29 +164,6 @@ class Engine:
     @property
     def _endpoint(self) -> Endpoint:
         return Endpoint(self.url, self.why, self.tls_dir)
-
-    def _request(
-        self, method: str, path: str, body: object, query: Mapping[str, object] | None, timeout_s: float
-    ) -> bytes:
-        version = f"/v{self.api_version}" if self.api_version else ""
-        url = f"{version}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
-        content = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        kind = "application/x-tar" if isinstance(body, bytes) else "application/json"
-        try:
-            with closing(connection_to(self._endpoint, timeout_s)) as connection:
-                connection.request(method, url, content, {"Content-Type": kind} if content else {})
-                response = connection.getresponse()
-                answer = response.read()
-        except (OSError, http.client.HTTPException, UnreachableError) as error:
-            raise self.connection_lost(error) from error
-        if response.status < http.HTTPStatus.BAD_REQUEST:
-            return answer
-        try:
-            message = str(json.loads(answer)["message"])
-        except (ValueError, TypeError, KeyError):
-            message = answer.decode(errors="replace").strip()
-        message = message or f"HTTP status {response.status}"
-        raise RefusedError(response.status, message, f"`{method} {path}`")
 
     def _tls(self) -> TLSConfig | bool:
         from docker.tls import TLSConfig

@@ -20,13 +20,13 @@ from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.shell import terminal
 from gpuenv.shell.terminal import Tail
 
-#: A signal is on its way to somebody who waits; a dead engine is noticed by the client, not here.
+#: A signal is on its way to somebody who waits; a dead engine is noticed by the client, not here. Also of a log.
 _KILL_TIMEOUT_S = 10.0
 #: The client has been started, but not yet the container.
 _START_PATIENCE_S = 10.0
 _PAUSE_S = 0.05
 _END_PATIENCE_S = 2.0
-_LOG_LINES = 1000
+_LOG_LINES = "1000"
 #: What a client holds back, in case they are the keys that detach it. They cannot be switched off; nobody types these.
 _DETACH_KEYS = "--detach-keys=ctrl-^,ctrl-_,ctrl-^,ctrl-_"
 #: Podman and Docker, before the first start.
@@ -59,18 +59,19 @@ class _Session:
         with passed_on(self.receiver):
             code = containers.start(self.engine, self.spec, self._launch)
         if code != 0 and self.spec.log.get("Type") != "none":
-            with suppress(EngineError):
-                written = self.engine.container_log(self.spec.name, _LOG_LINES)
-                self.tail.add(written if self.spec.tty else without_headers(written))
+            self.tail.add(self._log())
         return code
 
     def _launch(self, container_id: str) -> int:
         if self.names is not None:
             self.engine.call("PUT", f"/containers/{container_id}/archive", self.names, {"path": "/"})
-        commands, environment = build_client.start_commands(self.engine)
+        clients, self.environment = build_client.clients(self.engine)
         flags = ["--attach", _DETACH_KEYS, *(["--interactive"] if self.spec.stdin else [])]
-        for command in commands:
-            code = self._run_client([*command, *flags, self.spec.name], environment)
+        for client in clients:
+            self.client = client
+            # What Docker's does not do by itself: signals are passed on by us, once.
+            quiet = ["--sig-proxy=false"] if client[0] == "podman" else []
+            code = self._run_client([*client, "start", *quiet, *flags, self.spec.name])
             if code == 0 and self.engine.kind != "podman":
                 return 0
             state = self._state()
@@ -79,16 +80,26 @@ class _Session:
             if state.get("Error"):
                 raise RefusedError(500, state["Error"], is_told=True)
         raise EngineError(
-            f"{commands[0][0]} does not start the container", "its own words are above", "update it, or the engine"
+            f"{clients[0][0]} does not start the container", "its own words are above", "update it, or the engine"
         )
 
-    def _run_client(self, argv: list[str], environment: dict[str, str]) -> int:
+    def _log(self) -> bytes:
+        """The end of what the container wrote, as far as the engine kept it; empty if it does not say."""
+        argv = [*self.client, "logs", "--tail", _LOG_LINES, self.spec.name]
+        nothing, errors = subprocess.DEVNULL, subprocess.STDOUT
+        with suppress(subprocess.SubprocessError):
+            return subprocess.check_output(
+                argv, env=self.environment, stdin=nothing, stderr=errors, timeout=_KILL_TIMEOUT_S
+            )
+        return b""
+
+    def _run_client(self, argv: list[str]) -> int:
         with ExitStack() as stack:
             if self.spec.tty:
                 stack.enter_context(terminal.kept(0))
             client = subprocess.Popen(
                 argv,
-                env=environment,
+                env=self.environment,
                 stdin=None if self.spec.stdin else subprocess.DEVNULL,
                 # A session of its own: signals for the group reach us alone, who pass them on once.
                 start_new_session=True,
@@ -150,13 +161,3 @@ def is_unread(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(events & select.POLLERR for _, events in poll.poll(0))
-
-
-def without_headers(log: bytes) -> bytes:
-    """The text of a log in frames: each has 8 bytes before it, the last four of which are its length."""
-    parts, at = [], 0
-    while at < len(log):
-        size = int.from_bytes(log[at + 4 : at + 8], "big")
-        parts.append(log[at + 8 : at + 8 + size])
-        at += 8 + size
-    return b"".join(parts)

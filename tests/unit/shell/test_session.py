@@ -9,16 +9,6 @@ import sys
 from gpuenv.shell import session
 
 
-def test_a_log_without_its_frames() -> None:
-    frames = b"".join(
-        bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
-        for stream, text in ((1, b"out\n"), (2, "오류\n".encode()), (1, b""), (1, b"x" * 300))
-    )
-    assert session.without_headers(frames) == "out\n오류\n".encode() + b"x" * 300
-    assert session.without_headers(frames[:-1]).endswith(b"x" * 299)
-    assert session.without_headers(b"") == b""
-
-
 def test_a_pipe_that_nobody_reads() -> None:
     source, sink = os.pipe()
     assert not session.is_unread(sink)
