@@ -7,10 +7,6 @@ only ``BASE=registry`` or ``BASE=local`` makes it change over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
-
 from gpuenv.base_image import local as local_base
 from gpuenv.base_image import registry
 from gpuenv.base_image.local import Base
@@ -54,16 +50,11 @@ def find_base(engine: Engine, environment: Environment) -> Base | None:
     return local_base.find_made(engine, environment)
 
 
-def has_own_way(engine: Engine, info: Mapping[str, Any]) -> bool:
-    """Whether the engine may reach a registry that this process does not: from elsewhere, by a mirror or a proxy."""
-    return urlsplit(engine.url).scheme != "unix" or registry.has_detour(info)
-
-
 def _pull_missing(engine: Engine, image: BaseImage) -> None:
     """Raises RegistryUnreachableError quickly where the engine would try for a long time."""
     if registry.has_pinned(engine, image):
         return
-    if not has_own_way(engine, engine.call("GET", "/info")):
+    if not registry.has_detour(engine, engine.call("GET", "/info")):
         reason = registry.probe(registry.split_name(image.reference)[0])
         if reason:
             raise RegistryUnreachableError(reason)

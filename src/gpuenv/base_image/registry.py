@@ -52,10 +52,11 @@ def probe(url: str) -> str | None:
     return f"{asked.name}: {problem}" if problem else None
 
 
-def has_detour(info: Mapping[str, Any]) -> bool:
-    """Whether the engine reaches registries on a way of its own (mirror, proxy), from its ``/info``."""
+def has_detour(engine: Engine, info: Mapping[str, Any]) -> bool:
+    """Whether an engine may reach registries that this process does not: from elsewhere, or by what is in ``/info``."""
     mirrors = (info.get("RegistryConfig") or {}).get("Mirrors")
-    return bool(mirrors or info.get("HttpProxy") or info.get("HttpsProxy"))
+    is_elsewhere = urlsplit(engine.url).scheme != "unix"
+    return bool(is_elsewhere or mirrors or info.get("HttpProxy") or info.get("HttpsProxy"))
 
 
 def pull(engine: Engine, base: BaseImage) -> None:

@@ -83,7 +83,7 @@ class Running:
     runtimes: tuple[str, ...] = ()
     builder: str | None = None
     builder_problem: str | None = None
-    #: It may reach registries that this machine does not (see :func:`gpuenv.base_image.base.has_own_way`).
+    #: It may reach registries that this machine does not (see :func:`gpuenv.base_image.registry.has_detour`).
     has_detour: bool = False
     #: (variant, flavor) of the images that are there and current; variants whose base it has.
     images: frozenset[tuple[str, str]] = frozenset()

@@ -57,16 +57,12 @@ def check_disk(engine: Engine, environment: Environment) -> None:
         return
     root = Path(engine.call("GET", "/info").get("DockerRootDir") or "")
     # Docker Desktop's is inside its virtual machine.
-    if root.is_dir() and root != Path():
-        needed_gb = environment.variant.disk.needed_gb(environment.flavor)
-        refuse_small_disk(root, shutil.disk_usage(root).free, needed_gb, environment.name)
-
-
-def refuse_small_disk(root: Path, free_bytes: int, needed_gb: int, name: str) -> None:
-    """Raises HostError when ``free_bytes`` below ``root`` are less than ``needed_gb`` (10**9 bytes)."""
+    if not root.is_dir() or root == Path():
+        return
+    free_bytes, needed_gb = shutil.disk_usage(root).free, environment.variant.disk.needed_gb(environment.flavor)
     if free_bytes < needed_gb * 10**9:
         raise HostError(
-            f"there is too little disk space to build {name}",
+            f"there is too little disk space to build {environment.name}",
             f"it takes {needed_gb} GB, and {root} has {free_bytes / 1e9:.1f} GB free",
             "make room (`docker system df` shows what an engine holds), or use an engine with another data folder",
         )

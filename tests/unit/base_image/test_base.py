@@ -51,7 +51,7 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
     monkeypatch.setattr(registry, "has_pinned", lambda _, image: image.digest in world.pulled)
-    monkeypatch.setattr(registry, "has_detour", lambda _: world.has_detour)
+    monkeypatch.setattr(registry, "has_detour", lambda *_: world.has_detour)
     monkeypatch.setattr(registry, "probe", world.probe)
     monkeypatch.setattr(registry, "pull", world.pull)
     monkeypatch.setattr(local_base, "find_made", lambda *_: MADE if world.has_local else None)

@@ -14,6 +14,7 @@ import requests
 from fakes.engine import serving
 from gpuenv.base_image import registry
 from gpuenv.core.errors import EngineError, SourceError
+from gpuenv.engine.model import Engine
 from gpuenv.net import questions
 from gpuenv.variants.model import BaseImage
 
@@ -138,7 +139,8 @@ def test_an_engine_in_trouble_is_not_taken_for_a_missing_image(tmp_path: Path) -
     ],
 )
 def test_an_engine_with_a_way_of_its_own_is_known(info: dict[str, object], *, expected: bool) -> None:
-    assert registry.has_detour(info) is expected
+    assert registry.has_detour(Engine("docker", "unix:///x", "a test"), info) is expected
+    assert registry.has_detour(Engine("docker", "tcp://far:2376", "a test"), info)
 
 
 def test_a_certificate_that_this_python_does_not_know_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:

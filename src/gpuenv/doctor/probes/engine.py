@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpuenv.base_image import base
+from gpuenv.base_image import base, registry
 from gpuenv.core.errors import EngineError
 from gpuenv.doctor.facts import Clients, Engines, Place, Running, Toolkit, Wish
 from gpuenv.engine import build_client, find
@@ -103,7 +103,7 @@ def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
         data=Place(root),
         memory_bytes=info.get("MemTotal") or None,
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
-        has_detour=base.has_own_way(engine, info),
+        has_detour=registry.has_detour(engine, info),
     )
     is_seen = running.is_here and root and Path(root).is_dir()
     return replace(running, data=Place(root, shutil.disk_usage(root).free)) if is_seen else running
