@@ -98,11 +98,11 @@ def authority(tmp_path: Path) -> tuple[Path, tuple[Path, Path]]:
 
 
 def remove_image(engine: Engine, tag: str) -> None:
-    from docker.errors import ImageNotFound
+    from docker.errors import NotFound
 
     try:
         sdk(engine).images.remove(tag)
-    except ImageNotFound:
+    except NotFound:
         return
 
 

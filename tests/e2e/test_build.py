@@ -58,7 +58,9 @@ def test_what_is_in_the_image(gpuenv: Gpuenv, engine: Engine) -> None:
     done = gpuenv.images()
     assert done.returncode == 0, done.stderr
     tag = gpuenv.tiny.tag
-    code = "import tensorflow, keras, tinysource; print(tensorflow.__cached__, tinysource.__version__)"
+    # The wheel that no other variant has: not what an earlier build made with a step of the same text.
+    probe = gpuenv.tiny.probe.partition("-")[0]
+    code = f"import tensorflow, keras, tinysource, {probe}; print(tensorflow.__cached__, tinysource.__version__)"
     cached, version = run_in(engine, tag, code).split()
     assert cached.startswith("/opt/gpuenv/lib/python3.6/site-packages/tensorflow/__pycache__/")
     assert run_in(engine, tag, f"import os; print(os.path.exists({cached!r}))") == "True"

@@ -122,8 +122,9 @@ def build_argv(
     during a build and what it fetches is verified, so a network of its own would protect nothing.
     """
     argv = [*prefix, "--network", "host", "--iidfile", "iid", "--target", "image"]
-    if Path(prefix[0]).name != "podman":
-        argv += ["--progress", "plain"]
+    # Podman's builder tells steps apart by their text alone: with layers kept, an image would get the packages of
+    # another lock, or variant, whose steps read the same.
+    argv += ["--layers=false"] if Path(prefix[0]).name == "podman" else ["--progress", "plain"]
     for name in secrets:
         argv += ["--secret", f"id={name},src=secrets/{name}"]
     for option, values in (("--build-arg", arguments), ("--label", labels)):

@@ -158,7 +158,9 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "title=a b" in argv
     assert "--tag" not in argv
     assert "--progress" in argv
-    assert "--progress" not in image_build.build_argv(["podman", "build"], arguments, labels, [], tmp_path)
+    by_podman = image_build.build_argv(["podman", "build"], arguments, labels, [], tmp_path)
+    assert "--progress" not in by_podman
+    assert "--layers=false" in by_podman
 
 
 def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
