@@ -33,7 +33,7 @@ print(time.perf_counter() - began)
 def sizes(engine: Engine, built: Built) -> dict[str, int]:
     """Bytes of the image, its base, the packages' own files and the CUDA libraries."""
     (program, *_), environment = engine.build_prefix()
-    inside = json.loads(_output([program, "run", "--rm", built.tag, "python", "-c", SIZES], environment))
+    inside = json.loads(output([program, "run", "--rm", built.tag, "python", "-c", SIZES], environment))
     identity = built.labels["gpuenv.base_identity"].split("+")[0]
     is_local = built.labels["gpuenv.base"] == "local"
     reference = f"gpuenv-base:{identity[:12]}" if is_local else built.environment.variant.base.pinned
@@ -47,20 +47,21 @@ def sizes(engine: Engine, built: Built) -> dict[str, int]:
 def started(engine: Engine, built: Built) -> Iterator[list[str]]:
     """A container that stays up; yields the command that runs something in it."""
     (program, *_), environment = engine.build_prefix()
-    container = _output([program, "run", "--detach", "--rm", built.tag, "sleep", "3600"], environment).strip()
+    container = output([program, "run", "--detach", "--rm", built.tag, "sleep", "3600"], environment).strip()
     address = ["env", f"DOCKER_HOST={environment['DOCKER_HOST']}"] if "DOCKER_HOST" in environment else []
     try:
         yield [*address, program, "exec", container]
     finally:
-        _output([program, "rm", "--force", container], environment)
+        output([program, "rm", "--force", container], environment)
 
 
 def import_seconds(python: Sequence[str]) -> float:
     """Seconds of `import tensorflow`, taken by the interpreter itself, so that its start does not count."""
-    return float(_output([*python, "-W", "ignore", "-c", IMPORT], None).splitlines()[-1])
+    return float(output([*python, "-W", "ignore", "-c", IMPORT], None).splitlines()[-1])
 
 
-def _output(argv: Sequence[str], environment: dict[str, str] | None) -> str:
+def output(argv: Sequence[str], environment: dict[str, str] | None) -> str:
+    """What a command prints on standard output. Raises CheckError if it fails."""
     done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CheckError(f"`{' '.join(argv[:6])} ...` failed", done.stderr.strip()[-500:], "run it by hand")
