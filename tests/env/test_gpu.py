@@ -28,12 +28,11 @@ NO_ANSWER = "the driver does not answer inside"
 @pytest.fixture
 def host_driver(plan: Plan, target: Target) -> str:
     """The host's driver; without one (or with REQUIRE_GPU=0) the check is not tested."""
-    driver = plan.driver_of(target)
-    if driver is None:
+    if target.driver is None:
         pytest.skip(not_tested(NO_DRIVER))
     if plan.require_gpu is False:
         pytest.skip(not_tested("REQUIRE_GPU=0"))
-    return driver
+    return target.driver
 
 
 @pytest.fixture
@@ -98,14 +97,13 @@ def computed(connection: Connection) -> ProgramResult:
 @pytest.mark.check("gpu/promised")
 def test_a_required_gpu_is_there(plan: Plan, target: Target) -> None:
     """Fails: REQUIRE_GPU=1 on a host without a driver."""
-    is_there = plan.driver_of(target) is not None
-    if not is_there and plan.require_gpu:
+    if target.driver is None and plan.require_gpu:
         raise CheckError(
             f"no GPU: REQUIRE_GPU=1, but there is {NO_DRIVER}",
             "the driver is not installed or not loaded (no /proc/driver/nvidia, no nvidia-smi)",
             "install NVIDIA's driver, or run without REQUIRE_GPU=1",
         )
-    if not is_there:
+    if target.driver is None:
         pytest.skip(not_tested(NO_DRIVER))
 
 
@@ -175,5 +173,5 @@ def test_memory_grows_instead_of_being_taken_whole(can_compute: None, given: Con
 @pytest.mark.check("gpu/none-requested")
 def test_no_device_is_seen_when_none_is_requested(host_driver: str, target: Target, plan: Plan) -> None:
     """Fails: an engine whose default runtime passes all GPUs."""
-    with connect(target, dataclasses.replace(plan, host_driver=None)) as without:
+    with connect(dataclasses.replace(target, driver=None), plan) as without:
         judge.judge_none_seen(without.program("gpu_driver", sees_gpus=True).data)

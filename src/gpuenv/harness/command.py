@@ -90,7 +90,8 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
         here = listing.list_prefixes(settings)
     # What will get the devices of a simulated driver says so, wherever a person reads of it.
     found += tuple(
-        dataclasses.replace(one, has_simulated_driver=host.is_simulated and one.flavor == "gpu") for one in here
+        dataclasses.replace(one, driver=host.driver, has_simulated_driver=host.is_simulated and one.flavor == "gpu")
+        for one in here
     )
     if settings.require_gpu and not any(target.flavor == "gpu" for target in found):
         raise CheckError(

@@ -32,7 +32,7 @@ def container_user(engine: Engine) -> str:
 def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> dict[str, Any]:
     """What the container of one target is, as arguments of :func:`gpuenv.engine.container.running`."""
     uid, gid = user.split(":")
-    has_gpu = target.flavor == "gpu" and plan.host_driver is not None and plan.require_gpu is not False
+    has_gpu = target.flavor == "gpu" and target.driver is not None and plan.require_gpu is not False
     return {
         "image": target.image,
         "user": user,

@@ -24,8 +24,8 @@ class Target:
 
     ``identity`` goes into the ids of the checks; ``title`` is for people. ``image`` is the image's
     id, ``prefix`` the folder of a virtual or conda environment. ``cuda`` is genuine, simulated or none.
-    A target of kind ``host`` is another machine's environment: ``host`` is its address for testinfra,
-    ``driver`` the version of its NVIDIA driver.
+    A target of kind ``host`` is another machine's environment: ``host`` is its address for testinfra.
+    ``driver`` is the version of the NVIDIA driver of the machine that it is on.
     """
 
     identity: str
@@ -88,7 +88,7 @@ def label_of(address: str) -> str:
 class Plan:
     """What one run of the harness tests, and on what host.
 
-    ``engine`` runs the images, if there are any; ``host_driver`` is the version of the host's NVIDIA driver;
+    ``engine`` runs the images, if there are any; ``host_driver`` is the version of this machine's NVIDIA driver;
     ``require_gpu`` is None where each target decides (see the GPU policy). ``left_out`` says what nobody asked for.
     ``at_a_time`` targets are tested at a time, ``jobs`` of them on this machine's cores.
     """
@@ -111,10 +111,6 @@ class Plan:
     def testable(self) -> tuple[Target, ...]:
         """The targets that exist."""
         return tuple(target for target in self.targets if target.missing is None)
-
-    def driver_of(self, target: Target) -> str | None:
-        """The version of the NVIDIA driver of the machine that ``target`` runs on."""
-        return target.driver if target.kind == "host" else self.host_driver
 
 
 def save_plan(plan: Plan, path: Path) -> None:

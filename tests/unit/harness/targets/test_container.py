@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeyp
     monkeypatch.setattr("gpuenv.host.gpu.device_requests", lambda *_: [{"Count": -1}])
 
     def requests(target: Target, driver: str | None) -> object:
-        plan = Plan("r1", (target,), host_driver=driver)
-        return target_container.container_options(target, plan, tmp_path, "1:1")["device_requests"]
+        there = dataclasses.replace(target, driver=driver)
+        return target_container.container_options(there, Plan("r1", (there,)), tmp_path, "1:1")["device_requests"]
 
     assert requests(SIMULATED, "450.1") == [{"Count": -1}]
     assert not requests(SIMULATED, None)
