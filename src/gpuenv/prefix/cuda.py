@@ -75,9 +75,8 @@ def link(folder: Path, cuda: Path, only: Iterable[str] | None = None) -> list[Pa
 def check_compiler(variant: Variant) -> None:
     """Refuse at once what :func:`_add_stand_in` would refuse after minutes of downloads. Raises HostError."""
     # Measured on the wheels: up to 1.13 libcuda.so.1 is a DT_NEEDED; from 1.14 on it is opened at first use.
-    is_linked = numbers(variant.tensorflow.version) < (1, 14)
-    if is_linked and _find_compiler() is None and gpu.host_gpus().driver is None:
-        raise _no_compiler(f"TensorFlow {variant.tensorflow.version}")
+    if numbers(variant.tensorflow.version) < (1, 14):
+        _find_compiler(f"TensorFlow {variant.tensorflow.version}")
 
 
 def find_framework(folder: Path) -> Path:
@@ -100,11 +99,9 @@ def _add_stand_in(folder: Path, framework: Path) -> None:
     It must lose to every real driver, also to one that is there later, or on the next node of a cluster. A link in
     the RPATH would win; so Python loads it before TensorFlow, and only if no driver is found.
     """
-    compiler = _find_compiler()
+    compiler = _find_compiler(framework.name)
     if compiler is None:
-        if gpu.host_gpus().driver is not None:
-            return
-        raise _no_compiler(framework.name)
+        return
     target = folder / STAND_IN_FOLDER / DRIVER
     target.parent.mkdir(parents=True, exist_ok=True)
     code = [str(path) for path in sorted((paths.docker_dir() / "libcuda").glob("*.c"))]
@@ -117,16 +114,16 @@ def _add_stand_in(folder: Path, framework: Path) -> None:
     (site / _HOOK_PTH).write_text("import gpuenv_driver\n", encoding="utf-8")
 
 
-def _find_compiler() -> str | None:
-    return shutil.which("gcc") or shutil.which("cc")
-
-
-def _no_compiler(what: str) -> HostError:
-    return HostError(
-        "this machine has no NVIDIA driver, and no C compiler for a stand-in",
-        f"{what} cannot be loaded without {DRIVER}, and the stand-in for it has to be compiled",
-        "use FLAVOR=cpu, or install gcc",
-    )
+def _find_compiler(what: str) -> str | None:
+    """The compiler for the stand-in; None where none is needed, as there is a driver. Raises HostError without both."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None and gpu.host_gpus().driver is None:
+        raise HostError(
+            "this machine has no NVIDIA driver, and no C compiler for a stand-in",
+            f"{what} cannot be loaded without {DRIVER}, and the stand-in for it has to be compiled",
+            "use FLAVOR=cpu, or install gcc",
+        )
+    return compiler
 
 
 def label(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,8 @@ def test_another_cuda_than_its_channels_have_is_refused(
 
 
 def test_without_driver_and_compiler_nothing_is_fetched(micromamba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gpuenv.prefix.cuda._find_compiler", lambda: None)
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **more: None if name in ("gcc", "cc") else which(name, **more))
     with pytest.raises(HostError, match="no C compiler"):
         ensure(*conda_env.plan(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments()))
     assert not (micromamba / "asked").exists()
