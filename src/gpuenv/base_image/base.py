@@ -21,8 +21,7 @@ from gpuenv.variants.model import BaseImage
 def ensure_base(engine: Engine, environment: Environment, choice: str | None) -> Base:
     """Have a base in the engine. ``choice``: ``registry``, ``local``, or auto.
 
-    Raises SourceError if the registry refuses, or cannot be reached and was asked for; HostError
-    if no local base can be made.
+    Raises SourceError if the registry refuses, or has to be reached and cannot; HostError if no base can be made.
     """
     if choice == "local":
         return _local(engine, environment)

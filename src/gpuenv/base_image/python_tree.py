@@ -44,10 +44,7 @@ def copy(python: LocalPython, minor: str, target: Path) -> None:
 
 
 def find_libraries(tree: Path, old_prefix: Path) -> tuple[tuple[str, ...], tuple[Path, ...]]:
-    """What the binaries below ``tree`` link: packages of the distribution, and loose files.
-
-    Raises HostError for a library that is not on this machine.
-    """
+    """The packages and the loose files that binaries below ``tree`` link. Raises HostError for a missing one."""
     binaries = [path for path in files(tree) if is_elf(path)]
     # Their own search path is gone by now, but not what else was installed beside them.
     search = f"{tree / 'lib'}:{old_prefix / 'lib'}"

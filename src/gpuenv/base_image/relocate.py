@@ -21,10 +21,7 @@ _DT_RPATH, _DT_RUNPATH = 15, 29
 
 
 def relocate(tree: Path, old_prefix: str, new_prefix: str) -> None:
-    """Rewrite ``old_prefix`` in every text below ``tree``, and drop it from search paths of binaries.
-
-    Raises HostError if a text keeps it.
-    """
+    """Rewrite a prefix in texts below ``tree``, and drop it from binaries' search paths. HostError if one keeps it."""
     if old_prefix == new_prefix:
         return
     old, new = old_prefix.encode(), new_prefix.encode()

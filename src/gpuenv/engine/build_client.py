@@ -131,10 +131,7 @@ def podman_prefix(url: str, environ: Mapping[str, str], *, is_root: bool) -> tup
 
 
 def clients(engine: Engine) -> tuple[list[list[str]], dict[str, str]]:
-    """``[[program, ...], ...]``, the best first, that show a person a container, and their environment.
-
-    Raises EngineError if there is none.
-    """
+    """``[[program, ...], ...]``, the best first, that show a container, and their environment. Raises EngineError."""
     if engine.kind == "podman" and shutil.which("podman"):
         # Through the service that made the container: settings and stores of this process may be others.
         return [["podman", "--url", engine.url]], dict(os.environ)

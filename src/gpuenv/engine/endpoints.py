@@ -80,15 +80,10 @@ def ping(endpoint: Endpoint) -> Pong:
         raise _unreachable(endpoint, error) from error
     finally:
         connection.close()
-    return parse_pong(endpoint.url, response.status, dict(response.getheaders()))
-
-
-def parse_pong(url: str, status: int, headers: Mapping[str, str]) -> Pong:
-    """Read the answer to ``/_ping``. Raises UnreachableError if it is not an engine's."""
-    known = {name.lower(): value for name, value in headers.items()}
-    if status != http.HTTPStatus.OK or "api-version" not in known:
-        raise UnreachableError(f"{url} answers, but not as an engine does (HTTP status {status})")
-    return Pong(known["api-version"], is_podman="libpod-api-version" in known)
+    version = response.headers.get("Api-Version")
+    if response.status != http.HTTPStatus.OK or not version:
+        raise UnreachableError(f"{endpoint.url} answers, but not as an engine does (HTTP status {response.status})")
+    return Pong(version, is_podman="Libpod-API-Version" in response.headers)
 
 
 def connection_to(endpoint: Endpoint, timeout_s: float = PING_TIMEOUT_S) -> http.client.HTTPConnection:

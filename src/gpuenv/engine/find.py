@@ -23,10 +23,7 @@ from gpuenv.engine.model import Engine
 
 
 def find_engine(request: str | None) -> Engine | None:
-    """The engine to use. ``None`` (for auto, venv and conda) means: an environment of this machine.
-
-    Raises EngineError when the one that was asked for is not there.
-    """
+    """The engine to use, or None for an environment of this machine. Raises EngineError if a named one is not there."""
     if request in (None, "auto"):
         return _find_any()
     if request in ("venv", "conda"):

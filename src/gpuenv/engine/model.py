@@ -29,10 +29,7 @@ REQUEST_TIMEOUT_S = 180
 
 
 class RefusedError(EngineError):
-    """The engine answered, and said no: ``why`` is its own words, ``status`` that of HTTP.
-
-    ``is_told``: its client has shown those words already.
-    """
+    """The engine answered no: ``why`` in its own words, which its client has shown already if ``is_told``."""
 
     def __init__(self, status: int, why: str, request: str = "a request", *, is_told: bool = False) -> None:
         super().__init__(f"the container engine refuses {request}", why, "look at the engine's log")
@@ -77,10 +74,7 @@ class Engine:
             raise self.connection_lost(error) from error
 
     def build_prefix(self) -> tuple[list[str], dict[str, str]]:
-        """``([program, ..., "build"], environment)`` that builds with BuildKit (or Podman's builder).
-
-        Raises EngineError if no program on this machine can.
-        """
+        """``([program, ..., "build"], environment)``, with BuildKit or Podman's builder. Raises EngineError."""
         from gpuenv.engine import build_client
 
         if self.kind != "podman":

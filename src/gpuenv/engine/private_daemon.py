@@ -113,9 +113,8 @@ def find_daemon(place: Folders) -> Daemon | None:
     recorded = read_record(place)
     if recorded is not None and is_running(recorded, place):
         return recorded
-    try:
-        pid = int(place.pid_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    pid = _number_in(place.pid_file)
+    if pid is None:
         return None
     found = Daemon(pid, processes.start_time(pid) or 0, place.url, subnet=recorded.subnet if recorded else "")
     return found if is_running(found, place) else None
@@ -128,14 +127,15 @@ def forget_stale_numbers(place: Folders) -> None:
     """
     alive = processes.find_naming(place.run)
     for path in (place.pid_file, place.run / "exec" / "containerd" / "containerd.pid"):
-        try:
-            is_stale = int(path.read_text(encoding="utf-8")) not in alive
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError):
-            is_stale = True
-        if is_stale:
+        if _number_in(path) not in alive:
             path.unlink(missing_ok=True)
+
+
+def _number_in(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def read_record(place: Folders) -> Daemon | None:

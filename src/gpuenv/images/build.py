@@ -28,10 +28,7 @@ from gpuenv.variants.environment import Environment
 
 
 def build(engine: Engine, inputs: Inputs, settings: Settings) -> Built:
-    """Build and name an image. The caller holds its lock.
-
-    Raises HostError (processor, disk), SourceError (CUDA, base), BuildError, EngineError.
-    """
+    """Build and name an image, whose lock the caller holds. Raises HostError, SourceError, BuildError, EngineError."""
     processor.check_host()
     environment = inputs.environment
     check_disk(engine, environment)

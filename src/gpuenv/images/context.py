@@ -59,7 +59,7 @@ def load_inputs(environment: Environment) -> Inputs:
 
 def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
     """The image's labels, but those that tell of its base and its key."""
-    variant, flavor, cuda_label = environment.variant, environment.flavor, environment.cuda_label
+    variant, flavor = environment.variant, environment.flavor
     framework = f"TensorFlow {variant.tensorflow.version} and Keras {variant.keras}"
     labels = {
         "org.opencontainers.image.title": f"gpuenv {variant.name} {flavor}",
@@ -71,7 +71,7 @@ def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
         "gpuenv.variant": variant.name,
         "gpuenv.flavor": flavor,
         "gpuenv.lock": lock_digest,
-        "gpuenv.cuda": "none",
+        "gpuenv.cuda": environment.cuda_label,
         "gpuenv.python": variant.python,
         "gpuenv.tensorflow": variant.tensorflow.version,
         "gpuenv.keras": variant.keras,
@@ -82,8 +82,7 @@ def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
         **labels,
         "org.opencontainers.image.licenses": "Apache-2.0 AND MIT AND LicenseRef-NVIDIA-CUDA",
         "org.opencontainers.image.description": f"{framework} on CUDA {variant.cuda.version}"
-        + (" (SIMULATED: no GPU can be used)" if cuda_label == "simulated" else ""),
-        "gpuenv.cuda": cuda_label,
+        + (" (SIMULATED: no GPU can be used)" if environment.cuda_label == "simulated" else ""),
         "gpuenv.cuda_version": variant.cuda.version,
         "gpuenv.cudnn_version": variant.cuda.cudnn,
     }

@@ -25,9 +25,7 @@ from gpuenv.variants.model import Variant
 def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: Tail) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
-    The end of a command's errors is kept in ``tail``.
-
-    Raises UsageError for what needs a container, and what making the environment raises.
+    ``tail`` keeps the end of a command's errors. Raises UsageError for what needs a container.
     """
     if settings.port:
         raise UsageError(

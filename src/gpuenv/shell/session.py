@@ -136,24 +136,23 @@ class _Session:
         deadline = time.monotonic() + _START_PATIENCE_S
         # No answer: the client sees that, too.
         with suppress(EngineError):
-            while not self._was_killed(name) and time.monotonic() < deadline:
+            while time.monotonic() < deadline:
+                with suppress(RefusedError):
+                    self._send(name)
+                    return
                 if self._state()["Status"] not in (*_NOT_STARTED, "running"):
                     return
                 time.sleep(_PAUSE_S)
 
-    def _was_killed(self, name: str) -> bool:
+    def _send(self, name: str) -> None:
         place = f"/containers/{self.spec.name}"
-        try:
-            if self.engine.kind == "podman" and not self.spec.tty and name != "SIGKILL":
-                # Its init program tells bash alone, which waits for its child first.
-                command = ["bash", "-c", f"kill -s {name.removeprefix('SIG')} -1"]
-                made = self.engine.call("POST", f"{place}/exec", {"Cmd": command}, timeout_s=_KILL_TIMEOUT_S)
-                self.engine.call("POST", f"/exec/{made['Id']}/start", {"Detach": True}, timeout_s=_KILL_TIMEOUT_S)
-            else:
-                self.engine.call("POST", f"{place}/kill", query={"signal": name}, timeout_s=_KILL_TIMEOUT_S)
-        except RefusedError:
-            return False
-        return True
+        if self.engine.kind == "podman" and not self.spec.tty and name != "SIGKILL":
+            # Its init program tells bash alone, which waits for its child first.
+            command = ["bash", "-c", f"kill -s {name.removeprefix('SIG')} -1"]
+            made = self.engine.call("POST", f"{place}/exec", {"Cmd": command}, timeout_s=_KILL_TIMEOUT_S)
+            self.engine.call("POST", f"/exec/{made['Id']}/start", {"Detach": True}, timeout_s=_KILL_TIMEOUT_S)
+        else:
+            self.engine.call("POST", f"{place}/kill", query={"signal": name}, timeout_s=_KILL_TIMEOUT_S)
 
 
 def is_unread(descriptor: int) -> bool:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fakes.engine import DOCKER, PODMAN, serving
+from fakes.engine import PODMAN, serving
 from gpuenv.engine.endpoints import (
     DENIED,
     Endpoint,
     Pong,
     UnreachableError,
     docker_endpoints,
-    parse_pong,
     ping,
     podman_endpoints,
 )
@@ -108,9 +107,11 @@ def test_a_server_that_is_no_engine_is_refused(tmp_path: Path) -> None:
         ping(Endpoint(fake.url, "a test"))
 
 
-def test_an_engine_in_trouble_is_refused() -> None:
-    with pytest.raises(UnreachableError, match="500"):
-        parse_pong("unix:///x", 500, DOCKER)
+def test_an_engine_in_trouble_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path) as fake:
+        fake.answers["GET /_ping"] = lambda *_: (500, None)
+        with pytest.raises(UnreachableError, match="500"):
+            ping(Endpoint(fake.url, "a test"))
 
 
 def test_a_missing_socket_is_told(tmp_path: Path) -> None:
