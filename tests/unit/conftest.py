@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 import suites
 from gpuenv.core import paths
 
+#: How long a setup or a teardown takes is told from here on (seconds), for ``--durations``.
+TOLD_S = 0.05
 _numbers = itertools.count()
 #: Home folders that the test which had them did not touch: the next one takes them.
 _untouched: list[Path] = []
@@ -24,14 +27,26 @@ def pytest_configure(config: pytest.Config) -> None:
     # Bytecode is written even where Python was told not to: else hundreds of processes compile the same modules.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Nothing of what is collected goes away.
+    gc.disable()
     # To list the fonts of a machine takes a second.
     os.environ.setdefault("MPLCONFIGDIR", str(paths.cache_dir() / "matplotlib"))
 
 
 def pytest_collection_finish() -> None:
     """Leave what was collected out of Python's garbage collections, which takes a tenth of the time away."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
+
+
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Tell the process that shows results of each test once instead of five times, unless there is more to tell."""
+    if not hasattr(item.config, "workerinput"):
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed or report.duration > TOLD_S:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from gpuenv.harness import command as harness
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report.model import Report, add_result
 
+pytestmark = pytest.mark.usefixtures("words_only")
+
 
 def write_run(folder: Path) -> Path:
     """What pytest leaves behind when it is stopped in the middle of a line."""

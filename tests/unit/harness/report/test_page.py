@@ -140,6 +140,7 @@ def test_what_is_not_tested_never_looks_passed(html: str) -> None:
     assert all("not tested" in text for kind, text in cells if kind == "not-tested")
 
 
+@pytest.mark.usefixtures("words_only")
 def test_simulated_parts_are_called_simulated(page: Page) -> None:
     assert "simulated CUDA" in page.text_in("tbody")
     assert "Simulated parts." in page.text_in("header")
@@ -201,6 +202,7 @@ def test_every_check_is_on_the_page(page: Page) -> None:
     assert all(outcome.check in text for outcome in fake.make_report().outcomes)
 
 
+@pytest.mark.usefixtures("words_only")
 def test_a_green_run_is_green_and_has_no_failures() -> None:
     html = files.render_page(fake.make_report(0))
     assert 'class="verdict is-good"' in html
