@@ -29,16 +29,10 @@ def _prefix() -> str:
     return f"tmp-{zlib.crc32(os.uname().nodename.encode()):08x}-"
 
 
-def sweep() -> list[Path]:
-    """Remove the folders of this machine's processes that are gone; returns which."""
-    swept = []
+def sweep() -> None:
+    """Remove the folders of this machine's processes that are gone."""
     for path in paths.cache_dir().glob(f"{_prefix()}*"):
-        owner = path.name.split("-")[2:4]
-        if not all(part.isdigit() for part in owner) or len(owner) != 2:
-            continue
+        is_alive = processes.is_alive(":".join(path.name.split("-")[2:4]))
         # Removing would reach into what is mounted below.
-        if processes.is_same(int(owner[0]), int(owner[1])) or mounts.find_below(path):
-            continue
-        shutil.rmtree(path, ignore_errors=True)
-        swept.append(path)
-    return swept
+        if is_alive is False and not mounts.find_below(path):
+            shutil.rmtree(path, ignore_errors=True)

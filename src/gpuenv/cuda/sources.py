@@ -120,21 +120,18 @@ def _download(source: Source, path: Path) -> Path:
     """Download to a ``.part`` beside ``path``, which appears only once the sha256 is right."""
     part = path.with_name(path.name + ".part")
     label = f"downloading {path.name} from {source.origin}"
-    try:
-        while True:
-            was_begun = download.fetch(source.url, part, label)
-            try:
-                verify(part, source)
-            except SourceError:
-                part.unlink()
-                if was_begun:
-                    # What was there from before may be at fault, not the source: once more, from the beginning.
-                    ui.say(f"{path.name}: the part from before does not fit; starting over")
-                    continue
+    while True:
+        was_begun = download.fetch(source.url, part, label)
+        try:
+            verify(part, source)
+        except SourceError:
+            part.unlink()
+            if not was_begun:
                 raise
+            # What was there from before may be at fault, not the source: once more, from the beginning.
+            ui.say(f"{path.name}: the part from before does not fit; starting over")
+        else:
             return part.rename(path)
-    except download.DownloadError as error:
-        raise SourceError(f"{source.url} did not yield it", str(error), "check the network and its proxy") from error
 
 
 def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:

@@ -27,14 +27,10 @@ _CHUNK_BYTES = 1 << 18
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "gpuenv"}
 
 
-class DownloadError(Exception):
-    """A URL did not yield its file; the text says why. Never leaves the modules of the sources."""
-
-
 def fetch(url: str, part: Path, label: str) -> bool:
     """Download ``url`` to ``part``, going on after what is already there; returns whether anything was.
 
-    Raises DownloadError when it fails repeatedly or finally, HostError when it cannot be written.
+    Raises SourceError when it fails repeatedly or finally, HostError when it cannot be written.
     """
     was_begun = part.exists() and part.stat().st_size > 0
     for attempt in range(1, ATTEMPTS + 1):
@@ -45,7 +41,9 @@ def fetch(url: str, part: Path, label: str) -> bool:
             # An answer such as 404 will be the same in a second; a broken line may not.
             is_final = error.response is not None and error.response.status_code < requests.codes.server_error
             if is_final or attempt == ATTEMPTS:
-                raise DownloadError(describe(error)) from error
+                raise SourceError(
+                    f"{url} did not yield it", describe(error), "check the network and its proxy"
+                ) from error
             ui.say(f"{label}: {describe(error)}; trying again")
             time.sleep(PAUSE_S * attempt)
         except OSError as error:

@@ -27,7 +27,7 @@ def test_what_a_killed_process_left_is_swept_and_what_is_in_use_stays() -> None:
     subprocess.run([sys.executable, "-c", script], check=False)
     (left,) = paths.cache_dir().glob("tmp-*")
     with scratch.folder("test") as used:
-        assert scratch.sweep() == [left]
+        scratch.sweep()
         assert used.exists()
     assert not left.exists()
 
@@ -37,7 +37,7 @@ def test_what_is_not_ours_is_left_alone(name: str) -> None:
     """Nor is what another machine uses, where several share a home folder."""
     name = name.format(ours=scratch._prefix())
     (paths.cache_dir() / name).mkdir()
-    assert scratch.sweep() == []
+    scratch.sweep()
     assert (paths.cache_dir() / name).exists()
 
 
