@@ -22,12 +22,11 @@ CAUSES = {
     803: "the driver's kernel module and its libraries differ in version: an upgrade without a restart",
     999: "/dev/nvidia-uvm is missing, so CUDA cannot start although nvidia-smi works",
 }
-_LISTED = re.compile(r"UUID: (GPU-[0-9a-f-]+)")
 
 
 def parse_listing(text: str) -> tuple[str, ...]:
     """The UUIDs in what `nvidia-smi -L` prints."""
-    return tuple(_LISTED.findall(text))
+    return tuple(re.findall(r"UUID: (GPU-[0-9a-f-]+)", text))
 
 
 def judge_driver(found: Mapping[str, Any], outside: str) -> None:

@@ -91,13 +91,12 @@ def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
     versions["Keras"] = frameworks.get("keras")
     driver = findings.get("driver_inside") or {}
     gaps: dict[str, str] = {}
-    nets = {name: _part(training, name, Net, gaps) for name in (REFERENCE, *PACKAGES)}
     seeds = _part(training, "seeds", dict[int, float], gaps) or {}
     return Evidence(
         versions={title: str(version) for title, version in versions.items() if version},
         devices=tuple(f"{one.get('name')} ({one.get('capability')})" for one in driver.get("devices") or ()),
         perceptrons=_part(training, "perceptron", dict[str, Perceptron], gaps) or {},
-        nets={name: net for name, net in nets.items() if net is not None},
+        nets={name: net for name in (REFERENCE, *PACKAGES) if (net := _part(training, name, Net, gaps))},
         seeds={str(seed): worst for seed, worst in sorted(seeds.items())},
         gaps=gaps,
     )

@@ -76,19 +76,14 @@ def expand(address: Address) -> list[Address]:
         return [address]
     try:
         names = get_backend_class(settings["connection"]).get_hosts(name, **settings)
-    except Exception as error:
-        raise _no_hosts(address, last_line(str(error)) or type(error).__name__) from error
+        why = "no host of the inventory has this name, and no group"
+    except Exception as error:  # noqa: BLE001 - Ansible and Salt have their own kinds
+        names, why = [], last_line(str(error)) or type(error).__name__
+    kind, query = settings["connection"], urlsplit(address.uri).query
     if not names:
-        raise _no_hosts(address, "no host of the inventory has this name, and no group")
-    query = urlsplit(address.uri).query
-    head = f"{settings['connection']}://"
-    return [dataclasses.replace(address, uri=f"{head}{one}" + (f"?{query}" if query else "")) for one in names]
-
-
-def _no_hosts(address: Address, why: str) -> UsageError:
-    label = label_of(address.uri)
-    kind = label.partition(":")[0]
-    return UsageError(f"HOSTS: {label} names no hosts", why, f"check the inventory; {kind} has to be installed here")
+        next_step = f"check the inventory; {kind} has to be installed here"
+        raise UsageError(f"HOSTS: {label_of(address.uri)} names no hosts", why, next_step)
+    return [dataclasses.replace(address, uri=f"{kind}://{one}" + (f"?{query}" if query else "")) for one in names]
 
 
 def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
