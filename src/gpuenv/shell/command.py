@@ -19,7 +19,6 @@ from gpuenv.host.gpu import HostGpus
 from gpuenv.host.processor import check_host
 from gpuenv.shell import terminal, workspace
 from gpuenv.shell import words as shell_words
-from gpuenv.shell.terminal import Tail
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
 
@@ -45,7 +44,7 @@ def run(settings: Settings) -> int:
     check_host()
     # An environment of this machine may have been named.
     engine = None if settings.prefix else find_engine(settings.engine)
-    tail = Tail()
+    tail = bytearray()
     if engine is None:
         from gpuenv.shell import prefix as prefix_shell
 
@@ -54,7 +53,7 @@ def run(settings: Settings) -> int:
         code = _run_in_container(engine, request, settings, tail)
     if code != 0:
         if request.command is not None:
-            _explain(tail.text)
+            _explain(tail.decode("utf-8", "replace"))
         ui.say(shell_words.exit_line(code, is_command=request.command is not None))
     return code
 
@@ -89,7 +88,7 @@ def _explain(output: str) -> None:
             ui.say(f"  next:  {known.remedy}")
 
 
-def _run_in_container(engine: Engine, request: Request, settings: Settings, tail: Tail) -> int:
+def _run_in_container(engine: Engine, request: Request, settings: Settings, tail: bytearray) -> int:
     from gpuenv.cuda import choice as cuda_choice
     from gpuenv.images import image
     from gpuenv.shell.session import run_attached

@@ -17,12 +17,12 @@ from gpuenv.host import gpu
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import words as shell_words
-from gpuenv.shell.terminal import Tail, errors_kept
+from gpuenv.shell.terminal import errors_kept
 from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
 
 
-def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: Tail) -> int:
+def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: bytearray) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
     ``tail`` keeps the end of a command's errors. Raises UsageError for what needs a container.

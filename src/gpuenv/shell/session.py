@@ -18,7 +18,6 @@ from gpuenv.engine import container as containers
 from gpuenv.engine.container import Spec
 from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.shell import terminal
-from gpuenv.shell.terminal import Tail
 
 #: A signal is on its way to somebody who waits; a dead engine is noticed by the client, not here. Also of a log.
 _KILL_TIMEOUT_S = 10.0
@@ -33,7 +32,7 @@ _DETACH_KEYS = "--detach-keys=ctrl-^,ctrl-_,ctrl-^,ctrl-_"
 _NOT_STARTED = ("created", "configured", "initialized")
 
 
-def run_attached(engine: Engine, spec: Spec, names: bytes | None, tail: Tail) -> int:
+def run_attached(engine: Engine, spec: Spec, names: bytes | None, tail: bytearray) -> int:
     """Run ``spec`` with our streams and return its exit code; the container is going afterwards.
 
     ``names`` is a tar of files that are put into the container before it starts; after a failure, the end of what it
@@ -52,14 +51,14 @@ class _Session:
     engine: Engine
     spec: Spec
     names: bytes | None
-    tail: Tail
+    tail: bytearray
 
     def run(self) -> int:
         self.receiver = PassOn(self._kill, is_terminal=self.spec.tty)
         with passed_on(self.receiver):
             code = containers.start(self.engine, self.spec, self._launch)
         if code != 0 and self.spec.log.get("Type") != "none":
-            self.tail.add(self._log())
+            self.tail += self._log()
         return code
 
     def _launch(self, container_id: str) -> int:

@@ -75,27 +75,9 @@ def input_descriptor() -> int | None:
         return 0
 
 
-class Tail:
-    """Keeps the last :data:`KEPT_BYTES` of what is added, whatever stream it was for."""
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-
-    def add(self, data: bytes | memoryview) -> None:
-        """Add a piece."""
-        self._kept += data
-        if len(self._kept) > 2 * KEPT_BYTES:
-            del self._kept[:-KEPT_BYTES]
-
-    @property
-    def text(self) -> str:
-        """What is kept; what is no UTF-8 is replaced."""
-        return bytes(self._kept[-KEPT_BYTES:]).decode("utf-8", "replace")
-
-
 @contextmanager
-def errors_kept(tail: Tail) -> Iterator[int]:
-    """A descriptor for a program's standard errors, which go on to ours and into ``tail``.
+def errors_kept(tail: bytearray) -> Iterator[int]:
+    """A descriptor for a program's standard errors, which go on to ours; their end is left in ``tail``.
 
     A terminal where ours is one: programs write differently there. It ends with this context.
     """
@@ -119,7 +101,7 @@ def _open_terminal() -> tuple[int, int]:
     return source, sink
 
 
-def _pass_on(source: int, tail: Tail) -> None:
+def _pass_on(source: int, tail: bytearray) -> None:
     with open(source, "rb", buffering=0) as stream:
         while True:
             try:
@@ -129,7 +111,8 @@ def _pass_on(source: int, tail: Tail) -> None:
                 return
             if not data:
                 return
-            tail.add(data)
+            tail += data
+            del tail[:-KEPT_BYTES]
             # Whoever reads our errors may have gone; the program is not told.
             with suppress(OSError):
                 # Also where somebody else made them non-blocking.

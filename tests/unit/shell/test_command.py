@@ -157,7 +157,7 @@ def in_prefix(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 
     def end(output: str, code: int) -> None:
         def run(*arguments: Any) -> int:
-            arguments[-1].add(output.encode())
+            arguments[-1].extend(output.encode())
             return code
 
         monkeypatch.setattr("gpuenv.shell.prefix.run", run)

@@ -17,7 +17,6 @@ from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.prefix.choice import Made
 from gpuenv.shell import prefix as prefix_shell
-from gpuenv.shell.terminal import Tail
 from gpuenv.variants import model as variants
 from gpuenv.variants.kinds import TITLES
 from gpuenv.variants.model import Variant
@@ -49,7 +48,7 @@ def test_a_command_runs_in_the_work_folder(
     work = tmp_path / "딥 러닝"
     work.mkdir()
     command = 'pwd > out; echo "$PATH" >> out; echo "$PYTHONNOUSERSITE$PYTHONPATH" >> out; exit 3'
-    assert prefix_shell.run(Settings(), variant, work, command, Tail()) == 3
+    assert prefix_shell.run(Settings(), variant, work, command, bytearray()) == 3
     where, path, python = (work / "out").read_text().splitlines()
     assert where == str(work)
     assert path.split(os.pathsep)[0] == f"{made.folder}/bin"
@@ -59,22 +58,22 @@ def test_a_command_runs_in_the_work_folder(
 def test_scripts_of_conda_packages_are_run_too(variant: Variant, made: Made, tmp_path: Path) -> None:
     (made.folder / "etc/conda/activate.d/other.sh").write_text("export FROM_A_PACKAGE=1\n")
     expected = "1" if made.kind == "conda" else ""
-    assert prefix_shell.run(Settings(), variant, tmp_path, f'test "$FROM_A_PACKAGE" = "{expected}"', Tail()) == 0
+    assert prefix_shell.run(Settings(), variant, tmp_path, f'test "$FROM_A_PACKAGE" = "{expected}"', bytearray()) == 0
 
 
 def test_the_end_by_a_signal_is_told_as_a_shell_tells_it(variant: Variant, made: Made, tmp_path: Path) -> None:
-    assert prefix_shell.run(Settings(), variant, tmp_path, "kill -9 $$", Tail()) == 137
+    assert prefix_shell.run(Settings(), variant, tmp_path, "kill -9 $$", bytearray()) == 137
 
 
 def test_a_port_needs_an_engine(variant: Variant, made: Made, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a container engine"):
-        prefix_shell.run(Settings(port=8888), variant, tmp_path, "true", Tail())
+        prefix_shell.run(Settings(port=8888), variant, tmp_path, "true", bytearray())
 
 
 def test_it_says_that_it_is_no_container(
     variant: Variant, made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prefix_shell.run(Settings(), variant, tmp_path, "true", Tail())
+    prefix_shell.run(Settings(), variant, tmp_path, "true", bytearray())
     said = capsys.readouterr().err
     assert "device: CPU" in said
     assert f"(a {TITLES[made.kind]}, not a container)" in said
@@ -100,13 +99,12 @@ from gpuenv.core.settings import Settings
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import prefix as prefix_shell
-from gpuenv.shell.terminal import Tail
 from gpuenv.variants import model as variants
 folder = pathlib.Path(sys.argv[2])
 activate.write_hooks(folder)
 prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder, "none")
 variant = variants.find_variant(None)
-codes = {prefix_shell.run(Settings(), variant, pathlib.Path("/"), command, Tail()) for command in sys.argv[3:]}
+codes = {prefix_shell.run(Settings(), variant, pathlib.Path("/"), command, bytearray()) for command in sys.argv[3:]}
 sys.exit(codes.pop() if len(codes) == 1 else str(codes))
 """
 
