@@ -16,15 +16,19 @@ from gpuenv.harness.report.svg import Drawing, matplotlib_settings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Axis = tuple[float, ...]
 INPUTS = ((0, 0), (0, 1), (1, 0), (1, 1))
 WANTED = {"AND": (0, 0, 0, 1), "XOR": XOR_TABLE}
 #: The part of the plane that is drawn: the unit square with a margin.
 LOW, HIGH = -0.4, 1.4
 #: 41 points each way: outlines are smooth to the eye at the size in which they are shown.
 AXIS = tuple(LOW + (HIGH - LOW) * step / 40 for step in range(41))
-#: Outputs at which the color changes; the middle one decides between 0 and 1.
-LEVELS = tuple(step / 10 for step in range(1, 10))
+#: How each net is drawn: the grid both ways, and the values above which each color begins. The line is where the middle
+#: color begins.
+PLANES: Mapping[type, tuple[tuple[float, ...], Mapping[float, str]]] = {
+    # A straight line is the same on the coarsest grid.
+    Perceptron: ((LOW, HIGH), {-math.inf: "b1", 0.0: "b8"}),
+    Net: (AXIS, {-math.inf: "b0", **{step / 10: f"b{step}" for step in range(1, 10)}}),
+}
 #: The side of a decision's plot, in units of the drawing.
 SIDE = 240.0
 #: Losses outside have no place on a picture.
@@ -43,23 +47,18 @@ def draw_perceptron(perceptron: Perceptron, gate: str, key: str) -> Markup:
     """The half plane that the perceptron answers with 1, and the line that bounds it."""
     (w1, w2), bias = perceptron.weights, perceptron.bias
     text = f"The plane, divided by the line {w1:g} x + {w2:g} y + {bias:g} = 0."
-    texts = (f"Decision boundary of the perceptron on {gate}", text)
-    # A straight line is the same on the coarsest grid.
-    return _draw_decision(perceptron, gate, (LOW, HIGH), {-math.inf: "b1", 0.0: "b8"}, key, texts)
+    return _draw_decision(perceptron, gate, key, f"Decision boundary of the perceptron on {gate}", text)
 
 
 def draw_net(net: Net, key: str) -> Markup:
     """The output of the two-layer net as a filled contour. Raises ValueError if it is no number somewhere."""
-    bands = {level: f"b{band}" for band, level in enumerate((-math.inf, *LEVELS))}
     text = "The output, 0 to 1, for every point; the line is at 0.5."
-    return _draw_decision(net, "XOR", AXIS, bands, key, ("Output of the two-layer net on XOR", text))
+    return _draw_decision(net, "XOR", key, "Output of the two-layer net on XOR", text)
 
 
 @matplotlib_settings()
-def _draw_decision(  # noqa: PLR0913, PLR0917
-    learned: Perceptron | Net, gate: str, axis: Axis, bands: Mapping[float, str], key: str, texts: tuple[str, str]
-) -> Markup:
-    """``bands`` are the values above which each color begins; where the middle one begins is the line."""
+def _draw_decision(learned: Perceptron | Net, gate: str, key: str, title: str, text: str) -> Markup:
+    axis, bands = PLANES[type(learned)]
     values = [[learned.value(x, y) for x in axis] for y in axis]
     if not all(math.isfinite(value) for row in values for value in row):
         raise ValueError("its weights are no numbers any more")
@@ -81,7 +80,7 @@ def _draw_decision(  # noqa: PLR0913, PLR0917
     axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
     drawing.label("input 1", "input 2")
     rows = (f"({x}, {y}) wants {want} and gets {got}" for (x, y), want, got in zip(INPUTS, WANTED[gate], learned.table))
-    return drawing.svg("decision", key, texts[0], f"{texts[1]} {'; '.join(rows)}.")
+    return drawing.svg("decision", key, title, f"{text} {'; '.join(rows)}.")
 
 
 def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) -> None:
