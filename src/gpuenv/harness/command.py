@@ -48,7 +48,7 @@ def run(settings: Settings) -> int:
         check_host()
     run_unit_tests(settings.jobs)
     engine = find_engine(settings.engine) if needs_engine(settings) else None
-    found = execute(plan(settings, engine, host), engine, report_files.clear(paths.reports_dir()))
+    found = execute(plan(settings, engine, host), report_files.clear(paths.reports_dir()))
     return 0 if found.status == "passed" else CheckError.exit_code
 
 
@@ -115,7 +115,7 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
     )
 
 
-def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:
+def execute(planned: Plan, reports: Path) -> Report:
     """Run the checks and report what they found, also when interrupted; ``reports`` is the folder for files."""
     log = reports / "pytest.log" if report_table.is_wanted() else None
     found = Report(planned, began=time.time())
@@ -126,10 +126,10 @@ def execute(planned: Plan, engine: Engine | None, reports: Path) -> Report:
         ui.say(f"testing {names}" if names else "no target can be tested")
         argv = pytest_argv(plan_path, results, reports / "junit.xml", planned.at_a_time)
         try:
-            found.exit_code = run_pytest(argv, engine, found, results, log)
+            found.exit_code = run_pytest(argv, found, results, log)
         finally:
-            if engine is not None:
-                remove_leftovers(engine, planned.run)
+            if planned.engine is not None:
+                remove_leftovers(planned.engine, planned.run)
             found.update(results).ended = time.time()
             report(found, reports, log)
     return found
@@ -148,13 +148,13 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
     return argv
 
 
-def run_pytest(argv: list[str], engine: Engine | None, found: Report, results: Path, log: Path | None) -> int:
+def run_pytest(argv: list[str], found: Report, results: Path, log: Path | None) -> int:
     """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else None
         deliver = stack.enter_context(signals.deferred())
         process = subprocess.Popen(
-            argv, cwd=paths.project_root(), env=pytest_environment(engine),
+            argv, cwd=paths.project_root(), env=pytest_environment(found.plan.engine),
             stdout=output, stderr=subprocess.STDOUT if output else None,
         )  # fmt: skip
         # Whatever ends the watching ends the run: nothing goes on unseen.

@@ -124,10 +124,10 @@ def test_output_of_pytest_goes_to_the_log_under_a_live_table(
     argv = [sys.executable, "-c", "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)"]
     monkeypatch.setattr(table, "watch", lambda process, *_: process.wait())
     log = tmp_path / "pytest.log"
-    assert harness.run_pytest(argv, None, Report(PLAN), tmp_path / "r", log) == 3
+    assert harness.run_pytest(argv, Report(PLAN), tmp_path / "r", log) == 3
     assert log.read_text() == "out\nerr\n"
     assert capfd.readouterr().out == ""
-    assert harness.run_pytest(argv, None, Report(PLAN), tmp_path / "r", None) == 3
+    assert harness.run_pytest(argv, Report(PLAN), tmp_path / "r", None) == 3
     assert capfd.readouterr().out == "out\n"
 
 
@@ -141,7 +141,7 @@ def test_nothing_goes_on_when_the_table_fails(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(table, "watch", fail)
     argv = [sys.executable, "-c", "import time; time.sleep(60)"]
     with pytest.raises(ZeroDivisionError):
-        harness.run_pytest(argv, None, Report(PLAN), tmp_path / "r", tmp_path / "pytest.log")
+        harness.run_pytest(argv, Report(PLAN), tmp_path / "r", tmp_path / "pytest.log")
     assert seen[0].wait(timeout=10) < 0
 
 

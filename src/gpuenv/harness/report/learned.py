@@ -70,9 +70,6 @@ def say_why(target: Target, known: Evidence, part: str) -> str:
     return target.missing or known.gaps.get(part, "training was not run on this target")
 
 
-# --- decisions --------------------------------------------------------------------------------------
-
-
 def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
     """A figure for each picture that can be told apart."""
     for gate in GATES:
@@ -139,9 +136,6 @@ def _gaps(shown: Shown) -> Iterator[Figure]:
             missing.setdefault(say_why(target, known, part), []).append((target.title, name))
     for reason, pairs in missing.items():
         yield Figure("No result", members=pairs, gap=f"{reason}.")
-
-
-# --- loss curves and starts -------------------------------------------------------------------------
 
 
 def _curve(target: Target, known: Evidence, package: str) -> Curve | str:

@@ -40,8 +40,6 @@ LINE_HEIGHT = 15.0
 #: The strip of starts ends here: an output this far from its target rounds to the wrong answer.
 STRIP_END = 0.5
 
-# --- decisions --------------------------------------------------------------------------------------
-
 
 def draw_perceptron(perceptron: Perceptron, gate: str, key: str) -> Markup:
     """The half plane that the perceptron answers with 1, and the line that bounds it."""
@@ -93,9 +91,6 @@ def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) ->
     if is_wrong:
         axes.add_artist(Circle(row, 17 * unit, gid="css wrong", zorder=3))
         axes.text(row[0], row[1] - 28 * unit, "wrong", gid="css wrong-word", ha="center", va="center", zorder=4)
-
-
-# --- loss curves and starts -------------------------------------------------------------------------
 
 
 @matplotlib_settings()

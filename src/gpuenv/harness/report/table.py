@@ -90,9 +90,6 @@ def render_failures(report: Report) -> Text:
     return text.append(f"... and {left_out} more failures: see the report\n" if left_out > 0 else "")
 
 
-# --- while the checks run ---------------------------------------------------------------------------
-
-
 def is_wanted() -> bool:
     """Whether there is a terminal that can be drawn on, and nobody asked for tracebacks (they would be hidden)."""
     return sys.stderr.isatty() and not ui.console().is_dumb_terminal and not ui.debug_enabled()
