@@ -6,8 +6,8 @@ import pytest
 from testinfra.backend import BACKENDS, parse_hostspec
 
 from gpuenv.core.errors import UsageError
-from gpuenv.harness.targets import addresses
-from gpuenv.harness.targets.addresses import Address, parse_hosts
+from gpuenv.harness.targets import hosts
+from gpuenv.harness.targets.hosts import Address, parse_hosts
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,5 @@ def test_a_file_with_odd_characters_arrives() -> None:
 
 
 def test_testinfra_reads_every_setting_that_is_taken() -> None:
-    for name in (*addresses.FLAGS, *addresses.VALUES):
+    for name in (*hosts.FLAGS, *hosts.VALUES):
         assert name in parse_hostspec(f"ssh://a?{name}=true")[1], name

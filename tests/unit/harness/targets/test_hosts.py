@@ -13,7 +13,7 @@ from gpuenv.cuda.stubs import MARKER
 from gpuenv.harness.report import files
 from gpuenv.harness.report.model import Report
 from gpuenv.harness.targets import hosts
-from gpuenv.harness.targets.addresses import Address
+from gpuenv.harness.targets.hosts import Address
 from gpuenv.harness.targets.model import Plan, Target
 from gpuenv.variants import model as variants
 
