@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 TESTS = HERE.parents[1]
 HOOK_NAME = "nvidia-container-runtime-hook"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+_FLAGS = ("-Og", "-Wall", "-Wextra", "-Werror")
 _SHARED = ("-shared", "-fPIC", "-Wl,--build-id=none", "-Wl,-Bsymbolic")
 #: What is made from which sources, and how; below the root folder of a simulated host.
 PROGRAMS = {
