@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -204,11 +203,6 @@ def _wait_until_ready(place: Folders, daemon: Daemon, process: subprocess.Popen[
         if ready is not None:
             return ready
         time.sleep(0.1)
-    log = place.log.read_text(encoding="utf-8", errors="replace")
+    why = end_of_output(place.log.read_text(encoding="utf-8", errors="replace"), "log")
     how = "ended" if process.poll() is not None else f"did not answer within {START_TIMEOUT_S} s"
-    raise start_error(how, log, place.log)
-
-
-def start_error(how: str, log: str, path: Path) -> EngineError:
-    """The error for a daemon that did not start, with the end of its log."""
-    return EngineError(f"the private Docker daemon {how}", end_of_output(log, "log"), f"see {path}, or set ENGINE=venv")
+    raise EngineError(f"the private Docker daemon {how}", why, f"see {place.log}, or set ENGINE=venv")

@@ -36,11 +36,16 @@ def test_a_process_that_ignores_the_polite_way_is_killed(monkeypatch: pytest.Mon
 
 
 def test_the_error_shows_the_end_of_the_log() -> None:
-    log = "\n".join(f"line {number}" for number in range(50))
-    error = private.start_error("ended", log, Path("/s/log"))
-    assert "line 49" in error.why
-    assert "line 10" not in error.why
-    assert "/s/log" in error.next_step
+    place = private_daemon.folders()
+    place.log.parent.mkdir()
+    place.log.write_text("\n".join(f"line {number}" for number in range(50)))
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    with pytest.raises(EngineError, match="daemon ended") as caught:
+        private._wait_until_ready(place, Daemon(process.pid, 0, place.url), process)
+    assert "line 49" in caught.value.why
+    assert "line 10" not in caught.value.why
+    assert str(place.log) in caught.value.next_step
 
 
 def test_installing_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
