@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.core.errors import SourceError
-from gpuenv.variants.cuda_lock import CudaLock, Source
+from gpuenv.variants.cuda_lock import Source
 
 _CHUNK_BYTES = 1 << 20
 _PART = ".part"
@@ -68,17 +68,16 @@ def find_by_digest(folder: Path, sources: Iterable[Source]) -> tuple[Path, Sourc
     return None
 
 
-def get_or_fill(lock: CudaLock, fill: Callable[[Path], object]) -> Path:
-    """The folder that holds the libraries of ``lock``; ``fill`` puts them into an empty one if none is kept whole.
+def keep(folder: Path, doing: str, fill: Callable[[Path], object]) -> Path:
+    """Have ``folder`` of the cache filled: by ``fill``, which is given an empty one, once.
 
-    So the next image need not unpack gigabytes again. The sums of what is kept are verified each time.
+    So nobody fetches or unpacks gigabytes again. The sums of what is kept are verified each time.
     """
-    folder = paths.cache_dir() / "libraries" / lock.digest[:16]
-    with locking.held(folder.with_suffix(".lock"), "another gpuenv is unpacking the CUDA libraries; waiting for it"):
+    with locking.held(folder.with_suffix(".lock"), f"another gpuenv is {doing}; waiting for it"):
         if folder.exists() and _is_whole(folder):
             return folder
         # Swept up by the next run, if this one is killed.
-        with scratch.folder("libraries") as temporary:
+        with scratch.folder(folder.parent.name) as temporary:
             new = temporary / "new"
             new.mkdir()
             fill(new)
@@ -95,7 +94,7 @@ def _is_whole(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     if damaged:
-        ui.warn(f"{folder}: {', '.join(damaged)} changed since it was unpacked; unpacking again")
+        ui.warn(f"{folder}: {', '.join(damaged)} changed meanwhile; making it anew")
     return not damaged
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from gpuenv.core import locking, ui
+from gpuenv.core import locking, paths, ui
 from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.cuda import archives, files
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
@@ -35,7 +35,8 @@ def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> N
         new = Path(folder) / "new"
         new.mkdir()
         if sources_dir is None:
-            files.link_into(files.get_or_fill(lock, partial(_fill, lock, None)), new)
+            kept = paths.cache_dir() / "libraries" / lock.digest[:16]
+            files.link_into(files.keep(kept, "unpacking the CUDA libraries", partial(_fill, lock, None)), new)
         else:
             # The user's folder is asked first, so what was kept from elsewhere is passed over.
             _fill(lock, sources_dir, new)

@@ -6,12 +6,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from gpuenv.core import locking, paths, signals, ui
+from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import DataError, HostError, SourceError
+from gpuenv.cuda.files import keep
 from gpuenv.net import certificates, pip_settings
 
 _PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
@@ -36,34 +37,15 @@ def load_wheel(requirements: Path) -> Wheel:
     return Wheel(requirements, pin["name"], pin["version"], pin["sha256"])
 
 
-def find_cached(wheel: Wheel) -> Path | None:
-    """The file of ``wheel``, if it was fetched before."""
-    return next(iter(sorted(_folder(wheel).glob("*.whl"))), None)
-
-
 def fetch_wheel(wheel: Wheel) -> Path:
     """The file of ``wheel``, fetched if need be. Raises SourceError when pip cannot, HostError without a pip."""
-    folder = _folder(wheel)
-    with locking.held(folder.with_suffix(".lock"), f"another gpuenv is fetching {wheel.distribution}; waiting for it"):
-        cached = find_cached(wheel)
-        if cached is not None:
-            return cached
-        ui.say(f"fetching genuine CUDA libraries for the simulation: {wheel.distribution} {wheel.version} (500 MB)")
-        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-            fetched = Path(temporary) / "wheel"
-            _run_pip(wheel, fetched)
-            fetched.rename(folder)
-    path = find_cached(wheel)
-    if path is None:
-        raise SourceError(f"pip left no wheel of {wheel.distribution}", f"{folder} holds none", f"remove {folder}")
+    folder = paths.cache_dir() / "simulated" / f"wheel-{wheel.sha256[:12]}"
+    (path,) = keep(folder, f"fetching {wheel.distribution}", partial(_run_pip, wheel)).glob("*.whl")
     return path
 
 
-def _folder(wheel: Wheel) -> Path:
-    return paths.cache_dir() / "simulated" / f"wheel-{wheel.sha256[:12]}"
-
-
 def _run_pip(wheel: Wheel, target: Path) -> None:
+    ui.say(f"fetching genuine CUDA libraries for the simulation: {wheel.distribution} {wheel.version} (500 MB)")
     environment = dict(os.environ)
     bundle = certificates.find_bundle(os.environ, pip_settings.load_pip_settings().cert)
     if bundle is not None:

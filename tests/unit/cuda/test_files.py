@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gpuenv.core import paths
 from gpuenv.cuda import files
-from gpuenv.variants import model as variants
-from gpuenv.variants.cuda_lock import load_cuda_lock
 
 
 class Filling:
@@ -22,7 +21,7 @@ class Filling:
         self.count += 1
 
     def get(self) -> Path:
-        return files.get_or_fill(load_cuda_lock(variants.find_variant(None).cuda_lock_path), self)
+        return files.keep(paths.cache_dir() / "libraries" / "x", "trying it", self)
 
 
 def test_it_is_filled_once() -> None:
@@ -53,7 +52,7 @@ def test_a_filling_that_fails_leaves_nothing() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.get_or_fill(load_cuda_lock(variants.find_variant(None).cuda_lock_path), fail)
+        files.keep(paths.cache_dir() / "libraries" / "x", "trying it", fail)
     filling = Filling()
     assert {path.name for path in filling.get().iterdir()} == {"liba.so.1", "libb.so.1", "sha256.json"}
     assert filling.count == 1

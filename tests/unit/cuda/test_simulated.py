@@ -13,6 +13,7 @@ import pytest
 from msgspec import structs
 
 from broken import images
+from gpuenv.core import paths
 from gpuenv.core.errors import DataError, HostError, SourceError, UsageError
 from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda import sources, stubs, wheel
@@ -156,7 +157,7 @@ def test_pip_that_fails_is_told_with_its_message(tmp_path: Path, monkeypatch: py
     with pytest.raises(SourceError, match="could not be fetched") as error:
         wheel.fetch_wheel(pin)
     assert "pip says: ERROR" in error.value.why
-    assert wheel.find_cached(pin) is None
+    assert not [path for path in (paths.cache_dir() / "simulated").iterdir() if path.is_dir()]
 
 
 def test_damaged_symbols_file_is_refused(tmp_path: Path) -> None:
