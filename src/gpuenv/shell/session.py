@@ -79,7 +79,9 @@ class _Session:
             if state.get("Error"):
                 raise RefusedError(500, state["Error"], is_told=True)
         raise EngineError(
-            f"{clients[0][0]} does not start the container", "its own words are above", "update it, or the engine"
+            f"{clients[0][0]} does not start the container",
+            "its own words are above",
+            "mend what they name; else update it, or the engine",
         )
 
     def _log(self) -> bytes:
