@@ -61,7 +61,7 @@ def _draw_decision(learned: Perceptron | Net, gate: str, key: str, title: str, t
     if not all(math.isfinite(value) for row in values for value in row):
         raise ValueError("its weights are no numbers any more")
     from contourpy import contour_generator
-    from matplotlib.patches import PathPatch
+    from matplotlib.patches import Circle, PathPatch
     from matplotlib.path import Path
 
     drawing = Drawing((SIDE + 40, SIDE + 42), (34, 36, 6, 6))
@@ -72,8 +72,14 @@ def _draw_decision(learned: Perceptron | Net, gate: str, key: str, title: str, t
             axes.add_artist(PathPatch(Path(points, codes), gid=f"css {name}"))
     for points in contours.lines(list(bands)[len(bands) // 2]):
         axes.plot(*zip(*points), gid="css boundary")
-    for row, want, got in zip(INPUTS, WANTED[gate], learned.table):
-        _draw_row(axes, row, want, is_wrong=want != got)
+    unit = (HIGH - LOW) / SIDE
+    for (x, y), want, got in zip(INPUTS, WANTED[gate], learned.table):
+        # A circle with the right answer in it; a ring says that the net gives the other one.
+        axes.add_artist(Circle((x, y), 11 * unit, gid=f"css row{want}", zorder=3))
+        axes.text(x, y, str(want), gid=f"css digit{want}", ha="center", va="center", zorder=4)
+        if want != got:
+            axes.add_artist(Circle((x, y), 17 * unit, gid="css wrong", zorder=3))
+            axes.text(x, y - 28 * unit, "wrong", gid="css wrong-word", ha="center", va="center", zorder=4)
     axes.spines[:].set_gid("css frame")
     axes.set(xlim=(LOW, HIGH), ylim=(LOW, HIGH), xticks=(0, 1), yticks=(0, 1))
     drawing.label("input 1", "input 2")
@@ -81,35 +87,22 @@ def _draw_decision(learned: Perceptron | Net, gate: str, key: str, title: str, t
     return drawing.svg("decision", key, title, f"{text} {'; '.join(rows)}.")
 
 
-def _draw_row(axes: Axes, row: tuple[int, int], want: int, *, is_wrong: bool) -> None:
-    """A circle with the right answer in it; a ring says that the net gives the other one."""
-    from matplotlib.patches import Circle
-
-    unit = (HIGH - LOW) / SIDE
-    axes.add_artist(Circle(row, 11 * unit, gid=f"css row{want}", zorder=3))
-    axes.text(row[0], row[1], str(want), gid=f"css digit{want}", ha="center", va="center", zorder=4)
-    if is_wrong:
-        axes.add_artist(Circle(row, 17 * unit, gid="css wrong", zorder=3))
-        axes.text(row[0], row[1] - 28 * unit, "wrong", gid="css wrong-word", ha="center", va="center", zorder=4)
-
-
 @matplotlib_settings()
 def draw_losses(curves: Sequence[Curve]) -> Markup:
     """All curves over the reference, which is wide and pale; one that leaves it is a full line with a name."""
-    near = [curve for curve in curves if curve.leaves_at is None]
-    far = [curve for curve in curves if curve.leaves_at is not None]
     from matplotlib.ticker import LogLocator, NullLocator
 
+    near = [curve for curve in curves if curve.leaves_at is None]
+    far = [curve for curve in curves if curve.leaves_at is not None]
     drawing = Drawing((640, 340), (52, 42, 14, 12))
     axes = drawing.axes
     axes.set_yscale("log")
     for losses in dict.fromkeys(curve.reference.losses for curve in curves):
         axes.plot(_drawable(losses), gid="css reference")
-    for number, curve in enumerate(near):
-        dashes = (DASH, DASH * max(1, len(near) - 1))
-        axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}", ls=(-DASH * number, dashes))
-    for curve in far:
-        axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}")
+    dashes = (DASH, DASH * max(1, len(near) - 1))
+    for number, curve in enumerate([*near, *far]):
+        style: Any = (-DASH * number, dashes) if number < len(near) else "-"
+        axes.plot(_drawable(curve.net.losses), gid=f"css curve {curve.package}", ls=style)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter("{x:g}")

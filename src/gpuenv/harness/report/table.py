@@ -55,11 +55,10 @@ def _render_group(column: Column, group: str, *, is_live: bool) -> Text:
 
 def render_duration(seconds: float) -> str:
     """``"7 s"``, ``"2:05 min"``, ``"1:02:05 h"``."""
-    whole = max(0, round(seconds))
-    minutes, rest = divmod(whole, 60)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{minutes}:{rest:02} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    if minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+    return f"{minutes}:{rest:02} min" if minutes else f"{rest} s"
 
 
 def render_first_failures(report: Report) -> Text:

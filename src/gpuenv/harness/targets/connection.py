@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Where the reference programs are inside a container (mounted read-only).
 REFERENCE_IN_IMAGE = "/gpuenv-reference"
-#: What every command gets: no bytecode beside read-only programs, and C++ messages kept to warnings.
-ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1"}
 #: So much of a stream is shown in a report.
 SHOWN_LINES, SHOWN_WIDTH = 40, 400
 
@@ -76,7 +74,8 @@ class Connection:
 
         Devices of a simulated driver are hidden unless ``sees_gpus``: TensorFlow ends as with a broken GPU there.
         """
-        values = dict(ENVIRONMENT)
+        # No bytecode beside read-only programs.
+        values = {"PYTHONDONTWRITEBYTECODE": "1"}
         if self.target.has_simulated_driver and not sees_gpus:
             values["CUDA_VISIBLE_DEVICES"] = ""
         if self.cores is not None:

@@ -92,9 +92,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
             )  # fmt: skip
 
 
-def remove_leftovers(engine: Engine, run: str) -> int:
-    """Remove the containers of one run that are still there (after Ctrl-C); how many there were."""
-    found = engine.listed("containers", f"{RUN_LABEL}={run}")
-    for container in found:
+def remove_leftovers(engine: Engine, run: str) -> None:
+    """Remove the containers of one run that are still there (after Ctrl-C)."""
+    for container in engine.listed("containers", f"{RUN_LABEL}={run}"):
         engine.remove_container(container["Id"])
-    return len(found)
