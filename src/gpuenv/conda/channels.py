@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from gpuenv.conda import spec as conda_spec
 from gpuenv.conda.spec import SUBDIRS
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.net import pip_settings as pipconfig
+from gpuenv.net import certificates
+from gpuenv.net.pip_settings import load_pip_settings
 from gpuenv.variants.environment import Environment
 
 _PACKAGES = (".conda", ".tar.bz2")
@@ -92,12 +94,13 @@ def index(channel: Path) -> None:
     asyncio.run(index_fs(channel))
 
 
-def network_variables(environ: dict[str, str], bundle: Path | None) -> dict[str, str]:
+def network_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """What conda, mamba, micromamba and rattler read: the CA bundle and the proxy that this machine uses.
 
     Whatever a condarc says, certificates are verified: these variables win over it.
     """
-    settings = pipconfig.load_pip_settings()
+    settings = load_pip_settings()
+    bundle = certificates.find_bundle(environ, settings.cert)
     found = {"CONDA_SSL_VERIFY": str(bundle or "true"), "MAMBA_SSL_VERIFY": str(bundle or "<system>")}
     if bundle is not None:
         found.update(SSL_CERT_FILE=str(bundle), REQUESTS_CA_BUNDLE=str(bundle), CURL_CA_BUNDLE=str(bundle))

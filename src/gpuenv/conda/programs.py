@@ -52,10 +52,10 @@ def find(wanted: str | None, environ: Mapping[str, str] = os.environ) -> Program
     """The program asked for, else the first that is here and new enough. Raises HostError, with why of each."""
     reasons = []
     for name in [wanted] if wanted else NAMES:
-        program, reason = _look(name, environ)
-        if program is not None:
-            return program
-        reasons.append(f"{name}: {reason}")
+        found = _look(name, environ)
+        if isinstance(found, Program):
+            return found
+        reasons.append(f"{name}: {found}")
     raise HostError(
         f"there is no {wanted or 'program'} to make a conda environment with",
         "; ".join(reasons),
@@ -63,30 +63,30 @@ def find(wanted: str | None, environ: Mapping[str, str] = os.environ) -> Program
     )
 
 
-def _look(name: str, environ: Mapping[str, str]) -> tuple[Program | None, str]:
+def _look(name: str, environ: Mapping[str, str]) -> Program | str:
     """The program, or why not."""
     if name == "rattler":
         is_here = importlib.util.find_spec("rattler") is not None
         why = f"py-rattler needs Python 3.10 or newer, this is {sys.version_info.major}.{sys.version_info.minor}"
-        return (Program(name), "") if is_here else (None, why)
+        return Program(name) if is_here else why
     # conda's own shell function is not seen from here, but says where its program is.
     named = environ.get({"conda": "CONDA_EXE", "micromamba": "MAMBA_EXE"}.get(name, ""), "")
     is_its_name = Path(named).name.startswith(name) and os.access(named, os.X_OK)
     path = shutil.which(name, path=environ.get("PATH")) or (named if is_its_name else None)
     if path is None:
-        return None, "not on the PATH"
+        return "not on the PATH"
     version = _ask_version(path)
     if version is None:
-        return None, f"{path} does not say its version"
+        return f"{path} does not say its version"
     if name == "conda" and version < _LOWEST_CONDA:
         lowest, found = (".".join(map(str, one)) for one in (_LOWEST_CONDA, version))
         ui.warn(f"{path} is {name} {found}, which is too old ({lowest} or newer): `conda update --name base conda`")
-        return None, f"{found} is too old, {lowest} or newer is needed (`conda update --name base conda`)"
+        return f"{found} is too old, {lowest} or newer is needed (`conda update --name base conda`)"
     files = read_condarcs(environ, Path.home(), path) if name in _READS_FINAL else ()
     final = next((each.path for each in files if each.is_unverified and each.is_final), None)
     if final:
-        return None, f"{final} switches verification off with `#!final`, which no variable overrides"
-    return Program(name, path, version), ""
+        return f"{final} switches verification off with `#!final`, which no variable overrides"
+    return Program(name, path, version)
 
 
 def _ask_version(path: str) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import sources
 from gpuenv.host import gpu
-from gpuenv.net import certificates, pip_settings, redact
+from gpuenv.net import redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix.folder import Content, Prefix, place
@@ -69,9 +69,7 @@ def _make(environment: Environment, lock: locks.Lock, settings: Settings, making
 
 def variables(environment: Environment) -> dict[str, str]:
     """What the program reads: this process' variables, and what decides the solution and the network."""
-    environ = dict(os.environ)
-    bundle = certificates.find_bundle(environ, pip_settings.load_pip_settings().cert)
-    environ.update(channels.network_variables(environ, bundle))
+    environ = {**os.environ, **channels.network_variables(os.environ)}
     environ.update(CONDA_CHANNEL_PRIORITY="flexible", MAMBA_CHANNEL_PRIORITY="flexible")
     if environment.flavor == "gpu" and gpu.host_gpus().driver is None:
         # Packages may ask for a driver (`__cuda`), which the machine that the environment is made on need not have.

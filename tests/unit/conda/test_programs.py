@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,17 @@ def test_what_no_variable_overrides_is_not_used(tmp_path: Path, place: str, monk
     ],
 )
 def test_a_condarc_that_switches_verification_off_is_told_and_not_used(
-    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".condarc").write_text(f"channels:\n  - conda-forge\n{line}\n")
     conda_programs.warn_unverified({}, tmp_path)
     said = capsys.readouterr().err
     assert f"{tmp_path / '.condarc'} is not used" in said
-    found = conda_channels.network_variables({}, Path("/etc/bundle.pem"))
-    assert found["CONDA_SSL_VERIFY"] == found["MAMBA_SSL_VERIFY"] == found["SSL_CERT_FILE"] == "/etc/bundle.pem"
+    bundle = tmp_path / "bundle.pem"
+    bundle.touch()
+    monkeypatch.setenv("PIP_CERT", str(bundle))
+    found = conda_channels.network_variables({})
+    assert found["CONDA_SSL_VERIFY"] == found["MAMBA_SSL_VERIFY"] == found["SSL_CERT_FILE"] == str(bundle)
 
 
 def test_a_variable_that_switches_verification_off_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,15 +151,17 @@ def test_a_condarc_that_verifies_is_no_matter(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-def test_without_a_bundle_certificates_are_verified_all_the_same() -> None:
-    found = conda_channels.network_variables({}, None)
+def test_without_a_bundle_certificates_are_verified_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuenv.net.certificates.SYSTEM_BUNDLES", ())
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    found = conda_channels.network_variables({})
     assert (found["CONDA_SSL_VERIFY"], found["MAMBA_SSL_VERIFY"]) == ("true", "<system>")
 
 
 def test_the_proxy_of_pip_is_used_unless_another_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_PROXY", "proxy.campus:3128")
-    assert conda_channels.network_variables({}, None)["https_proxy"] == "http://proxy.campus:3128"
-    assert "https_proxy" not in conda_channels.network_variables({"HTTPS_PROXY": "http://other"}, None)
+    assert conda_channels.network_variables({})["https_proxy"] == "http://proxy.campus:3128"
+    assert "https_proxy" not in conda_channels.network_variables({"HTTPS_PROXY": "http://other"})
 
 
 @pytest.mark.parametrize(
