@@ -55,12 +55,19 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_the_caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is made for several tests at once sees no more of the caller than a test does."""
+    with pytest.MonkeyPatch.context() as patch:
+        forget_settings(patch)
+        patch.setenv("HOME", str(make_folder(tmp_path_factory, "home")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home folder for each test, and no ``GPUENV_*``, proxy or engine setting."""
-    for name in list(os.environ):
-        if name.startswith(("GPUENV_", "XDG_", "DOCKER_", "PIP_", "UV_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+    forget_settings(monkeypatch)
     home = _untouched.pop() if _untouched else make_folder(tmp_path_factory, "home")
     changed = os.stat(home).st_ctime_ns  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))
@@ -73,6 +80,12 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """As pytest's, for which it looks at the folders of all tests before, for each of thousands."""
     return make_folder(tmp_path_factory, request.function.__name__[:25])
+
+
+def forget_settings(patch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("GPUENV_", "XDG_", "DOCKER_", "PIP_", "UV_")) or name.lower().endswith("_proxy"):
+            patch.delenv(name)
 
 
 def make_folder(factory: pytest.TempPathFactory, name: str) -> Path:
