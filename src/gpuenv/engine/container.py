@@ -105,8 +105,9 @@ def user_inside(engine: Engine) -> str:
 
 
 def is_rootless(information: Mapping[str, Any]) -> bool:
-    """Whether the answer to ``/info`` is a rootless engine's (Docker and Podman put it in the same place)."""
-    return any("name=rootless" in option for option in information.get("SecurityOptions") or ())
+    """Whether the answer to ``/info`` is a rootless engine's: Docker names it among the options, Podman apart."""
+    options = information.get("SecurityOptions") or ()
+    return bool(information.get("Rootless")) or any("name=rootless" in option for option in options)
 
 
 def shared_groups(*files: Path) -> tuple[int, ...]:

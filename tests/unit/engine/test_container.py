@@ -91,15 +91,17 @@ def test_names_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("information", "expected"),
     [
-        (["name=seccomp,profile=default", "name=rootless"], True),
-        (["name=apparmor"], False),
-        (None, False),
+        ({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, True),
+        ({"SecurityOptions": ["name=apparmor"]}, False),
+        ({"SecurityOptions": None}, False),
+        ({"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": True}, True),
+        ({"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": False}, False),
     ],
 )
-def test_rootless_engines(options: list[str] | None, expected: bool) -> None:
-    assert containers.is_rootless({"SecurityOptions": options}) is expected
+def test_rootless_engines(information: dict[str, Any], expected: bool) -> None:
+    assert containers.is_rootless(information) is expected
 
 
 def test_root_is_the_caller_in_a_rootless_engine(fake: FakeEngine) -> None:
