@@ -42,28 +42,24 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
         f"{name}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
         f"Python {variant.python}; device: {device} ({made.title}, not a container)"
     )
-    values = environment(os.environ, made.kind, made.folder, name, settings.gpus)
-    inner = ["bash", "--norc"] if command is None else ["bash", "-c", command]
-    argv = activate.argv(made.kind, made.folder, inner)
+    # By `env`, as a bash that activates drops the prompt that it is given.
+    prompt = ["env", rf"PS1=({name}, no container) \w\$ ", "bash", "--norc"]
+    argv = activate.argv(made.kind, made.folder, prompt if command is None else ["bash", "-c", command])
     with ExitStack() as stack:
         errors = None if command is None else stack.enter_context(errors_kept(tail))
         receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and os.isatty(0))
         # Before the start: the first thing that the command does may be to send a signal.
         stack.enter_context(passed_on(receiver))
-        child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
+        child = subprocess.Popen(argv, cwd=work, env=environment(os.environ, settings.gpus), stderr=errors)
         receiver.started()
         code = child.wait()
     return 128 - code if code < 0 else code
 
 
-def environment(environ: Mapping[str, str], kind: str, folder: Path, name: str, gpus: str | None) -> dict[str, str]:
-    """The variables of the shell: those of the environment, its prompt, and the GPUs that were asked for."""
-    values = activate.environment(environ, kind, folder)
-    values["PS1"] = rf"({name}, no container) \w\$ "
-    if gpus not in (None, "all"):
-        # Empty hides all of them.
-        values["CUDA_VISIBLE_DEVICES"] = "" if gpus == "none" else str(gpus)
-    return values
+def environment(environ: Mapping[str, str], gpus: str | None) -> dict[str, str]:
+    """The caller's variables, with the GPUs that were asked for: of none CUDA sees none."""
+    chosen = {} if gpus in (None, "all") else {"CUDA_VISIBLE_DEVICES": "" if gpus == "none" else str(gpus)}
+    return {**environ, **chosen}
 
 
 def _send(child: subprocess.Popen[bytes], name: str) -> None:

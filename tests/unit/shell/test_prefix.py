@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,17 +82,37 @@ def test_it_says_that_it_is_no_container(
 
 
 @pytest.mark.parametrize(("gpus", "expected"), [(None, None), ("all", None), ("none", ""), ("0,1", "0,1")])
-def test_gpus_are_chosen_by_the_variable_of_cuda(tmp_path: Path, gpus: str | None, expected: str | None) -> None:
-    values = prefix_shell.environment({}, "venv", tmp_path, "cuda10.0-gpu", gpus)
-    assert values.get("CUDA_VISIBLE_DEVICES") == expected
+def test_gpus_are_chosen_by_the_variable_of_cuda(gpus: str | None, expected: str | None) -> None:
+    assert prefix_shell.environment({}, gpus).get("CUDA_VISIBLE_DEVICES") == expected
 
 
-def test_nothing_of_another_python_gets_in(tmp_path: Path) -> None:
-    host = {"PYTHONHOME": "/x", "PYTHONPATH": "/y", "CONDA_PREFIX": "/base", "PATH": "/bin", "LANG": "ko_KR.UTF-8"}
-    values = prefix_shell.environment(host, "venv", tmp_path, "cuda10.0-cpu", None)
-    assert not values.keys() & {"PYTHONHOME", "PYTHONPATH", "CONDA_PREFIX", "LD_LIBRARY_PATH"}
+def test_nothing_of_another_python_gets_in(
+    variant: Variant, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"PYTHONHOME": "/x", "PYTHONPATH": "/y", "CONDA_PREFIX": "/base", "LANG": "ko_KR.UTF-8"}.items():
+        monkeypatch.setenv(name, value)
+    assert prefix_shell.run(Settings(), variant, tmp_path, "env -0 > variables", bytearray()) == 0
+    values = dict(line.split("=", 1) for line in (tmp_path / "variables").read_text().split("\0") if line)
+    assert not values.keys() & {"PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH"}
+    assert values.get("CONDA_PREFIX") == (str(made.folder) if made.kind == "conda" else None)
     assert values["LANG"] == "ko_KR.UTF-8"
-    assert values["PS1"].startswith("(cuda10.0-cpu, no container)")
+
+
+@pytest.mark.parametrize("kind", ["venv", "conda"])
+def test_the_prompt_says_where_one_is(kind: str, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-c", PROGRAM, kind, str(tmp_path)]
+    with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        said = b""
+        while b"-cpu, no container) /" not in said:
+            said += os.read(ours, 1024)
+        os.write(ours, b"exit 0\n")
+        with suppress(OSError):  # the end of a terminal's output, on Linux
+            while os.read(ours, 1024):
+                pass
+    os.close(ours)
+    assert process.returncode == 0
 
 
 PROGRAM = """
@@ -104,7 +126,8 @@ folder = pathlib.Path(sys.argv[2])
 activate.write_hooks(folder)
 prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder, "none")
 variant = variants.find_variant(None)
-codes = {prefix_shell.run(Settings(), variant, pathlib.Path("/"), command, bytearray()) for command in sys.argv[3:]}
+commands = sys.argv[3:] or [None]
+codes = {prefix_shell.run(Settings(), variant, pathlib.Path("/"), command, bytearray()) for command in commands}
 sys.exit(codes.pop() if len(codes) == 1 else str(codes))
 """
 
