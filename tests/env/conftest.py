@@ -18,6 +18,7 @@ from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebac
 from xdist.scheduler import LoadScopeScheduling
 
 from gpuenv.core.errors import GpuenvError
+from gpuenv.engine.model import Engine
 from gpuenv.explain import command as explain
 from gpuenv.harness.report.model import GROUPS, KEPT, NOT_TESTED, add_result, describe_error, find_group
 from gpuenv.harness.targets.connection import Connection, Output, ProgramResult
@@ -142,6 +143,13 @@ def _check_name(item: pytest.Item, target: Target) -> str:
 @pytest.fixture(scope="session")
 def plan(pytestconfig: pytest.Config) -> Plan:
     return pytestconfig.stash[PLAN]
+
+
+@pytest.fixture(scope="session")
+def engine(plan: Plan) -> Engine:
+    """What runs the images."""
+    assert plan.engine is not None, "an image target needs an engine"
+    return plan.engine
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,19 @@ import shlex
 import pytest
 
 from gpuenv.core.errors import CheckError
-from gpuenv.engine.model import labels_in
+from gpuenv.engine.model import Engine, labels_in
 from gpuenv.harness.judges import identity as judge
 from gpuenv.harness.targets.connection import Connection, ProgramResult
-from gpuenv.harness.targets.container import load_engine
-from gpuenv.harness.targets.model import Plan, Target
+from gpuenv.harness.targets.model import Target
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
 
 
 @pytest.mark.check("identity/labels")
 @pytest.mark.kinds("image")
-def test_labels_say_what_the_lock_says(target: Target, plan: Plan, variant: Variant) -> None:
+def test_labels_say_what_the_lock_says(target: Target, engine: Engine, variant: Variant) -> None:
     """Fails: a label that lies."""
-    labels = labels_in(load_engine(plan).call("GET", f"/images/{target.image}/json"))
+    labels = labels_in(engine.call("GET", f"/images/{target.image}/json"))
     digest = load_lock(variant.lock_path(target.flavor)).digest
     judge.judge_labels(labels, variant, target.flavor, digest, target.cuda)
 

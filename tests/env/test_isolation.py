@@ -9,12 +9,12 @@ import pytest
 
 from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
+from gpuenv.engine.model import Engine
 from gpuenv.harness.judges import isolation as judge
 from gpuenv.harness.judges import layers
 from gpuenv.harness.report.model import not_tested
 from gpuenv.harness.targets.connection import Connection, ProgramResult
-from gpuenv.harness.targets.container import load_engine
-from gpuenv.harness.targets.model import Plan, Target
+from gpuenv.harness.targets.model import Target
 
 image_only = pytest.mark.kinds("image")
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
@@ -51,9 +51,9 @@ def test_not_root(status: dict[str, str], connection: Connection) -> None:
 
 @image_only
 @pytest.mark.check("isolation/image-user")
-def test_image_is_not_root_by_default(target: Target, plan: Plan) -> None:
+def test_image_is_not_root_by_default(target: Target, engine: Engine) -> None:
     """Fails: root user (an image without USER)."""
-    config = load_engine(plan).call("GET", f"/images/{target.image}/json")["Config"]
+    config = engine.call("GET", f"/images/{target.image}/json")["Config"]
     judge.judge_image_user(config.get("User") or "")
 
 
@@ -108,9 +108,8 @@ def test_nobody_else_can_change_the_packages(facts: ProgramResult) -> None:
 
 @image_only
 @pytest.mark.check("isolation/history")
-def test_history_names_nothing_of_the_host(target: Target, plan: Plan) -> None:
+def test_history_names_nothing_of_the_host(target: Target, engine: Engine) -> None:
     """Fails: a proxy or an index with its password in an ARG."""
-    engine = load_engine(plan)
     steps = [str(step.get("CreatedBy", "")) for step in engine.call("GET", f"/images/{target.image}/history")]
     config = engine.call("GET", f"/images/{target.image}/json")["Config"]
     judge.judge_history(steps, config.get("Env") or [], texts_of_this_host())
@@ -118,9 +117,8 @@ def test_history_names_nothing_of_the_host(target: Target, plan: Plan) -> None:
 
 @image_only
 @pytest.mark.check("isolation/layers")
-def test_no_layer_holds_anything_of_the_host(target: Target, plan: Plan) -> None:
+def test_no_layer_holds_anything_of_the_host(target: Target, engine: Engine) -> None:
     """Fails: CA bundle left in a layer; a pip configuration, a credential, a path of the build."""
-    engine = load_engine(plan)
     folders = layers.layer_folders(engine.call("GET", f"/images/{target.image}/json"))
     if folders:
         found = layers.search(layers.files_in_folders(folders), texts_of_this_host())

@@ -31,6 +31,8 @@ from gpuenv.prefix import choice as prefix_choice
 
 #: Each has a process here that waits most of the time.
 HOSTS_AT_ONCE = 8
+#: Lines of pytest's output that are shown when it did not run to its end.
+LAST_LINES = 30
 #: Seconds for one check, its container and its programs. A command on a remote host is given up before that.
 CHECK_LIMIT_S = COMMAND_LIMIT_S + 60
 
@@ -193,7 +195,11 @@ def report(found: Report, folder: Path, log: Path | None) -> None:
     console.print(report_table.render_table(found))
     if log is not None:
         console.print(report_table.render_failures(found), end="", soft_wrap=True)
-        report_files.say_ending(found, log)
+        if found.is_cut_off:
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]:
+                ui.say(line)
+        if found.status != "passed":
+            ui.say(f"the output of every failing command: {log}")
     first = report_table.render_first_failures(found)
     if first:
         console.print(first, soft_wrap=True)

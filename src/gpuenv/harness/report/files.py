@@ -20,13 +20,11 @@ from gpuenv.core import atomic, ui
 from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
 from gpuenv.harness.report.evidence import PACKAGES, summarize
 from gpuenv.harness.report.learned import learn
-from gpuenv.harness.report.model import FINISHED, GROUPS, Report, count
+from gpuenv.harness.report.model import GROUPS, Report, count
 from gpuenv.harness.report.pictures import STRIP_END
 from gpuenv.harness.report.table import render_duration
 
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
-#: Lines of pytest's output that are shown when it did not run to its end.
-LAST_LINES = 30
 
 
 def clear(folder: Path) -> Path:
@@ -88,7 +86,6 @@ def render_page(report: Report) -> str:
     )
     return environment.get_template("page.html.j2").render(
         report=report,
-        is_cut_off=report.status == "not finished" or report.exit_code not in (None, *FINISHED),
         ended=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended)),
         machine=f"{platform.node()}, {platform.system()} {platform.machine()}",
         groups=GROUPS,
@@ -106,13 +103,3 @@ def _finalize(value: Any) -> Any:
     """Every value of the templates, without what no page may hold."""
     text = ui.printable(str(value))
     return Markup(text) if isinstance(value, Markup) else text  # noqa: S704 - it was markup before
-
-
-def say_ending(found: Report, log: Path) -> None:
-    """Where pytest's output is; and the end of it, where pytest itself could not go on."""
-    if found.exit_code is not None and found.exit_code not in FINISHED:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        for line in lines[-LAST_LINES:]:
-            ui.say(line)
-    if found.status != "passed":
-        ui.say(f"the output of every failing command: {log}")

@@ -215,6 +215,11 @@ class Report:
             return "not finished"
         return "passed" if self.counts.passed else "nothing tested"
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether pytest itself could not go on, although nobody stopped it."""
+        return self.status == "not finished" or self.exit_code not in (None, *FINISHED)
+
     def of(self, target: Target) -> Evidence:
         """What is known of one target."""
         return parse_evidence(self.findings.get(target.identity, {}))

@@ -49,12 +49,6 @@ def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> 
     }
 
 
-def load_engine(plan: Plan) -> Engine:
-    """The engine that the plan names, in a process that did not look for it."""
-    assert plan.engine is not None, "an image target needs an engine"  # noqa: S101 - the plan is our own file
-    return plan.engine
-
-
 @contextmanager
 def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterator[Connection]:
     """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end."""
@@ -67,7 +61,8 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
         with target_host.connect(target) as connection:
             yield connection
         return
-    engine = load_engine(plan)
+    engine = plan.engine
+    assert engine is not None, "an image target needs an engine"  # noqa: S101 - the plan is our own file
     user = container_user(engine)
     with tempfile.TemporaryDirectory(prefix="gpuenv-work-") as folder:
         if os.getuid() == 0:

@@ -94,7 +94,7 @@ def test_pytest_that_could_not_go_on_is_heard(
 ) -> None:
     log = tmp_path / "pytest.log"
     log.write_text("ERROR: usage\n")
-    report_files.say_ending(dataclasses.replace(fake.make_report(), exit_code=code), log)
+    harness.report(dataclasses.replace(fake.make_report(), exit_code=code), tmp_path, log)
     text = capsys.readouterr().err
     assert ("ERROR: usage" in text) == shown
     assert f"the output of every failing command: {log}" in text

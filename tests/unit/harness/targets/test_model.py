@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from gpuenv.engine.model import Engine
-from gpuenv.harness.targets import container as target_container
 from gpuenv.harness.targets.model import Plan, Target, label_of, load_plan, save_plan
 
 IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
@@ -31,13 +30,13 @@ def test_plan_survives_its_file(tmp_path: Path) -> None:
     assert found.targets == plan.targets
     assert found.testable == (SIMULATED, VENV)
     assert (found.run, found.host_driver, found.require_gpu) == ("r1", "450.1", True)
-    assert target_container.load_engine(found) == ENGINE
+    assert found.engine == ENGINE
 
 
 def test_engine_without_certificates_survives_too(tmp_path: Path) -> None:
     engine = dataclasses.replace(ENGINE, tls_dir=None)
     save_plan(Plan("r1", (), engine), tmp_path / "plan.json")
-    assert target_container.load_engine(load_plan(tmp_path / "plan.json")) == engine
+    assert load_plan(tmp_path / "plan.json").engine == engine
 
 
 @pytest.mark.parametrize(
