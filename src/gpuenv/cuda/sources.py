@@ -15,7 +15,7 @@ from gpuenv.core import locking, paths, ui
 from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.cuda import archives, files
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
-from gpuenv.net import certificates, download
+from gpuenv.net import certificates
 from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
@@ -119,6 +119,9 @@ def _from_source(source: Source) -> tuple[Path, Source]:
 
 def _download(source: Source, path: Path) -> Path:
     """Download to a ``.part`` beside ``path``, which appears only once the sha256 is right."""
+    # It loads requests, which took half of the start of a `gpu-shell` without an engine.
+    from gpuenv.net import download
+
     part = path.with_name(path.name + ".part")
     label = f"downloading {path.name} from {source.origin}"
     while True:

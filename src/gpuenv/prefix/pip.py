@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
-
-from packaging.utils import canonicalize_name
 
 from gpuenv.core import ui
 from gpuenv.core.errors import BuildError
@@ -35,6 +32,10 @@ def check_installed(folder: Path, lock: locks.Lock) -> None:
 
     What is there besides came with conda's Python; the harness looks at that.
     """
+    from importlib import metadata
+
+    from packaging.utils import canonicalize_name
+
     # Read from the metadata on the disk.
     sites = [str(path) for path in sorted(folder.glob("lib/python3.*/site-packages"))]
     found: dict[str, str] = {

@@ -128,6 +128,8 @@ prefix_choice.ensure = lambda *_: prefix_choice.Made(sys.argv[1], "cpu", folder,
 variant = variants.find_variant(None)
 commands = sys.argv[3:] or [None]
 codes = {prefix_shell.run(Settings(), variant, pathlib.Path("/"), command, bytearray()) for command in commands}
+# They take longer to import than all the rest.
+assert not {"requests", "packaging"} & sys.modules.keys()
 sys.exit(codes.pop() if len(codes) == 1 else str(codes))
 """
 
