@@ -69,7 +69,7 @@ def _run_pip(wheel: Wheel, target: Path) -> None:
 def find_pip(folder: Path) -> str:
     """A Python that has pip: this one, the one on PATH, or a temporary environment made for it."""
     for python in (sys.executable, "python3"):
-        if _succeeds([python, "-m", "pip", "--version"]):
+        if _succeeds([python, "-c", "import pip"]):
             return python
     if _succeeds([sys.executable, "-m", "venv", str(folder / "pip")]):
         return str(folder / "pip" / "bin" / "python")
