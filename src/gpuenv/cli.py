@@ -19,7 +19,7 @@ from gpuenv.core.verbs import COMMANDS, Verb, as_typed, check_given
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """Make the parser with every command, and the options of those in ``argv``: a tenth of the time of all options.
+    """Make the parser with every command, and the options of those in ``argv``: half the time that all options take.
 
     Defaults come from ``GPUENV_*`` variables.
     """
