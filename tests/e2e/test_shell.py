@@ -264,6 +264,9 @@ class Relay:
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self.target)
                 self.open += [client, server]
+                if not self.path.exists():
+                    # It died between this connection's coming and its being known.
+                    self.close()
                 for pair in ((client, server), (server, client)):
                     threading.Thread(target=self.pump, args=pair, daemon=True).start()
 
@@ -275,6 +278,9 @@ class Relay:
 
     def die(self) -> None:
         self.path.unlink()
+        self.close()
+
+    def close(self) -> None:
         for end in (self.listener, *self.open):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
