@@ -18,7 +18,7 @@ from gpuenv.core import paths
 #: How long a setup or a teardown takes is told from here on (seconds), for ``--durations``.
 TOLD_S = 0.05
 _numbers = itertools.count()
-#: Home folders that the test which had them did not touch: the next one takes them.
+#: Home folders that are still empty after the test which had them: the next one takes them.
 _untouched: list[Path] = []
 
 
@@ -69,10 +69,11 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     """An empty home folder for each test, and no ``GPUENV_*``, proxy or engine setting."""
     forget_settings(monkeypatch)
     home = _untouched.pop() if _untouched else make_folder(tmp_path_factory, "home")
-    changed = os.stat(home).st_ctime_ns  # noqa: PTH116 - tests replace Path.stat
+    mode = os.stat(home).st_mode  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))
     yield home
-    if os.path.exists(home) and os.stat(home).st_ctime_ns == changed:  # noqa: PTH110, PTH116
+    # Its times would not tell: they move on by some milliseconds at once, and a test may be quicker.
+    if os.path.exists(home) and os.stat(home).st_mode == mode and not os.listdir(home):  # noqa: PTH110, PTH116, PTH208
         _untouched.append(home)
 
 
