@@ -24,6 +24,9 @@ if sys.version_info < OLDEST:
     )
     sys.exit(4)
 
+# Python does not do it by itself where PYTHONSAFEPATH is set.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 from pathlib import Path  # noqa: E402
 
 from gpuenv.core import locking, ui  # noqa: E402

@@ -186,12 +186,12 @@ def own_names(tags: list[str], image_id: str) -> list[str]:
 def _attempt(what: str, remove: Callable[[], object], removed: list[str]) -> None:
     """Remove one thing; what is in use stays, and a person is told."""
     try:
-        remove()
+        # False: it was not there any more.
+        if remove() is not False:
+            removed.append(what)
     except RefusedError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             ui.warn(f"{what} stays: {error.why}")
-    else:
-        removed.append(what)
 
 
 def refuse_busy(folder: Path) -> None:

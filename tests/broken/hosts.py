@@ -78,7 +78,9 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
         done = run_pytest([*argv, "-k", "test_gpu"], harness.pytest_environment(engine))
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
     assert all(target.has_simulated_driver for target in plan.targets)
-    return tuple(Report(plan).update(results).outcomes)
+    found = Report(plan).update(results)
+    assert found.unreadable == 0
+    return tuple(found.outcomes)
 
 
 def arguments() -> Settings:

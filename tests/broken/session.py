@@ -71,7 +71,9 @@ def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jo
     finally:
         remove_leftovers(engine, plan.run)
     assert done.returncode in (PASSED, SOME_FAILED), done.stdout + done.stderr
-    return tuple(Report(plan).update(results).outcomes)
+    found = Report(plan).update(results)
+    assert found.unreadable == 0
+    return tuple(found.outcomes)
 
 
 def run_pytest(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

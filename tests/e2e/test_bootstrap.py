@@ -19,7 +19,8 @@ BOOTSTRAP = paths.project_root() / "src" / "bootstrap.py"
 
 def bootstrap(venv: Path, lock: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     # No uv on PATH and no index: an empty lock needs neither, and the way through pip is the one that must always work.
-    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "PIP_NO_INDEX": "1"}
+    # Python 3.11 and newer then do not look for modules beside the script.
+    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "PIP_NO_INDEX": "1", "PYTHONSAFEPATH": "1"}
     return subprocess.run(
         [python, str(BOOTSTRAP), str(venv), str(lock)], env=environment, capture_output=True, text=True, check=False
     )

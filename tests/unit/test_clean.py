@@ -156,7 +156,9 @@ def test_nothing_is_removed_from_an_engine_under_an_open_shell() -> None:
 def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = f"gpuenv-keras-{os.getuid()}"
     with serving(tmp_path) as fake:
-        fake.answers["GET /containers/json"] = lambda *_: (200, [{"Id": "1", "Names": ["/left"], "Labels": OURS}])
+        containers = [{"Id": id_, "Names": [name], "Labels": OURS} for id_, name in (("1", "/left"), ("2", "/ended"))]
+        fake.answers["GET /containers/json"] = lambda *_: (200, containers)
+        fake.answers["DELETE /containers/2"] = lambda *_: (404, {"message": "it ended by itself"})
         images = [{"Id": "sha256:1", "RepoTags": ["gpuenv:v-cpu", "course:2019"]}, {"Id": "sha256:2", "RepoTags": None}]
         fake.answers["GET /images/json"] = lambda *_: (200, images)
         volumes = {"Volumes": [{"Name": own, "Labels": OURS}, {"Name": "gpuenv-keras-1", "Labels": OURS}]}
@@ -168,6 +170,7 @@ def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.Captur
         deleted = [request for request in fake.asked if request.startswith("DELETE")]
     assert deleted == [
         "DELETE /containers/1?force=1&v=1",
+        "DELETE /containers/2?force=1&v=1",
         "DELETE /images/gpuenv%3Av-cpu",
         "DELETE /images/sha256%3A2",
         f"DELETE /volumes/{own}",

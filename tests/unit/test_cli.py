@@ -4,6 +4,7 @@ import errno
 import functools
 import importlib
 import os
+import re
 import signal
 import sys
 import time
@@ -109,6 +110,21 @@ def test_an_installed_command_is_told_as_it_is_typed(
     nexts = [line.partition("next:  ")[2] for line in capsys.readouterr().err.splitlines() if "next:" in line]
     assert nexts == [told, typed]
     assert 'CMD="..."' not in cli.build_parser([]).format_help()
+
+
+def test_an_installed_command_lists_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["help"]) == 0
+    here = capsys.readouterr().out
+    assert "  make lint " in here
+    assert "\n  VARIANT " in here
+    monkeypatch.setattr("gpuenv.core.paths.is_checkout", lambda: False)
+    assert cli.main(["help"]) == 0
+    there = capsys.readouterr().out
+    assert "\n  gpuenv gpu-shell " in f"\n{there}"
+    assert "\n  --variant " in there
+    assert not re.search(r"\bmake (gpu-|test-|l)|\bVARIANT=|--upgrade|json +1: ", there), there
 
 
 @pytest.mark.parametrize(("verb", "name"), [("gpu-shell", "port"), ("test-env", "jobs")])

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gpuenv.core import ui
 from gpuenv.core.errors import SourceError
 from gpuenv.engine.model import Engine, RefusedError, inspect
-from gpuenv.net.questions import Question, ask_all
+from gpuenv.net.questions import ANSWERS_S, Question, ask_all
 from gpuenv.variants.model import BaseImage
 
 #: Where images without a host in their name come from; the engine's own rule.
@@ -46,9 +46,9 @@ def has_pinned(engine: Engine, base: BaseImage) -> bool:
 
 
 def probe(url: str) -> str | None:
-    """Why no registry answers at ``url``; None if one does, whatever it answers, also to an unknown caller."""
+    """Why no registry answers at ``url``, an error of its server included; None if one does, also to a stranger."""
     asked = Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify=True, trusts_anybody=True)
-    problem = ask_all([asked])[asked.url].problem
+    problem = ask_all([asked], ANSWERS_S)[asked.url].problem
     return f"{asked.name}: {problem}" if problem else None
 
 

@@ -91,14 +91,16 @@ def run(
             deliver()
             stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException:
-            if patience_s:
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(patience_s)
-            if options.get("start_new_session") and process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
+            try:
+                if patience_s:
+                    process.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(patience_s)
+            finally:
+                if options.get("start_new_session") and process.returncode is None:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
             raise
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 

@@ -133,12 +133,17 @@ def takers(name: str) -> list[str]:
 
 
 def run(_settings: Settings) -> int:
-    """Print every verb and every setting."""
-    for verb in VERBS:
+    """Print every verb and every setting; of an installed command those that need no checkout."""
+    is_here = paths.is_checkout()
+    verbs = [verb for verb in VERBS if is_here or (verb.module and not verb.needs_checkout)]
+    for verb in verbs:
         print(as_typed(f"  make {verb.name:12} {verb.help}"))
-    print("  settings: make VERB NAME=value, of which `.venv/bin/gpuenv VERB --help` lists those of one verb:")
+    program, how = (".venv/bin/gpuenv", "make VERB NAME=value") if is_here else ("gpuenv", "gpuenv VERB --name=value")
+    print(f"  settings: {how}, of which `{program} VERB --help` lists those of one verb:")
     for option in OPTIONS.values():
-        print(f"  {option.make_name:12} {option.make_help}")
+        if is_here or any(option in verb.options for verb in verbs):
+            name, text = (option.make_name, option.make_help) if is_here else (option.flag, as_typed(option.help))
+            print(f"  {name:12} {text}")
     return 0
 
 

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from gpuenv.core import locking, paths, ui
-from gpuenv.core.errors import SourceError, UsageError
+from gpuenv.core.errors import HostError, SourceError, UsageError
 from gpuenv.cuda import archives, files
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
 from gpuenv.net import certificates
-from gpuenv.net.questions import Answer, Question, ask_all
+from gpuenv.net.questions import ANSWERS_S, Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
 #: Yields a verified archive and the source it belongs to, or None where there is nothing. May raise SourceError.
@@ -141,7 +141,13 @@ def _download(source: Source, path: Path) -> Path:
 def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
     """Why the first component that cannot be had cannot; None if every one is local, cached, or answers in time."""
     absent = absent_components(lock, sources_dir)
-    return first_obstacle(absent, ask_all(questions(absent, certificates.verify_setting())))
+    if not absent:
+        return None
+    try:
+        asked = questions(absent, certificates.verify_setting())
+    except HostError as error:
+        return f"{error.what}: {error.why}"
+    return first_obstacle(absent, ask_all(asked, ANSWERS_S))
 
 
 def absent_components(lock: CudaLock, sources_dir: Path | None) -> list[Component]:

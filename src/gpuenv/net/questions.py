@@ -55,8 +55,8 @@ class Answer:
     date: float | None = None
 
 
-def ask_all(asked: Sequence[Question]) -> dict[str, Answer]:
-    """The answer to each question, by its URL. Takes FIRST_SIGN_S without a network, ANSWERS_S at most with one."""
+def ask_all(asked: Sequence[Question], first_sign_s: float = FIRST_SIGN_S) -> dict[str, Answer]:
+    """The answer to each question, by its URL. Takes ``first_sign_s`` without a network, ANSWERS_S at most with one."""
     asking: Asked[str, Answer] = Asked()
     is_alive = threading.Event()
     urls = {one.url for one in asked}
@@ -72,7 +72,7 @@ def ask_all(asked: Sequence[Question]) -> dict[str, Answer]:
         for one in (one for one in asked if one.url not in answers):
             asking.ask(one.url, partial(ask_in_turn, one, turns[urlsplit(one.url).netloc]))
         answers = asking.wait(urls, until_s)
-        if answers.keys() >= urls or (until_s >= FIRST_SIGN_S and not is_alive.is_set()):
+        if answers.keys() >= urls or (until_s >= first_sign_s and not is_alive.is_set()):
             break
     return {one.url: _told(one, answers.get(one.url)) for one in asked}
 

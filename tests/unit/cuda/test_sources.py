@@ -380,6 +380,16 @@ def test_everything_at_hand_is_reachable(server: Server, archive: bytes, tmp_pat
     assert server.requests == []
 
 
+def test_a_bundle_that_is_missing_matters_only_where_something_is(
+    archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    source = source_of("http://127.0.0.1:1/a.tar", archive, "first")
+    assert "gone.pem" in str(sources.unreachable_reason(lock_of(source), None))
+    (tmp_path / "a.tar").touch()
+    assert sources.unreachable_reason(lock_of(source), tmp_path) is None
+
+
 def test_unreachable_lists_every_origin(server: Server, archive: bytes, tmp_path: Path) -> None:
     missing = source_of((tmp_path / "gone.tar").as_uri(), archive, "local")
     reason = sources.unreachable_reason(lock_of(source_of(server.url("a.tar"), archive, "first"), missing), None)

@@ -270,7 +270,7 @@ CASES: list[tuple[str, str, str, str, list[object]]] = [
         [running(memory_bytes=GB // 2), machine(system="wsl2")],
     ),
     ("disk", "ok", "100.0 GB free in /var/lib/docker", "", []),
-    ("disk", "ok", "built already", "", [running(images=all_images(), data=Place())]),
+    ("disk", "ok", "built already", "", [running(images=all_images(), data=Place("/data", 0))]),
     ("disk", "ok", "100.0 GB free in /private", "", [Engines(None)]),
     ("disk", "unknown", "cannot be seen", "docker system df", [running(data=Place())]),
     ("disk", "warning", "cuda10.0-gpu needs 9 GB", "prune", [running(data=Place("/data", 5 * GB))]),

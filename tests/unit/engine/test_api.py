@@ -75,7 +75,7 @@ def test_what_the_sdk_raises_leaves_as_an_error_in_three_parts(fake: FakeEngine)
 def test_the_sdk_is_used_only_where_its_errors_are_translated() -> None:
     """Only so can none of them reach a person as something unforeseen."""
     root = Path(gpuenv.__file__).parent
-    importing = re.compile(r"^ +(import|from) docker\b", re.MULTILINE)
+    importing = re.compile(r"^ *(import|from) docker\b", re.MULTILINE)
     assert [path.name for path in root.rglob("*.py") if importing.search(path.read_text())] == ["model.py"]
 
 

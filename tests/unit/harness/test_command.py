@@ -52,6 +52,7 @@ def test_exit_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(paths, "reports_dir", lambda: tmp_path / "reports")
+    monkeypatch.setattr(harness, "check_host", lambda: None)
     monkeypatch.setattr(harness, "run_unit_tests", lambda _: None)
     monkeypatch.setattr(harness, "find_engine", lambda _: ENGINE)
     monkeypatch.setattr(harness, "plan", lambda *_: PLAN)

@@ -54,7 +54,7 @@ def available_memory(meminfo: Path, cgroups: Iterable[Path]) -> int | None:
     free_kib = _number(meminfo, r"^MemAvailable:\s*(\d+)")
     if free_kib is None:
         return None
-    return max(0, min(free_kib * 1024, *map(_cgroup_room, cgroups)))
+    return max(0, min([free_kib * 1024, *map(_cgroup_room, cgroups)]))
 
 
 def cgroup_folders(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[Path]:

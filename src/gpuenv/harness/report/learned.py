@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, TypeVar
 
 from markupsafe import Markup
@@ -77,17 +78,21 @@ def find_figures(shown: Shown, *, draws: bool = True) -> Iterator[Figure]:
             ((target.title, ""), known.perceptrons[gate]) for target, known in shown if gate in known.perceptrons
         ]
         for number, (perceptron, members) in enumerate(group(trained, operator.eq)):
-            picture = pictures.draw_perceptron(perceptron, gate, f"perceptron-{gate}-{number}") if draws else None
-            yield Figure(f"Perceptron on {gate}", *judge_perceptron(perceptron, gate), members, picture)
+            draw = partial(pictures.draw_perceptron, perceptron, gate, f"perceptron-{gate}-{number}")
+            yield Figure(f"Perceptron on {gate}", *judge_perceptron(perceptron, gate), members, *_drawn(draw, draws))
     nets = [((target.title, name), known.nets[package]) for target, known in shown
             for package, name in PACKAGES.items() if package in known.nets]  # fmt: skip
     for number, (net, members) in enumerate(group(nets, looks_same)):
-        picture, gap = None, ""
-        try:
-            picture = pictures.draw_net(net, f"net-{number}") if draws else None
-        except ValueError as error:
-            gap = str(error)
-        yield Figure("Two-layer net on XOR", *judge_net(net), members, picture, gap)
+        draw = partial(pictures.draw_net, net, f"net-{number}")
+        yield Figure("Two-layer net on XOR", *judge_net(net), members, *_drawn(draw, draws))
+
+
+def _drawn(draw: Callable[[], Markup], draws: bool) -> tuple[Markup | None, str]:
+    """A picture, or why there is none."""
+    try:
+        return (draw() if draws else None), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def group(

@@ -211,7 +211,7 @@ class Report:
             return "interrupted"
         if self.counts.failed:
             return "failed"
-        if self.exit_code not in (0, NOTHING_TO_RUN):
+        if self.unreadable or self.exit_code not in (0, NOTHING_TO_RUN):
             return "not finished"
         return "passed" if self.counts.passed else "nothing tested"
 

@@ -77,4 +77,5 @@ def test_the_limit_of_a_container_or_a_job_counts_as_memory(tmp_path: Path) -> N
     (job / "memory.max").write_text("max\n")
     assert doctor_probe_host.available_memory(tmp_path / "meminfo", folders) == 1_024_000
     assert doctor_probe_host.cgroup_folders(tmp_path / "none", tmp_path) == []
+    assert doctor_probe_host.available_memory(tmp_path / "meminfo", []) == 1_024_000
     assert doctor_probe_host.available_memory(tmp_path / "none", folders) is None

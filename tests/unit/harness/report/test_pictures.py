@@ -172,6 +172,10 @@ def test_net_that_diverged_has_no_picture() -> None:
     known = dataclasses.replace(GOOD, nets={"xor_keras": net})
     *_, figure = learned.find_figures([(fake.GOOD, known)])
     assert (figure.picture, figure.gap) == (None, "its weights are no numbers any more")
+    broken = dataclasses.replace(GOOD.perceptrons["AND"], weights=(math.nan, 1.0))
+    known = dataclasses.replace(GOOD, perceptrons={"AND": broken}, nets={})
+    (figure, *_) = learned.find_figures([(fake.GOOD, known)])
+    assert (figure.picture, figure.gap) == (None, "its weights are no numbers any more")
 
 
 def test_pictures_that_look_the_same_are_one() -> None:
