@@ -24,8 +24,8 @@ _NO_ERROR = re.compile(
 _RAISED = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|NotFound)(?::|$)")
 _SAID = re.compile(r"\s*(?:E\s|\[?(?:ERROR|error|Error|FATAL|fatal)\b)|\berror:|\d: [EF] ")
 
-_SEPARATORS = bytes(number for number in range(128) if not chr(number).isalnum())
-#: Leaves letters and digits; every other character becomes a space.
+_SEPARATORS = bytes(number for number in range(128) if not chr(number).isalpha())
+#: Leaves letters; every other character becomes a space. With numbers most words of a long log would stand there once.
 TO_WORDS = bytes.maketrans(_SEPARATORS, b" " * len(_SEPARATORS))
 
 
