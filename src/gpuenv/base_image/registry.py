@@ -45,9 +45,14 @@ def has_pinned(engine: Engine, base: BaseImage) -> bool:
     return inspect(engine, f"{split_name(base.reference)[1]}@{base.digest}") is not None
 
 
+def question(url: str, verify: str | bool) -> Question:
+    """Whether a registry answers at ``url``, also to a stranger."""
+    return Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify, trusts_anybody=True)
+
+
 def probe(url: str) -> str | None:
-    """Why no registry answers at ``url``, an error of its server included; None if one does, also to a stranger."""
-    asked = Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify=True, trusts_anybody=True)
+    """Why no registry answers at ``url``, an error of its server included; None if one does."""
+    asked = question(url, verify=True)
     problem = ask_all([asked], ANSWERS_S)[asked.url].problem
     return f"{asked.name}: {problem}" if problem else None
 

@@ -112,7 +112,7 @@ COMMANDS = {verb.name: verb for verb in VERBS if verb.module}
 _ANYWHERE = "|".join(verb.name for verb in COMMANDS.values() if not verb.needs_checkout)
 _NAMES = "|".join(option.make_name for option in OPTIONS.values())
 #: What only a checkout has is told as it is typed there: `make lock VARIANT=...`.
-_TYPED = re.compile(rf"\bmake (?P<verb>{_ANYWHERE})\b(?!-)|(?<!make lock )\b(?P<name>{_NAMES})=(?P<one>1\b)?")
+_TYPED = rf"\bmake (?P<verb>{_ANYWHERE})\b(?!-)|(?<!make lock )\b(?P<name>{_NAMES})=(?P<one>1\b)?"
 
 
 def as_typed(text: str) -> str:
@@ -124,7 +124,7 @@ def as_typed(text: str) -> str:
         option = OPTIONS[match["name"].lower()]
         return option.flag if option.is_flag else f"{option.flag}={match['one'] or ''}"
 
-    return text if paths.is_checkout() else _TYPED.sub(typed, text)
+    return text if paths.is_checkout() else re.sub(_TYPED, typed, text)
 
 
 def takers(name: str) -> list[str]:

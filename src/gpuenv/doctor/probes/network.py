@@ -75,7 +75,7 @@ def questions(wish: Wish, pip: PipSettings, bundle: str | None, verify: str | bo
         yield Question("index", name, f"{index.rstrip('/')}/pip/", bundle or verify, proxy)
     registries = {registry.split_name(base.reference)[0] for one in wish.variants for base in (one.base, one.builder)}
     for url in sorted(registries):
-        yield Question("registry", urlsplit(url).netloc, f"{url}/v2/", verify, trusts_anybody=True)
+        yield registry.question(url, verify)
     for name in channel_names(wish):
         yield Question("channel", name, channel_url(name), bundle or verify, proxy, has_to_be_there=True)
     mirror = apt_mirror()

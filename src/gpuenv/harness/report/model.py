@@ -174,8 +174,10 @@ class Report:
                 self.outcomes.append(Outcome(**content))
             elif kind == "finding":
                 self.findings.setdefault(content["target"], {})[content["name"]] = content["data"]
-            else:
+            elif kind == "expected":
                 self.expected = content
+            else:
+                self.unreadable += 1
         except (ValueError, TypeError, KeyError, AttributeError):
             self.unreadable += 1
 
@@ -218,7 +220,8 @@ class Report:
     @property
     def is_cut_off(self) -> bool:
         """Whether pytest itself could not go on, although nobody stopped it."""
-        return self.status == "not finished" or self.exit_code not in (None, *FINISHED)
+        is_over = self.exit_code in (None, *FINISHED)
+        return not is_over or (self.status == "not finished" and not self.unreadable)
 
     def of(self, target: Target) -> Evidence:
         """What is known of one target."""

@@ -52,7 +52,9 @@ def test_unreadable_results_are_said_and_lose_no_outcome(tmp_path: Path, capsys:
     found = Report(fake.make_report().plan, exit_code=1).update(results)
     assert len(found.outcomes) == 4
     # A line that is lost may be that of a failure.
-    assert Report(found.plan, found.outcomes[:1], exit_code=0, unreadable=1).status == "not finished"
+    lost = Report(found.plan, found.outcomes[:1], exit_code=0, unreadable=1)
+    assert (lost.status, lost.is_cut_off) == ("not finished", False)
+    assert "1 lines of the results cannot be read" in report_files.render_page(lost)
     harness.report(found, tmp_path, None)
     assert "warning: 1 lines of the results cannot be read" in capsys.readouterr().err
 

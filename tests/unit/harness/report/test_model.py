@@ -48,7 +48,9 @@ def test_results_survive_a_line_that_was_cut_off(tmp_path: Path) -> None:
     assert Report(PLAN).update(path).outcomes == []
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "1", '{"outcome": {"check": 1}}', '{"finding": {}}', '{"a": 1, "b": 2}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", "1", '{"outcome": {"check": 1}}', '{"finding": {}}', '{"a": 1, "b": 2}', '{"a": {}}']
+)
 def test_a_line_that_is_no_result_is_counted(tmp_path: Path, line: str) -> None:
     path = tmp_path / "results.jsonl"
     path.write_text(f"{line}\n")
