@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -32,6 +33,7 @@ from gpuenv.doctor.facts import (
     Variables,
     Wish,
 )
+from gpuenv.doctor.findings import Finding
 from gpuenv.doctor.gather import Facts, Unanswered
 from gpuenv.doctor.probes import engine as doctor_probe_engine
 from gpuenv.doctor.probes import gpu as doctor_probe_gpu
@@ -123,6 +125,50 @@ def make_facts(*changes: object, asked: str | None = None) -> Facts:
     )
     # Each field has the name of its type, in lower case.
     return Facts(**{type(one).__name__.lower(): one for one in (*good, *changes)})
+
+
+class Case(NamedTuple):
+    """What a check says of the good machine with some changes: parts of its message and of its remedy."""
+
+    name: str
+    severity: str
+    message: str
+    remedy: str
+    changes: list[object]
+
+
+def judge(name: str, *changes: object, asked: str | None = None) -> list[Finding]:
+    return doctor.apply(name, make_facts(*changes, asked=asked))
+
+
+def assert_says(case: Case) -> None:
+    given = judge(case.name, *case.changes)
+    found = [finding for finding in given if finding.severity == case.severity]
+    assert found, given
+    assert found[0].check == case.name
+    assert case.message in found[0].message
+    assert case.remedy in str(found[0].remedy or "")
+    assert (found[0].remedy is None) == (case.severity == "ok")
+
+
+def assert_seen(checks: ModuleType, cases: list[Case], informing: frozenset[str] = frozenset()) -> None:
+    """Each check of a module is seen to pass, and each but the informing ones to fail."""
+    names = {name for name, check in doctor.CHECKS.items() if check.__module__ == checks.__name__}
+    assert names
+    assert {one.name for one in cases if one.severity == "ok"} == names
+    assert {one.name for one in cases if one.severity in ("warning", "error")} == names - informing
+
+
+def machine(**changes: Any) -> Machine:
+    return replace(MACHINE, **changes)
+
+
+def running(**changes: Any) -> Engines:
+    return Engines(replace(RUNNING, **changes))
+
+
+def gpus(**changes: Any) -> Gpus:
+    return replace(GPUS, **changes)
 
 
 def all_images() -> frozenset[tuple[str, str]]:

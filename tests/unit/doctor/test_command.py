@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -129,3 +131,18 @@ def test_without_engine_and_network_nothing_is_waited_for(
 def test_an_unknown_variant_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--variant", "cuda10"]) == 2
     assert "VARIANT=cuda10.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("check", doctor.CHECKS)
+def test_on_the_good_machine_every_check_passes(check: str) -> None:
+    found = doctor.apply(check, make_facts())
+    assert found
+    assert {finding.severity for finding in found} == {"ok"}
+
+
+def test_checks_take_the_facts_that_their_parameters_name() -> None:
+    fields = {field.name: str(field.type).removeprefix("facts.") for field in dataclasses.fields(Facts)}
+    for check in doctor.CHECKS.values():
+        parameters = inspect.signature(check).parameters.values()
+        assert parameters, check
+        assert [fields[one.name] for one in parameters] == [one.annotation for one in parameters], check

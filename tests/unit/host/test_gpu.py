@@ -145,3 +145,11 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
     for value in ("all", "0"):
         with pytest.raises(HostError, match="no NVIDIA driver"):
             gpu.device_requests(value, HostGpus())
+
+
+@pytest.mark.parametrize(
+    ("value", "chosen"), [("0", ["0"]), ("0,1,-1,0", ["0", "1"]), ("2,0", []), ("GPU-a,GPU-x", ["GPU-a"]), (",0", [])]
+)
+def test_cuda_stops_reading_at_the_first_that_is_no_device(value: str, chosen: list[str]) -> None:
+    host = HostGpus("470.57.02", ("T4", "T4"), ("GPU-aa", "GPU-bb"))
+    assert gpu.choose_devices("CUDA_VISIBLE_DEVICES", value, host)[0] == chosen
