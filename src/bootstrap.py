@@ -174,6 +174,7 @@ def main(venv, lock):
 
 
 if __name__ == "__main__":
+    ui.open_closed_streams()
     try:
         main(os.path.abspath(sys.argv[1]), sys.argv[2])
     except HostError as error:

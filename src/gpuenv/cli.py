@@ -74,6 +74,7 @@ def refuse_without_checkout(verb: Verb) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the only place that prints errors."""
+    ui.open_closed_streams()
     try:
         # Taken away, as programs that this one starts are not what make was asked for.
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
@@ -81,15 +82,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = read_settings(argv)
         refuse_without_checkout(COMMANDS[settings.verb])
         with signals.ending_cleanly():
-            return int(importlib.import_module(COMMANDS[settings.verb].module).run(settings))
+            code = int(importlib.import_module(COMMANDS[settings.verb].module).run(settings))
+            sys.stdout.flush()
+            return code
     except KeyboardInterrupt as error:
         ui.say("interrupted")
         return 128 + (error.number if isinstance(error, signals.Ended) else signal.SIGINT)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing is left to be told to anybody, and what is still
-        # buffered would make the interpreter complain at its end.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output went away (`| head`): nothing is left to be told to anybody.
+        _drop_output()
         sys.stderr.close()
         return 141
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
@@ -98,7 +99,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A full disk may show anywhere.
         told = error if isinstance(error, GpuenvError) else full_disk(error) or _unforeseen(error)
         ui.say(f"error: {as_typed(str(told))}")
+        _drop_output()
         return told.exit_code
+
+
+def _drop_output() -> None:
+    """Lose what cannot be written to standard output: the interpreter would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unforeseen(error: Exception) -> GpuenvError:

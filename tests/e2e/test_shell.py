@@ -225,15 +225,20 @@ def test_input_that_nobody_reads(shell: Shell) -> None:
     assert shell.run("true", stdin=b"x" * 3_000_000).returncode == 0
 
 
-def test_closed_input(shell: Shell) -> None:
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_costs_neither_the_other_ones_nor_the_exit_code(shell: Shell, closed: str) -> None:
+    command = shell.argv("--cmd", "cat; echo hi; echo err >&2; exit 3")
     done = subprocess.run(
-        ["bash", "-c", 'exec <&-; exec "$@"', "-", *shell.argv("--cmd", "cat; echo end")],
+        ["bash", "-c", f'exec {closed}; exec "$@"', "-", *command],
+        input=b"",
         capture_output=True,
         env=shell.environment,
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert done.stdout == b"end\n", done.stderr
+    said = [line for line in done.stderr.decode().splitlines() if not line.startswith("gpuenv: ")]
+    assert (done.returncode, done.stdout) == (3, b"" if " >&-" in f" {closed}" else b"hi\n"), done.stderr
+    assert said == ([] if "2>&-" in closed else ["err"])
 
 
 def test_nobody_reads_the_output(shell: Shell) -> None:

@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -252,3 +253,11 @@ def test_every_verb_refuses_a_processor_without_avx_before_it_looks_for_an_engin
         monkeypatch.setattr(f"gpuenv.{module}.find_engine", lambda _: pytest.fail("it went on"))
     assert cli.main([verb]) == HostError.exit_code
     assert "no AVX" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_is_told_once() -> None:
+    argv = ["sh", "-c", 'exec "$@" >/dev/full', "-", sys.executable, "-m", "gpuenv", "help"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == HostError.exit_code
+    assert done.stderr.startswith("gpuenv: error: the disk is full\n")
+    assert "Exception ignored" not in done.stderr

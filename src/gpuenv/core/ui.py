@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 PREFIX = "gpuenv: "
+_STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
 #: As many as stand on a terminal together with what is said of them.
 END_LINES = 8
 #: Color codes, and characters that would command a terminal, turn its text around, or that no page may hold.
@@ -26,9 +27,29 @@ _COMMANDS = re.compile(
 )
 
 
+def open_closed_streams() -> None:
+    """Open the null device as each standard stream that our caller closed (``2>&-``).
+
+    Else the next file or pipe would be that stream, here and in programs that are started, and what is said to people
+    would be printed among a command's output.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < len(_STREAMS):
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, (name, mode) in enumerate(_STREAMS.items()):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115 - open to the end, as the others
+
+
 def say(line: str) -> None:
-    """Print one line for people on standard error."""
-    print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+    """Print one line for people on standard error; where that cannot be written to, as on a full disk, it is lost."""
+    try:
+        print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        # A new one: what the old one still holds would be tried again, and change the exit code.
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open to the end
 
 
 def warn(line: str) -> None:

@@ -63,11 +63,7 @@ def told_of(client: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def input_descriptor() -> int | None:
-    """Standard input, or None where it is closed, or where reading it would stop us as a terminal's background job."""
-    try:
-        os.fstat(0)
-    except OSError:
-        return None
+    """Standard input, or None where reading it would stop us as a terminal's background job."""
     try:
         return 0 if os.tcgetpgrp(0) == os.getpgrp() else None
     except OSError:

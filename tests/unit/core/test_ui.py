@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,32 @@ def test_the_last_words_are_quoted_without_empty_lines() -> None:
     lines = end_of_output(text, "log").splitlines()
     assert lines[0] == "the end of its log:"
     assert lines[1:] == [f"    {number}" for number in range(20 - END_LINES, 20)]
+
+
+@pytest.mark.parametrize("full", ["2>/dev/full", "2</dev/null"])
+def test_what_cannot_be_said_to_anybody_stops_nothing(full: str) -> None:
+    program = "from gpuenv.core import ui; ui.say('x'); ui.say('y'); print('out'); raise SystemExit(3)"
+    argv = ["sh", "-c", f'exec "$@" {full}', "-", sys.executable, "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (3, "out\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "printed"), [("2>&-", "out\nstarted\n"), (">&-", ""), ("<&-", "out\nstarted\n"), ("<&- >&- 2>&-", "")]
+)
+def test_what_is_said_to_people_never_goes_where_output_goes(closed: str, printed: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, subprocess\n"
+        "from gpuenv.core import ui\n"
+        "ui.open_closed_streams()\n"
+        "ui.say('said')\n"
+        "print('out', flush=True)\n"
+        "first = os.open('/', os.O_RDONLY)\n"
+        "subprocess.run(['sh', '-c', 'echo started; echo err >&2; cat'], check=True)\n"
+        "raise SystemExit(first)\n"
+    )
+    argv = ["sh", "-c", f'exec "$@" {closed}', "-", sys.executable, str(program)]
+    done = subprocess.run(argv, input="", capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (3, printed), done.stderr
+    assert done.stderr == ("" if "2>&-" in closed else "gpuenv: said\nerr\n")
