@@ -38,7 +38,7 @@ def open_closed_streams() -> None:
     os.close(descriptor)
     for number, (name, mode) in enumerate(_STREAMS.items()):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115 - open to the end, as the others
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open to the end, as the others
 
 
 def say(line: str) -> None:
