@@ -63,7 +63,11 @@ if [ "$kind" = rootless ]; then
     find "$scratch/project/tests/unit" -name 'test_*.py' ! -path '*/core/*' -delete
     cp -r "$packages" "$scratch/packages"
     cd "$scratch/project"
-    export PYTHONPATH="$scratch/project/src:$scratch/project/tests:$scratch/packages"
+    # By a .pth file: the harness takes no PYTHONPATH.
+    "$python" -m venv --without-pip "$scratch/venv"
+    python="$scratch/venv/bin/python"
+    printf '%s\n' "$scratch/project/src" "$scratch/project/tests" "$scratch/packages" \
+        > "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/project.pth"
 fi
 mkdir "$scratch/run" "$scratch/runtime"
 network=

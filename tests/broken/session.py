@@ -65,7 +65,7 @@ def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jo
     results = folder / "results.jsonl"
     argv = harness.pytest_argv(folder / "plan.json", results, folder / "junit.xml", jobs)
     environment = harness.pytest_environment(engine)
-    environment.update(PYTHONPATH=str(paths.project_root() / "tests"), GPUENV_BROKEN=json.dumps(built))
+    environment.update(GPUENV_BROKEN=json.dumps(built))
     try:
         done = run_pytest([*argv, "-p", "broken.in_harness"], environment)
     finally:

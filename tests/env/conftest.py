@@ -102,14 +102,26 @@ class ByTarget(LoadScopeScheduling):  # type: ignore[misc]
         return max((name for name in names if f"[{name}" in nodeid), key=len)
 
 
-# Last of all such hooks: pytest's own would sort by the parameters of fixtures again.
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Target by target, group by group."""
+# Around all such hooks: options leave out cases in theirs, and pytest's own sorts by the parameters of fixtures.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Count what the plan wants; then, of what is left, target by target and group by group."""
     # A check without a target in this plan (gpu checks of cpu targets) is no case at all.
     items[:] = [item for item in items if isinstance(_param_of(item), Target)]
+    _tell_expected(config, items)
+    yield
     order = {target: position for position, target in enumerate(config.stash[PLAN].targets)}
     items.sort(key=lambda item: (order[_target_of(item)], GROUPS.index(find_group(_marked(item)))))
+
+
+def _tell_expected(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """How many checks there are. With several jobs each worker counts them all, and they say the same."""
+    results = config.getoption("--results")
+    if results and items:
+        counted: dict[str, Counter[str]] = {}
+        for item in items:
+            counted.setdefault(_target_of(item).identity, Counter())[find_group(_marked(item))] += 1
+        add_result(Path(results), "expected", **counted)
 
 
 def _param_of(item: pytest.Item) -> object:
@@ -227,16 +239,6 @@ class _Keeper:
             identity = request.getfixturevalue("target").identity
             add_result(self.results, "finding", target=identity, name=fixturedef.argname, data=result.data)
         return result  # type: ignore[no-any-return]
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """How many checks there are. With several jobs each worker counts them all, and they say the same."""
-    results = session.config.getoption("--results")
-    if results and session.items:
-        counted: dict[str, Counter[str]] = {}
-        for item in session.items:
-            counted.setdefault(_target_of(item).identity, Counter())[find_group(_marked(item))] += 1
-        add_result(Path(results), "expected", **counted)
 
 
 # --- what a failing check says ----------------------------------------------------------------

@@ -91,7 +91,7 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 
 
 def forget_settings(patch: pytest.MonkeyPatch) -> None:
-    own = ("GPUENV_", "XDG_", "DOCKER_", "CONTAINER_", "PIP_", "UV_")
+    own = ("GPUENV_", "XDG_", "DOCKER_", "CONTAINER_", "PIP_", "UV_", "PYTEST_ADDOPTS")
     for name in list(os.environ):
         if name.startswith(own) or name.lower().endswith("_proxy"):
             patch.delenv(name)

@@ -11,11 +11,11 @@ from gpuenv.core import ui
 
 
 @contextmanager
-def held(path: Path, waiting: str) -> Iterator[int]:
+def held(path: Path, waiting: str | None) -> Iterator[int]:
     """Hold the exclusive lock on ``path`` (made if missing; never removed, so that all lock the same file).
 
-    ``waiting`` is what a person is told when another process has it. Yields the descriptor: a program that inherits
-    it holds the lock too, until it ends.
+    ``waiting`` is what a person is told when another process has it; with None nobody waits, and that is a
+    BlockingIOError. Yields the descriptor: a program that inherits it holds the lock too, until it ends.
     """
     import fcntl  # not on Windows, where doctor and explain answer, too
 
@@ -25,6 +25,8 @@ def held(path: Path, waiting: str) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if waiting is None:
+                raise
             ui.say(waiting)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from gpuenv.core import paths, signals, ui
-from gpuenv.core.errors import CheckError
+from gpuenv.core.errors import CheckError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
@@ -39,6 +39,7 @@ CHECK_LIMIT_S = COMMAND_LIMIT_S + 60
 
 def run(settings: Settings) -> int:
     """Test everything that ``settings`` ask for; 0 only if nothing failed and something was tested."""
+    refuse_options()
     host = gpu.host_gpus()
     if settings.require_gpu and not settings.hosts and host.driver is None:
         raise CheckError(
@@ -48,10 +49,21 @@ def run(settings: Settings) -> int:
         )
     if needs_engine(settings) or not settings.hosts:
         check_host()
-    run_unit_tests(settings.jobs)
-    engine = find_engine(settings.engine) if needs_engine(settings) else None
-    found = execute(plan(settings, engine, host), report_files.clear(paths.reports_dir()))
+    with report_files.claimed(paths.reports_dir()) as reports:
+        run_unit_tests(settings.jobs)
+        engine = find_engine(settings.engine) if needs_engine(settings) else None
+        found = execute(plan(settings, engine, host), reports)
     return 0 if found.status == "passed" else CheckError.exit_code
+
+
+def refuse_options() -> None:
+    """Raise UsageError where the caller's environment has options for pytest: most of them change what is tested."""
+    if os.environ.get("PYTEST_ADDOPTS", "").strip():
+        raise UsageError(
+            "PYTEST_ADDOPTS is set, so nothing was tested",
+            f"pytest would take {os.environ['PYTEST_ADDOPTS']!r} from it, and may then leave out checks",
+            "unset PYTEST_ADDOPTS, then repeat; VARIANT=, FLAVOR= and TARGET= choose what is tested",
+        )
 
 
 def needs_engine(settings: Settings) -> bool:
@@ -64,13 +76,12 @@ def needs_engine(settings: Settings) -> bool:
 
 def run_unit_tests(jobs: int | None) -> None:
     """Run the command's own tests, which are in a checkout only, on ``jobs`` cores (None: all). Raises CheckError."""
-    folder = paths.project_root() / "tests" / "unit"
+    folder = tests_dir("unit")
     if not paths.is_checkout():
         return
     ui.say("unit tests")
-    command = [sys.executable, "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
-    command += ["-n", str(jobs or "auto"), "--maxprocesses", "8", "--dist", "worksteal"]
-    if signals.run(command, cwd=paths.project_root()).returncode != 0:
+    command = [*pytest_on(folder), "-n", str(jobs or "auto"), "--maxprocesses", "8", "--dist", "worksteal"]
+    if signals.run(command, cwd=folder, env=pytest_environment(None)).returncode != 0:
         raise CheckError(
             "the unit tests fail, so no environment was tested",
             "this checkout of the project is not in order",
@@ -137,10 +148,20 @@ def execute(planned: Plan, reports: Path) -> Report:
     return found
 
 
+def tests_dir(suite: str) -> Path:
+    """The folder of a suite, where pytest is started, too: its workers import what the current folder has first."""
+    return paths.project_root() / "tests" / suite
+
+
+def pytest_on(folder: Path) -> list[str]:
+    """The command that runs the tests in ``folder``: no module, setting or conftest.py that lies around counts."""
+    argv = [sys.executable, "-I", "-m", "pytest", str(folder), "-q", "-p", "no:cacheprovider"]
+    return [*argv, f"--config-file={paths.project_root() / 'pyproject.toml'}", f"--confcutdir={folder}"]
+
+
 def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[str]:
     """The command that runs the checks; with several jobs, each target stays in one process."""
-    folder = paths.project_root() / "tests" / "env"
-    argv = [sys.executable, "-m", "pytest", str(folder), "-p", "no:cacheprovider", "--tb=short", "-q"]
+    argv = [*pytest_on(tests_dir("env")), "--tb=short"]
     argv += ["--plan", str(plan_path), "--results", str(results), f"--timeout={CHECK_LIMIT_S}"]
     # A folder of this run's own: pytest would tidy up those of other runs, of which it may not remove all.
     argv += [f"--basetemp={results.parent / 'pytest'}"]
@@ -156,7 +177,7 @@ def run_pytest(argv: list[str], found: Report, results: Path, log: Path | None) 
         output = stack.enter_context(log.open("wb")) if log else None
         deliver = stack.enter_context(signals.deferred())
         process = subprocess.Popen(
-            argv, cwd=paths.project_root(), env=pytest_environment(found.plan.engine),
+            argv, cwd=tests_dir("env"), env=pytest_environment(found.plan.engine),
             stdout=output, stderr=subprocess.STDOUT if output else None,
         )  # fmt: skip
         # Whatever ends the watching ends the run: nothing goes on unseen.
@@ -175,8 +196,12 @@ def run_pytest(argv: list[str], found: Report, results: Path, log: Path | None) 
 
 
 def pytest_environment(engine: Engine | None) -> dict[str, str]:
-    """This process' environment, pointed at the engine for the client that testinfra starts."""
-    environment = dict(os.environ)
+    """This process' environment, pointed at the engine for the client that testinfra starts.
+
+    Without what Python and pytest read from it: a plugin more, or assertions that are off (PYTHONOPTIMIZE), and the run
+    proves something else.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
     if engine is None:
         return environment
     prefix, more = engine.build_prefix()
@@ -205,8 +230,8 @@ def report(found: Report, folder: Path, log: Path | None) -> None:
         console.print(first, soft_wrap=True)
     if found.unreadable:
         ui.warn(f"{found.unreadable} lines of the results cannot be read, so the reports lack them")
-    if found.counts.never_ran:
-        ui.say(f"stopped before the end: {found.counts.never_ran} checks never ran")
+    if found.shortfall:
+        ui.say(found.shortfall)
     report_files.save(found, folder)
     if found.plan.left_out:
         ui.say(f"{NOT_TESTED}{found.plan.left_out}")

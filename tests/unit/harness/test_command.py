@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core import paths, signals
-from gpuenv.core.errors import CheckError
+from gpuenv.core.errors import CheckError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
 from gpuenv.harness import command as harness
@@ -85,7 +85,8 @@ def test_one_target_stays_in_one_process() -> None:
     assert "-n" not in harness.pytest_argv(Path("p"), Path("r"), Path("j.xml"), jobs=1)
 
 
-def test_broken_unit_tests_stop_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_unit_tests_stop_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "reports_dir", lambda: tmp_path)
     monkeypatch.setattr(signals, "run", lambda *_a, **_k: types.SimpleNamespace(returncode=1))
     monkeypatch.setattr(harness, "find_engine", lambda _: pytest.fail("it went on"))
     with pytest.raises(CheckError, match="unit tests fail"):
@@ -100,7 +101,55 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
     assert environment["DOCKER_HOST"] == "unix:///run/x.sock"
     assert environment["PATH"] == "/opt/x:/bin"
     assert "SECRET" not in environment
-    assert harness.pytest_environment(None) == dict(os.environ)
+
+
+@pytest.mark.parametrize("name", ["PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONPATH",
+                                  "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTEST_XDIST_AUTO_NUM_WORKERS"])  # fmt: skip
+def test_what_python_and_pytest_would_read_stays_outside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = harness.pytest_environment(None)
+    assert clean["PATH"] == os.environ["PATH"]
+    monkeypatch.setenv(name, "1")
+    assert harness.pytest_environment(None) == clean
+
+
+def test_options_for_pytest_are_refused_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "run_unit_tests", lambda _: pytest.fail("it went on"))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k nothing")
+    with pytest.raises(UsageError, match="PYTEST_ADDOPTS is set") as caught:
+        harness.run(Settings())
+    assert "'-k nothing'" in caught.value.why
+    assert "unset PYTEST_ADDOPTS" in caught.value.next_step
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ")
+    harness.refuse_options()
+
+
+def test_nothing_that_lies_around_changes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module beside the tests, a pytest.ini and a conftest.py above them, a plugin in the environment."""
+    root = tmp_path / "root"
+    inner = root / "tests" / "env"
+    inner.mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\nmarkers = ['ours']\n")
+    (inner / "test_it.py").write_text(
+        "def test_it(pytestconfig):\n    assert pytestconfig.getini('markers')[0] == 'ours'\n"
+    )
+    for folder in (tmp_path, root, root / "tests"):
+        (folder / "conftest.py").write_text("collect_ignore_glob = ['*']\n")
+        (folder / "random.py").write_text("raise SystemExit('the wrong module')\n")
+        (folder / "pytest.ini").write_text("[pytest]\naddopts = -k nothing\n")
+    monkeypatch.setattr(paths, "project_root", lambda: root)
+    monkeypatch.setenv("PYTEST_PLUGINS", "nosuch")
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    argv = [*harness.pytest_on(inner), "-n", "1"]
+    done = subprocess.run(
+        argv,
+        cwd=harness.tests_dir("env"),
+        env=harness.pytest_environment(None),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
 
 
 @pytest.mark.parametrize("expected", [None, True, False])

@@ -6,17 +6,21 @@ itself forbids scripts and every outside resource.
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
-from gpuenv.core import atomic, ui
+from gpuenv.core import atomic, locking, ui
+from gpuenv.core.errors import HostError, full_disk
 from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
 from gpuenv.harness.report.evidence import PACKAGES, summarize
 from gpuenv.harness.report.learned import learn
@@ -27,12 +31,32 @@ from gpuenv.harness.report.table import render_duration
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
 
 
-def clear(folder: Path) -> Path:
-    """The folder, without the files of an earlier run: a run that is killed leaves none that look like its own."""
-    folder.mkdir(exist_ok=True)
-    for name in (PAGE, DATA, JUNIT, LOG):
-        (folder / name).unlink(missing_ok=True)
-    return folder
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """The folder for one run's files: ``folder``, or ``folder/2`` and so on while others run.
+
+    It has no files of an earlier run: one that is killed leaves none that look like its own. Raises HostError where
+    nothing can be written.
+    """
+    with ExitStack() as stack:
+        try:
+            for place in itertools.chain([folder], (folder / str(number) for number in itertools.count(2))):
+                try:
+                    stack.enter_context(locking.held(place / ".lock", waiting=None))
+                    break
+                except BlockingIOError:
+                    continue
+            for name in (PAGE, DATA, JUNIT, LOG):
+                (place / name).unlink(missing_ok=True)
+        except OSError as error:
+            said, remedy = (
+                f"{error.filename}: {error.strerror}",
+                "make that folder yours, or use a checkout of your own",
+            )
+            raise full_disk(error) or HostError("the reports cannot be written", said, remedy) from error
+        if place != folder:
+            ui.say(f"another test-env writes to {folder}: the reports of this one go to {place}")
+        yield place
 
 
 def save(found: Report, folder: Path) -> None:

@@ -89,19 +89,20 @@ class Counts:
 
     @property
     def not_tested(self) -> int:
-        """How many were not tested."""
-        return sum(self.reasons.values())
+        """How many were not tested: those with a reason, and those that never ran."""
+        return sum(self.reasons.values()) + self.never_ran
 
     @property
     def parts(self) -> list[tuple[int, str]]:
         """The numbers that are not 0, the worst first: ``[(1, "failed"), (12, "passed")]``."""
         failed, passed = (self.failed, "failed"), (self.passed, "passed")
-        parts = (failed, (self.never_ran, "never ran"), (self.not_tested, "not tested"), passed)
+        parts = (failed, (self.never_ran, "never ran"), (sum(self.reasons.values()), "not tested"), passed)
         return [part for part in parts if part[0]]
 
     def __str__(self) -> str:
         """The last line of a run: ``"N passed, M failed, K not tested (reason: n; ...)"``."""
-        reasons = "; ".join(f"{reason}: {number}" for reason, number in self.reasons.items())
+        never_ran = {"never ran": self.never_ran} if self.never_ran else {}
+        reasons = "; ".join(f"{reason}: {number}" for reason, number in {**self.reasons, **never_ran}.items())
         numbers = f"{self.passed} passed, {self.failed} failed, {self.not_tested} not tested"
         return f"{numbers} ({reasons})" if reasons else numbers
 
@@ -213,9 +214,17 @@ class Report:
             return "interrupted"
         if self.counts.failed:
             return "failed"
-        if self.unreadable or self.exit_code not in (0, NOTHING_TO_RUN):
+        if self.unreadable or self.counts.never_ran or self.exit_code not in (0, NOTHING_TO_RUN):
             return "not finished"
         return "passed" if self.counts.passed else "nothing tested"
+
+    @property
+    def shortfall(self) -> str:
+        """What the plan wanted and nobody ran, and why; "" if all of it ran."""
+        number = self.counts.never_ran
+        is_over = self.exit_code in FINISHED
+        why = "pytest was made to leave them out (deselected)" if is_over else "the run stopped before its end"
+        return f"{number} checks never ran: {why}" if number else ""
 
     @property
     def is_cut_off(self) -> bool:

@@ -45,9 +45,9 @@ def _render_group(column: Column, group: str, *, is_live: bool) -> Text:
     if is_live and counts.never_ran:
         if group != column.current:
             return Text("waiting", "dim")
-        ran = counts.passed + counts.failed + counts.not_tested
+        wanted = counts.passed + counts.failed + counts.not_tested
         failed = f", {counts.failed} failed" if counts.failed else ""
-        return Text(f"running, {ran} of {ran + counts.never_ran}{failed}", "bold red" if failed else "bold")
+        return Text(f"running, {wanted - counts.never_ran} of {wanted}{failed}", "bold red" if failed else "bold")
     words = ", ".join(f"{number} {word}" for number, word in counts.parts)
     styles = {"failed": "bold red", "never ran": "yellow", "not tested": "yellow", "passed": "green"}
     return Text(words, styles[counts.parts[0][1]]) if words else Text("-", "dim")

@@ -10,6 +10,7 @@ import pytest
 
 from fakes import report as fake
 from gpuenv.core import atomic
+from gpuenv.core.errors import HostError
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import files as report_files
 from gpuenv.harness.report.model import Report, add_result
@@ -85,11 +86,43 @@ def test_page_that_cannot_be_written_is_a_warning(
 
 def test_files_of_an_earlier_run_go_first(tmp_path: Path) -> None:
     folder = tmp_path / "reports"
-    report_files.clear(folder)
-    for name in ("report.html", "junit.xml", "mine.txt"):
-        (folder / name).write_text("old")
-    report_files.clear(folder)
-    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+    for left in ([], ["mine.txt"]):
+        with report_files.claimed(folder) as claimed:
+            assert claimed == folder
+            assert [path.name for path in folder.glob("[!.]*")] == left
+        for name in ("report.html", "junit.xml", "mine.txt"):
+            (folder / name).write_text("old")
+
+
+def test_runs_at_once_have_a_folder_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "reports"
+    with report_files.claimed(folder) as first:
+        (first / "report.html").write_text("first")
+        with report_files.claimed(folder) as second, report_files.claimed(folder) as third:
+            assert (first, second, third) == (folder, folder / "2", folder / "3")
+            (second / "report.html").write_text("second")
+        assert (first / "report.html").read_text() == "first"
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"gpuenv: another test-env writes to {folder}: the reports of this one go to {second}"
+    # Once the others have ended, the usual folder is free; what they wrote stays.
+    with report_files.claimed(folder) as again:
+        assert again == folder
+    assert (second / "report.html").read_text() == "second"
+
+
+def test_reports_that_cannot_be_written_are_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file of that name")
+    with (
+        pytest.raises(HostError, match="the reports cannot be written") as caught,
+        report_files.claimed(tmp_path / "reports"),
+    ):
+        pytest.fail("it went on")
+    assert str(tmp_path / "reports") in caught.value.why
+
+
+def test_what_a_run_raises_is_no_fault_of_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(BlockingIOError), report_files.claimed(tmp_path):
+        raise BlockingIOError
 
 
 @pytest.mark.parametrize(("code", "shown"), [(1, False), (None, False), (4, True)])

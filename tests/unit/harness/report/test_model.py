@@ -162,9 +162,22 @@ def test_status_is_passed_only_where_the_exit_code_is_0(
 
 
 def test_checks_that_never_ran_are_counted() -> None:
-    found = Report(PLAN, [PASSED], {}, 0.0, 1.0, None, {"a": {"training": 3}, "b": {"gpu": 2}})
-    assert found.counts.never_ran == 4
-    assert dataclasses.replace(found, expected={}).counts.never_ran == 0
+    found = Report(PLAN, [PASSED, SKIPPED], {}, 0.0, 1.0, None, {"a": {"training": 3}, "b": {"gpu": 2}})
+    assert (found.counts.never_ran, found.counts.not_tested) == (3, 4)
+    assert str(found.counts) == "1 passed, 0 failed, 4 not tested (no driver: 1; never ran: 3)"
+    assert found.shortfall == "3 checks never ran: the run stopped before its end"
+    whole = dataclasses.replace(found, expected={})
+    assert (whole.counts.never_ran, whole.shortfall) == (0, "")
+
+
+@pytest.mark.parametrize(("code", "outcomes", "number"), [(0, [PASSED], 2), (5, [], 3), (0, [PASSED, SKIPPED], 1)])
+def test_what_was_left_out_fails_a_run_that_ended_well(code: int, outcomes: list[Outcome], number: int) -> None:
+    found = Report(PLAN, outcomes, {}, 0.0, 1.0, code, {"a": {"training": 3}})
+    assert found.status == "not finished"
+    assert found.shortfall == f"{number} checks never ran: pytest was made to leave them out (deselected)"
+    data = json.loads(files.render_data(found))
+    assert (data["status"], data["never_ran"]) == ("not finished", number)
+    assert data["counts"]["not_tested"] == found.counts.not_tested >= number
 
 
 def test_report_file_holds_every_check() -> None:

@@ -223,7 +223,7 @@ def test_checks_that_never_ran_are_in_the_matrix() -> None:
     found = dataclasses.replace(found, outcomes=found.outcomes[:3], findings={})
     text = Page(files.render_page(found)).text_in("main")
     assert "4 never ran" in text
-    assert "1 checks never ran" in text
+    assert "1 checks never ran: the run stopped before its end." in text
 
 
 def test_what_the_run_left_out_is_one_line() -> None:
