@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
 from gpuenv.core.ui import printable
 
+#: Ends what was cut off a long line: no other carriage return is left in a log, and the next line is the same one still.
+CUT = b"\r\n"
 #: Longer lines are shown shortened.
 SHOWN_CHARACTERS = 240
 #: So much of a long line is shown before the part that matters.
@@ -63,6 +66,14 @@ class Unit:
         """Its lines without trailing space."""
         return [line.rstrip() for line in self.data.decode("utf-8", "replace").removesuffix("\n").split("\n")]
 
+    @cached_property
+    def _cuts(self) -> list[int]:
+        return self.holding(CUT)
+
+    def line(self, place: int, at: int = 0) -> Line:
+        """The line at a position, with its number in the whole log."""
+        return Line(self.first + place - bisect_left(self._cuts, place), self.lines[place], at)
+
     def holding(self, fragment: bytes) -> list[int]:
         """The positions of the lines that hold ``fragment``."""
         found: list[int] = []
@@ -98,7 +109,7 @@ class Suspects:
         for word in [word for word in unit.words if word.endswith(_ENDINGS)]:
             for place in unit.holding(word):
                 text = unit.lines[place]
-                line = Line(unit.first + place, text, text.find(word.decode("utf-8", "replace")))
+                line = unit.line(place, text.find(word.decode("utf-8", "replace")))
                 if points := _score(text):
                     self._kept[line.shown] = (points, line.number)
                 if len(self._kept) > MOST_SUSPECTS:

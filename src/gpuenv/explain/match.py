@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from gpuenv.explain.catalog import MOST_LINES, STAGES, Entry, Rule
-from gpuenv.explain.lines import TO_WORDS, Line, Unit
+from gpuenv.explain.lines import CUT, TO_WORDS, Line, Unit
 
 #: From this stage on failures do not come from a GPU that is missing.
 _WITHOUT_GPU = STAGES.index("packages")
@@ -79,7 +79,7 @@ class _Probe:
                 found = match_rule(self.rule, lines)
                 if found:
                     values, places = found
-                    return values, tuple(Line(unit.first + start + place, lines[place], at) for place, at in places)
+                    return values, tuple(unit.line(start + place, at) for place, at in places)
         return None
 
     def _windows(self, unit: Unit) -> Iterator[int]:
@@ -161,7 +161,7 @@ class Matcher:
             if start < 0:
                 break
         self._tail = unit.data[start + 1 :]
-        self._first = unit.first + unit.data.count(b"\n", 0, start + 1)
+        self._first = unit.first + unit.data.count(b"\n", 0, start + 1) - unit.data.count(CUT, 0, start + 1)
         return unit
 
 

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
 from gpuenv.explain.encoding import Console, find_encoding
+from gpuenv.explain.lines import CUT
 
 #: Small enough that what is made of a piece stays in the processor's cache.
 PIECE_BYTES = 128 * 1024
@@ -109,7 +110,7 @@ def read_pieces(chunks: Iterable[bytes], origin: str) -> Iterator[bytes]:
         if len(rest) > PIECE_BYTES:
             # A progress bar, or no log at all: its last state may still be written over.
             last = rest.rstrip(b"\r").rfind(b"\r") + 1
-            yield from () if last else (clean(console.to_utf8(rest + b"\n")),)
+            yield from () if last else (clean(console.to_utf8(rest + b"\n"))[:-1] + CUT,)
             rest = rest[last:] if last else b""
     if is_empty:
         raise UsageError(f"{origin} is empty", "there is no line to be explained", "make explain LOG=<file>")
@@ -155,5 +156,5 @@ def clean(piece: bytes) -> bytes:
     # Of a line that was written over, its last state.
     states = [line.rstrip(b"\r").rpartition(b"\r")[2] if b"\r" in line else line for line in lines]
     return b"\n".join(
-        line[start : start + LINE_BYTES] for line in states for start in range(0, len(line) or 1, LINE_BYTES)
+        CUT.join(line[start : start + LINE_BYTES] for start in range(0, len(line) or 1, LINE_BYTES)) for line in states
     )

@@ -20,8 +20,8 @@ from gpuenv.engine.container import Spec
 from gpuenv.engine.model import RefusedError
 from gpuenv.explain import answer
 from gpuenv.explain import command as explain
-from gpuenv.explain.catalog import load_catalog
-from gpuenv.explain.text import PIECE_BYTES
+from gpuenv.explain.catalog import MOST_LINES, load_catalog
+from gpuenv.explain.text import LINE_BYTES, PIECE_BYTES, read_pieces
 from gpuenv.images import log as build_log
 from gpuenv.net.build_settings import BuildNetwork
 
@@ -123,6 +123,33 @@ def test_memory_does_not_grow_with_the_log() -> None:
     # The second log is 2500 kB longer; the first one grows the process to what reading takes, within 200 kB.
     # getrusage() is not asked: what it says begins with the size of the process that started this one.
     assert big < small + 1250, "kilobytes"
+
+
+LONG = b"x" * (3 * PIECE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("before", "number"),
+    [
+        (LONG + b"\n", 2),
+        (LONG + b"\r\n", 2),
+        (LONG + b"\n" + LONG + b"\n\n", 4),
+        (b"x" * PIECE_BYTES + b"\r\n", 2),
+        (b"x" * (LINE_BYTES + 1) + b"\nnext\n", 3),
+        (b"gone\r" + b"x" * (LINE_BYTES + 1) + b"\n", 2),
+        (LONG + b" ", 1),
+        (LONG + b"\n" + b"next\n" * (2 * MOST_LINES), 2 + 2 * MOST_LINES),
+    ],
+)
+@pytest.mark.parametrize("size", [1000, PIECE_BYTES])
+@pytest.mark.parametrize("error", [b"Could not find 'cudart64_100.dll'", b"an error that nobody knows"])
+def test_a_long_line_counts_once(before: bytes, number: int, size: int, error: bytes) -> None:
+    log = before + error + b"\nlast\n"
+    chunks = (log[start : start + size] for start in range(0, len(log), size))
+    reading = explain.read(read_pieces(chunks, "it"), load_catalog())
+    lines = reading.found.root.evidence if reading.found else reading.suspects
+    assert bool(reading.found) is (b"cudart" in error)
+    assert [line.number for line in lines] == [number]
 
 
 def test_words_for_people(capsys: pytest.CaptureFixture[str]) -> None:
