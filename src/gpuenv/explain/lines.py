@@ -9,7 +9,7 @@ from functools import cached_property
 
 from gpuenv.core.ui import printable
 
-#: Ends what was cut off a long line: no other carriage return is left in a log, and the next line is the same one still.
+#: Ends what was cut off a long line, which goes on in the next one; no other carriage return is left in a log.
 CUT = b"\r\n"
 #: Longer lines are shown shortened.
 SHOWN_CHARACTERS = 240
