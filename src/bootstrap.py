@@ -3,11 +3,13 @@
 usage: bootstrap.py VENV LOCK
 
 VENV is made or brought up to LOCK; a stamp inside it, written last, names the locks it holds, so that a
-half-made environment is never used. What a larger lock has more is added in place. Only the standard library,
-and what of gpuenv needs no more, is there. The file must stay readable for any Python from 2.7 on: that is how a
-too old one gets a sentence instead of a SyntaxError.
+half-made environment is never used. What a larger lock has more is added in place. What has neither that stamp nor
+the mark of what is half made is not ours, and never removed. Only the standard library, and what of gpuenv needs no
+more, is there. The file must stay readable for any Python from 2.7 on: that is how a too old one gets a sentence
+instead of a SyntaxError.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -29,11 +31,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pathlib import Path  # noqa: E402
 
-from gpuenv.core import locking, ui  # noqa: E402
+from gpuenv.core import atomic, locking, ui  # noqa: E402
 from gpuenv.core.errors import HostError  # noqa: E402
 from gpuenv.net import certificates  # noqa: E402
 
 STAMP = "gpuenv-lock"
+BEGUN = "gpuenv-begun"
 #: Where an older environment stands until the newer one is whole.
 ASIDE = ".old"
 #: Each holds all of the one before it, in the same versions.
@@ -94,11 +97,14 @@ def install(venv, lock, is_new):
     uv = shutil.which("uv")
     # uv does not read pip's configuration, so where an index of one's own is set there it may fail: then pip does it.
     if uv and (not is_new or run([uv, "venv", "--quiet", "--python", sys.executable, venv])):
+        # Only now: into a folder that is not empty uv makes none.
+        claim(venv)
         if run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]):
             return
         ui.say("uv could not install it; trying pip")
     if is_new:
-        shutil.rmtree(venv, ignore_errors=True)
+        remove(venv)
+    claim(venv)
     # What uv made has no pip.
     has_pip = os.path.exists(os.path.join(venv, "bin", "pip"))
     if not has_pip and not run([sys.executable, "-m", "venv", venv]):
@@ -129,20 +135,45 @@ def add_command(venv):
     os.chmod(launcher, 0o755)  # noqa: S103 - a command that everybody may run
 
 
+def claim(venv):
+    """Leave the mark of what is half made in VENV, which is made if need be: without it nobody removes it."""
+    Path(venv).mkdir(parents=True, exist_ok=True)
+    Path(venv, BEGUN).touch()
+
+
+def remove(folder):
+    """Remove an environment of ours as far as that is possible."""
+    with contextlib.suppress(OSError):
+        atomic.remove_folder(Path(folder), STAMP, BEGUN)
+
+
+def refuse_foreign(folder):
+    """Raise HostError for what is there and has no mark of ours: an environment of the user's own, or their work."""
+    is_empty = os.path.isdir(folder) and not os.listdir(folder)
+    if os.path.lexists(folder) and not is_empty and not any(Path(folder, name).exists() for name in (STAMP, BEGUN)):
+        raise HostError(
+            "%s is there already, and it is not ours" % folder,
+            "it has neither a file %s nor %s, so it is not touched" % (STAMP, BEGUN),
+            "move it elsewhere, or name another folder: make VENV=/path/to/folder ...",
+        )
+
+
 def restore(venv):
     """Put back the environment that was set aside if the one in its place is not whole; remove it if that is."""
     if not os.path.exists(venv + ASIDE):
         return
-    if read_stamp(venv):
-        shutil.rmtree(venv + ASIDE, ignore_errors=True)
-        return
-    shutil.rmtree(venv, ignore_errors=True)
-    os.rename(venv + ASIDE, venv)
+    if not read_stamp(venv) and read_stamp(venv + ASIDE):
+        remove(venv)
+        os.rename(venv + ASIDE, venv)
+    else:
+        remove(venv + ASIDE)
 
 
 def main(venv, lock):
     """Bring VENV up to LOCK unless it is there already; two at once wait for each other."""
     with locking.held(Path(venv + ".lock"), "another make is preparing %s; waiting for it" % venv):
+        for folder in (venv, venv + ASIDE):
+            refuse_foreign(folder)
         restore(venv)
         held = read_stamp(venv)
         works = os.path.exists(os.path.join(venv, "bin", "python"))
@@ -158,7 +189,7 @@ def main(venv, lock):
                 # Without a network it is still the one to go on with.
                 os.rename(venv, venv + ASIDE)
             else:
-                shutil.rmtree(venv, ignore_errors=True)
+                remove(venv)
         else:
             ui.say("adding to the command's own environment in %s (once, until %s changes)" % names)
         try:
@@ -170,6 +201,7 @@ def main(venv, lock):
         with open(os.path.join(venv, STAMP + ".part"), "w") as stream:
             stream.write("\n".join(stamps) + "\n")
         os.rename(os.path.join(venv, STAMP + ".part"), os.path.join(venv, STAMP))
+        os.remove(os.path.join(venv, BEGUN))
         restore(venv)
 
 

@@ -2,7 +2,7 @@
 
 In an engine, images are known by name and label, containers by who owns them (a container that somebody
 started by hand from one of our images inherits its labels), volumes by their label. On disk, only what
-is named here is removed: a user may have pointed the state or cache folder at one with other things in it.
+is named here is removed: a user may have put other things into the state or cache folder, which was empty at first.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ def run(settings: Settings) -> int:
     removed = [line for engine in _running_engines(settings.engine) for line in clean_engine(engine)]
     if private_daemon.folders().record.exists() and private.stop():
         removed.append("the private engine")
-    paths.forget_checkouts()
     removed += remove_known(cache, CACHED) + remove_known(state, KEPT)
     for line in removed:
         ui.say(f"removed {line}")
@@ -220,6 +219,8 @@ def remove_known(folder: Path, names: tuple[str, ...]) -> list[str]:
         else:
             path.unlink()
         removed.append(str(path))
+    if folder.is_dir():
+        paths.forget_checkouts(folder)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     return removed

@@ -54,11 +54,26 @@ def test_a_second_call_does_nothing(made: Path) -> None:
 def test_a_half_made_environment_is_not_taken_for_a_good_one(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / ".venv", tmp_path / ".venv", symlinks=True)
     (tmp_path / ".venv/gpuenv-lock").unlink()
+    (tmp_path / ".venv/gpuenv-begun").touch()
     (tmp_path / ".venv/half-made").touch()
     result = bootstrap(tmp_path / ".venv", made / "requirements.txt")
     assert result.returncode == 0, result.stderr
     assert "preparing the command's own environment" in result.stderr
     assert not (tmp_path / ".venv/half-made").exists()
+    assert not (tmp_path / ".venv/gpuenv-begun").exists()
+
+
+@pytest.mark.parametrize("name", [".venv", ".venv.old"])
+def test_what_is_not_ours_stays_untouched(made: Path, tmp_path: Path, name: str) -> None:
+    """An editor's environment in the checkout, or a folder that somebody named with VENV=."""
+    theirs = tmp_path / name / "pyvenv.cfg"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
+    result = bootstrap(tmp_path / ".venv", made / "requirements.txt")
+    assert result.returncode == 4
+    assert f"{theirs.parent} is there already, and it is not ours" in result.stderr
+    assert "VENV=" in result.stderr
+    assert theirs.read_text() == "theirs"
 
 
 def make_wheel(folder: Path, name: str) -> str:

@@ -51,6 +51,11 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
         make_image(client, name, labels)
     here = {**OURS, "gpuenv.owner": "1:1", "gpuenv.host": reaper.host_id()}
     client.containers.create("gpuenv:v-cpu", name="of-ours", labels=here)
+    # Killed after its container had been started: that still runs, and has a volume without a name.
+    mounts = [*(f"{folder}:{folder}:ro" for folder in ("/bin", "/lib", "/lib64", "/usr")), "/anonymous"]
+    client.containers.run("gpuenv:v-cpu", "sleep 600", name="runs", labels=here, volumes=mounts, detach=True)
+    assert client.containers.get("runs").status == "running"
+    assert len(client.volumes.list()) == 1
     # Others share the engine.
     client.containers.create("foreign:1", name="of-another-machine", labels={**here, "gpuenv.host": "elsewhere"})
     client.containers.create("built-on-ours:1", name="by-hand")
@@ -59,6 +64,7 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     client.volumes.create("foreign")
     cache, state = tmp_path / "cache", tmp_path / "other-state"
     (cache / "sources").mkdir(parents=True)
+    (cache / "checkouts").mkdir()
     (cache / "thesis").mkdir()
     folders = {"GPUENV_CACHE_DIR": str(cache), "GPUENV_STATE_DIR": str(state)}
 
@@ -70,7 +76,7 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     left = {container.name for container in client.containers.list(all=True)}
     assert left == {"by-hand", "of-another-machine"}
     assert sorted(volume.name for volume in client.volumes.list()) == ["foreign", "gpuenv-keras-4711"]
-    assert [path.name for path in cache.iterdir()] == ["thesis"]
+    assert sorted(path.name for path in cache.iterdir()) == ["checkouts", "thesis"]
 
     # With the state folder that the engine belongs to, the engine goes as a whole.
     folders["GPUENV_STATE_DIR"] = str(own_engine.state)

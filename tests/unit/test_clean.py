@@ -42,6 +42,16 @@ def test_a_folder_that_is_empty_then_goes_too(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_what_is_left_of_a_folder_of_others_is_still_known_as_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "c"))
+    (paths.cache_dir() / "thesis.tex").touch()
+    clean.remove_known(tmp_path / "c", clean.CACHED)
+    assert list((tmp_path / "c" / "checkouts").iterdir()) == []
+    assert (paths.cache_dir() / "thesis.tex").exists()
+
+
 def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()

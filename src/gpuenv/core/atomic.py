@@ -1,8 +1,9 @@
-"""Writes a file whole or not at all, whatever kills the writer."""
+"""Writes a file whole or not at all, and removes a folder without losing whose it is, whatever kills the writer."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -23,3 +24,18 @@ def write_text(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def remove_folder(folder: Path, mark: str, begun: str) -> None:
+    """Remove a folder of ours whose file ``mark`` says that it is whole. Raises OSError.
+
+    From the first moment on it is not, and up to the last one its file ``begun`` says that what is left of it is ours.
+    """
+    (folder / begun).touch()
+    (folder / mark).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != begun:
+            path.unlink()
+    shutil.rmtree(folder)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 from functools import cache
 from pathlib import Path
@@ -32,8 +31,8 @@ def is_checkout() -> bool:
 
 
 def reports_dir() -> Path:
-    """The folder of the harness' reports: in the checkout, or where an installed command is called."""
-    return (project_root() if is_checkout() else Path.cwd()) / "reports"
+    """The folder of the harness' reports: in the checkout, or where an installed command is called, by our name."""
+    return project_root() / "reports" if is_checkout() else Path.cwd() / "gpuenv-reports"
 
 
 def envs_dir() -> Path:
@@ -67,10 +66,12 @@ def other_checkouts() -> list[Path]:
     return sorted({link.readlink() for link in links if (link / "envs").is_dir()} - {project_root()})
 
 
-def forget_checkouts() -> None:
-    """Remove what :func:`other_checkouts` goes by."""
-    for folder in (state_dir(), cache_dir()):
-        shutil.rmtree(folder / _CHECKOUTS, ignore_errors=True)
+def forget_checkouts(folder: Path) -> None:
+    """Remove what :func:`other_checkouts` goes by; the mark that the folder is ours, too, if nothing else is there."""
+    for link in (folder / _CHECKOUTS).glob("*"):
+        link.unlink()
+    if [path.name for path in folder.iterdir()] == [_CHECKOUTS]:
+        (folder / _CHECKOUTS).rmdir()
 
 
 def _note_checkout(folder: Path) -> Path:
@@ -85,7 +86,16 @@ def _note_checkout(folder: Path) -> Path:
 def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
     explicit = os.environ.get(own_variable)
     if explicit:
-        return _made(Path(explicit), f"{own_variable} names it")
+        made = _made(Path(explicit), f"{own_variable} names it")
+        # A file system of its own begins with `lost+found`, or with hidden folders of snapshots.
+        names = [path.name for path in made.iterdir() if path.name != "lost+found" and not path.name.startswith(".")]
+        if names and _CHECKOUTS not in names:
+            raise HostError(
+                f"the folder {made} holds {names[0]}, which is not ours",
+                f"{own_variable} names it, and `make clean` could not tell what gpuenv keeps there from that",
+                f"name a folder of its own: {own_variable}={made / 'gpuenv'}",
+            )
+        return made
     xdg = os.environ.get(xdg_variable)
     preferred = Path(xdg) / "gpuenv" if xdg else Path.home() / below_home / "gpuenv"
     with contextlib.suppress(OSError):

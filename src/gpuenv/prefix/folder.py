@@ -1,6 +1,7 @@
 """An environment in a folder of its own (conda, venv): where it is, whether it is whole, whether the folder is ours.
 
-Its completion marker `gpuenv-complete` is written last: without it an environment is half made.
+Its completion marker `gpuenv-complete` is written last; until then another one, `gpuenv-begun`, says that what is half
+made is ours. A folder with neither is never removed, whatever else is known of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gpuenv.variants.environment import Environment, name_of
 from gpuenv.variants.kinds import PREFIX_GB
 
 COMPLETE = "gpuenv-complete"
+BEGUN = "gpuenv-begun"
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
 _OURS = frozenset((
     "bin", "compiler_compat", "conda-meta", "etc", "include", "lib", "lib32", "lib64", "libexec", "man", "mkspecs",
@@ -89,8 +91,20 @@ def write_mark(folder: Path, mark: Mark) -> None:
 
 
 def list_entries(folder: Path) -> tuple[str, ...]:
-    """The names at the top of a folder, but for the mark's own; none where there is no folder."""
-    return tuple(sorted(path.name for path in folder.iterdir() if path.name != COMPLETE)) if folder.is_dir() else ()
+    """The names at the top of a folder, but for our marks; none where there is no folder."""
+    names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    return tuple(sorted(name for name in names if name not in (COMPLETE, BEGUN)))
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether it may be removed: one of our marks is in it."""
+    return read_mark(folder) is not None or (folder / BEGUN).exists()
+
+
+def remove(folder: Path) -> None:
+    """Remove an environment of ours, if there is one. Raises OSError; what is left then, or after a kill, is ours."""
+    if folder.is_dir():
+        atomic.remove_folder(folder, COMPLETE, BEGUN)
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,7 @@ class Prefix:
 
     @property
     def record(self) -> Path:
-        """Says, while it is being made, that it is ours."""
+        """Says, while it is being made, where the one before it stands."""
         return self._beside("", ".begun")
 
     @property
@@ -166,10 +180,10 @@ def refuse_foreign(prefix: Prefix) -> None:
             f"name another folder with PREFIX=, or use that one: {mark.content.words}",
         )
     entries = list_entries(prefix.folder)
-    if mark is None and not prefix.record.exists() and (entries or not prefix.folder.is_dir()):
+    if not is_ours(prefix.folder) and (entries or not prefix.folder.is_dir()):
         raise UsageError(
             f"{prefix.folder} is there already, and it is not ours",
-            f"it has no file {COMPLETE} that this version understands, so it is not touched",
+            f"it has no file {COMPLETE} that this version understands, and no {BEGUN}, so it is not touched",
             "name another folder with PREFIX=, or remove that one yourself",
         )
     foreign = [name for name in entries if name not in _OURS.union(mark.entries if mark else ())]

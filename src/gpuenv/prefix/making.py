@@ -1,18 +1,19 @@
 """Making an environment once, in its final place, so that a `kill -9` at any moment leaves nothing half made in use.
 
 Neither kind can be moved after it was made. What is there counts only with its mark (:mod:`gpuenv.prefix.folder`),
-which is written last; a record outside of it, written first, says that the folder is ours and where the one that was
-there before is set aside. A folder with anything that no environment has is not ours, whatever the record says.
+which is written last; until then another mark in the folder says that it is ours. A record outside of it, written
+first, says where the one that was there before is set aside. A folder without a mark, or with anything that no
+environment has, is not ours, whatever the record says: somebody may have put it there since.
 
 ====== ================ ========= ============================== =============================================
 record mark in folder   set aside how it came to be              what the next call does
 ====== ================ ========= ============================== =============================================
-no     none, no folder  no        never made                     makes it
-no     none, a folder   no        a stranger's folder            refuses; below the cache: makes it anew
-no     of this folder   no        made to its end                uses it; made from something else: makes it anew
-yes    none             no        killed while first made        makes it anew
-yes    none             yes       killed while made anew         puts the old one back, then as above
-yes    of this folder   either    killed before the first, or    drops what is aside, then as above
+either none, no folder  no        never made, or removed since   makes it
+either none, a folder   either    a stranger's folder            refuses; below the cache: makes it anew
+no     complete         no        made to its end                uses it; made from something else: makes it anew
+yes    begun            no        killed while first made        makes it anew
+yes    begun, no folder yes       killed while made anew         puts the old one back, then as above
+yes    complete         either    killed before the first, or    drops what is aside, then as above
                                   after the last step
 ====== ================ ========= ============================== =============================================
 """
@@ -23,9 +24,9 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
@@ -38,6 +39,8 @@ from gpuenv.prefix.folder import Mark, Prefix, check_room, full, full_place, is_
 
 #: Settings with which pip would install elsewhere than into the environment, and those of another Python.
 _ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+#: How often it is looked whether a program has made its folder (seconds); filling one takes minutes.
+CLAIM_S = 0.05
 
 
 def ensure(prefix: Prefix, fill: Callable[[Making], Iterable[Path] | None]) -> Path:
@@ -84,11 +87,12 @@ class Making:
             links = tuple(sorted(str(path.relative_to(folder)) for path in fill(self) or ()))
             entries = prefixes.list_entries(folder)
             prefixes.write_mark(folder, Mark(self.prefix.content, str(folder), entries, links))
+            (folder / prefixes.BEGUN).unlink(missing_ok=True)
         except BaseException:
             self._put_back()
             raise
         if self._aside is not None:
-            shutil.rmtree(self._aside, ignore_errors=True)
+            _drop(self._aside)
         self.prefix.record.unlink()
 
     def _announce(self) -> Path | None:
@@ -104,9 +108,7 @@ class Making:
 
     def _put_back(self) -> None:
         folder = self.prefix.folder
-        with contextlib.suppress(OSError):
-            (folder / prefixes.COMPLETE).unlink()
-        shutil.rmtree(folder, ignore_errors=True)
+        _drop(folder)
         # What cannot be removed (a program may still write into it) is left to the next run, and so is the record.
         if folder.exists():
             return
@@ -125,16 +127,43 @@ class Making:
         except (ValueError, TypeError, KeyError):
             aside = None
         mark = prefixes.read_mark(folder)
-        if mark is None and aside and Path(aside).is_dir():
+        if mark is None and aside and prefixes.read_mark(Path(aside)) is not None:
             refuse_foreign(self.prefix)
             _clear(folder)
             Path(aside).rename(folder)
             ui.say(f"{folder} is again what it was before a run that was killed")
         elif mark is None or Path(mark.folder) != folder:
             return
-        elif aside:
-            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            (folder / prefixes.BEGUN).unlink(missing_ok=True)
+            if aside and prefixes.is_ours(Path(aside)):
+                _drop(Path(aside))
         record.unlink()
+
+    def claim(self) -> None:
+        """Leave the mark of what is half made in the folder, which is made if need be: without it nobody removes it."""
+        self.prefix.folder.mkdir(parents=True, exist_ok=True)
+        (self.prefix.folder / prefixes.BEGUN).touch()
+
+    @contextlib.contextmanager
+    def _claiming(self) -> Iterator[None]:
+        """Within this, mark what a program makes: micromamba makes nothing where there is a folder already."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(CLAIM_S):
+                # Where it cannot be, the folder is the user's to remove after a kill.
+                with contextlib.suppress(OSError):
+                    (self.prefix.folder / prefixes.BEGUN).touch()
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
 
     def run(
         self,
@@ -150,14 +179,15 @@ class Making:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             begin = output.tell()
-            done = signals.run(
-                argv,
-                env=pip_environment(environ),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=self._locks,
-            )
+            with self._claiming():
+                done = signals.run(
+                    argv,
+                    env=pip_environment(environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=self._locks,
+                )
         if done.returncode == 0:
             return
         text = log.read_bytes()[begin:].decode("utf-8", "replace")
@@ -172,13 +202,16 @@ class Making:
         )
 
 
+def _drop(folder: Path) -> None:
+    """Remove what can be removed."""
+    with contextlib.suppress(OSError):
+        prefixes.remove(folder)
+
+
 def _clear(folder: Path) -> None:
     """Remove what is there of an environment, and make sure that its parent can be written."""
     try:
-        if folder.is_dir():
-            # First, so that what is half removed counts as nothing.
-            (folder / prefixes.COMPLETE).unlink(missing_ok=True)
-            shutil.rmtree(folder)
+        prefixes.remove(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HostError(

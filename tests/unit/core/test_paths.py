@@ -46,6 +46,33 @@ def test_an_explicit_folder_that_cannot_be_made_is_an_error(tmp_path: Path, monk
         paths.state_dir()
 
 
+def test_a_folder_with_other_things_in_it_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make clean` would remove what happens to be called like something of ours."""
+    (tmp_path / "c" / "images").mkdir(parents=True)
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "c"))
+    with pytest.raises(HostError, match="holds images, which is not ours") as caught:
+        paths.cache_dir()
+    assert caught.value.next_step.endswith(f"GPUENV_CACHE_DIR={tmp_path / 'c' / 'gpuenv'}")
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["images"]
+
+
+def test_a_folder_that_was_empty_at_first_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("lost+found", ".snapshot"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path))
+    assert paths.cache_dir() == tmp_path
+    (tmp_path / "images").mkdir()
+    assert paths.cache_dir() == tmp_path
+
+
+def test_the_reports_of_an_installed_command_bear_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier run's are removed, and a junit.xml in `reports` may be that of anything."""
+    assert paths.reports_dir() == paths.project_root() / "reports"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "is_checkout", lambda: False)
+    assert paths.reports_dir() == tmp_path / "gpuenv-reports"
+
+
 def test_a_fallback_that_is_a_link_or_not_ours_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(HostError, match="belongs to somebody else"):

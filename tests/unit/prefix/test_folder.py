@@ -112,9 +112,19 @@ def test_what_the_user_put_into_it_is_not_removed_with_it(tmp_path: Path) -> Non
     (folder / "notebooks").mkdir()
     (folder / "notebooks/n.ipynb").write_text("months of work")
     assert ensure(prefix_at(folder), lambda _: pytest.fail("it was made")) == folder
-    with pytest.raises(UsageError, match="holds what is not part of the environment: notebooks"):
+    with pytest.raises(UsageError, match="holds what is not part of the environment: notebooks\n"):
         ensure(prefix_at(folder, "d2"), lambda _: pytest.fail("it was made"))
     assert (folder / "notebooks/n.ipynb").exists()
+
+
+@pytest.mark.parametrize(("names", "said"), [("abc", "a, b, c\n"), ("abcd", r"a, b, c, \.\.\.\n")])
+def test_of_many_names_three_are_said(tmp_path: Path, names: str, said: str) -> None:
+    folder = tmp_path / "e"
+    ensure(prefix_at(folder), lambda _: fill(folder))
+    for name in names:
+        (folder / name).touch()
+    with pytest.raises(UsageError, match=f"not part of the environment: {said}"):
+        ensure(prefix_at(folder, "d2"), lambda _: pytest.fail("it was made"))
 
 
 def test_a_folder_below_the_cache_that_the_user_named_is_not_ours(tmp_path: Path) -> None:
@@ -199,8 +209,9 @@ from gpuenv.prefix.making import ensure
 folder, digest, where = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-def make(_):
-    (folder / "bin").mkdir(parents=True)
+def make(making):
+    making.claim()
+    (folder / "bin").mkdir()
     (folder / "lib").touch()
     if where == "while it is made":
         kill()
@@ -254,12 +265,73 @@ def test_a_kill_while_an_old_one_is_replaced(tmp_path: Path, where: str, digest:
 def test_after_a_kill_work_that_was_put_there_since_is_not_removed(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     kill_in(folder, "d1", "while it is made")
-    shutil.rmtree(folder)
-    folder.mkdir()
     (folder / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"thesis\.tex"):
         ensure(prefix_at(folder), lambda _: pytest.fail("it was made"))
     assert (folder / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize("has_older", [False, True])
+def test_after_a_kill_an_environment_that_the_user_made_there_since_is_not_removed(
+    tmp_path: Path, has_older: bool
+) -> None:
+    """It has the names that ours has, and no mark of ours."""
+    folder = tmp_path / "killed"
+    if has_older:
+        ensure(prefix_at(folder), lambda _: fill(folder))
+    kill_in(folder, "d2", "while it is made")
+    shutil.rmtree(folder)
+    fill(folder)
+    (folder / "pyvenv.cfg").write_text("theirs")
+    with pytest.raises(UsageError, match="not ours"):
+        ensure(prefix_at(folder, "d2"), lambda _: pytest.fail("it was made"))
+    assert (folder / "pyvenv.cfg").read_text() == "theirs"
+    shutil.rmtree(folder)
+    ensure(prefix_at(folder), lambda _: fill(folder))
+    assert prefixes.is_complete(prefix_at(folder))
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_record_of_one_folder_says_nothing_of_another(tmp_path: Path) -> None:
+    kill_in(tmp_path / "a", "d1", "while it is made")
+    fill(tmp_path / "b")
+    (tmp_path / "b" / "pyvenv.cfg").touch()
+    ours, theirs = prefix_at(tmp_path / "a"), prefix_at(tmp_path / "b")
+    assert ours.record.exists()
+    assert ours.record != theirs.record
+    assert ours.lock != theirs.lock
+    with pytest.raises(UsageError, match="not ours"):
+        ensure(theirs, lambda _: pytest.fail("it was made"))
+    assert (tmp_path / "b" / "pyvenv.cfg").exists()
+
+
+def test_a_folder_that_a_program_makes_is_marked_while_it_runs(tmp_path: Path) -> None:
+    """As micromamba does, which makes nothing where there is a folder already."""
+    folder = tmp_path / "e"
+    script = f"mkdir {folder} && until [ -e {folder}/gpuenv-begun ]; do :; done"
+
+    def make(making: Making) -> None:
+        making.run(["timeout", "60", "sh", "-c", script])
+        fill(folder)
+
+    ensure(prefix_at(folder), make)
+    assert sorted(path.name for path in folder.iterdir()) == ["bin", "gpuenv-complete"]
+
+
+def test_what_is_removed_by_half_still_says_whose_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "e"
+    ensure(prefix_at(folder), lambda _: fill(folder))
+
+    def fail(_: Path) -> None:
+        raise OSError(errno.EBUSY, "a program writes there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", fail)
+        with pytest.raises(OSError, match="a program writes there"):
+            prefixes.remove(folder)
+    assert prefixes.read_mark(folder) is None
+    ensure(prefix_at(folder), lambda _: fill(folder))
+    assert prefixes.is_complete(prefix_at(folder))
 
 
 def test_programs_that_fill_it_hold_its_lock(tmp_path: Path) -> None:
@@ -284,7 +356,7 @@ def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
         ensure(prefix_at(tmp_path / "file" / "below"), lambda _: pytest.fail("it was made"))
 
 
-@pytest.mark.parametrize("words", prefixes.FULL_DISK)
+@pytest.mark.parametrize("words", ["No space left on device", "Disk quota exceeded", "(os error 28)"])
 def test_a_full_disk_is_told_as_one(tmp_path: Path, words: str) -> None:
     prefix = prefix_at(tmp_path / "e")
     script = f"import sys; sys.exit('ERROR: Could not install: [Errno {errno.ENOSPC}] {words}')"
