@@ -25,7 +25,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench clean lint test-unit test-e2e test-broken
 
 # Any Python at hand does: nothing is prepared for a list, nor for a name that is misspelled, or not for this verb.
-HELP := PYTHONPATH=src $(PYTHON) -B -m gpuenv help
+HELP := PYTHONHOME= PYTHONPATH=src $(PYTHON) -s -B -m gpuenv help
 help: known
 	@$(HELP)
 
@@ -75,8 +75,8 @@ clean: $(VENV)/ready
 lint: $(VENV)/ready-dev
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
-	@$(VENV)/bin/mypy
-	@report=$$($(VENV)/bin/lint-imports --no-logo --no-cache) || { echo "$$report"; exit 1; }
+	@$(VENV)/bin/python -m mypy
+	@report=$$($(VENV)/bin/python -c "from importlinter.cli import lint_imports_command as run; run()" --no-logo --no-cache) || { echo "$$report"; exit 1; }
 	@$(VENV)/bin/hadolint docker/Dockerfile
 	@git ls-files -z | xargs -0 grep -lIE '^#!.*\b(ba)?sh\b|^# shellcheck shell=' | xargs $(VENV)/bin/shellcheck
 
@@ -91,15 +91,17 @@ test-broken: $(VENV)/ready-dev
 
 # Each stamp is newer than its lock once the environment holds that lock. A Python that has gone (an upgrade of the
 # host's) leaves a dangling link there, and $(realpath ...) empty: then it is prepared anew.
+# Nothing of the user's Python (PYTHONHOME, PYTHONPATH, the user's own packages) reaches it; Python 2 knows no -I.
+BOOTSTRAP := $(PYTHON) -E -s src/bootstrap.py
 PREPARE := src/bootstrap.py $(if $(realpath $(VENV)/bin/python),,FORCE)
 FORCE:
 $(VENV)/ready: src/requirements.txt $(PREPARE) | known
-	@$(PYTHON) src/bootstrap.py $(VENV) src/requirements.txt && touch $@
+	@$(BOOTSTRAP) $(VENV) src/requirements.txt && touch $@
 
 # What the report's pictures are drawn with. They are no reason to test nothing: without it the report says so.
 $(VENV)/ready-report: src/requirements-report.txt $(VENV)/ready
-	@if PIP_RETRIES=1 $(PYTHON) src/bootstrap.py $(VENV) src/requirements-report.txt; then touch $@; \
+	@if PIP_RETRIES=1 $(BOOTSTRAP) $(VENV) src/requirements-report.txt; then touch $@; \
 	else echo "gpuenv: going on: the report will have no pictures" >&2; fi
 
 $(VENV)/ready-dev: src/requirements-dev.txt src/requirements-report.txt src/requirements.txt $(PREPARE) | known
-	@$(PYTHON) src/bootstrap.py $(VENV) src/requirements-dev.txt && touch $@ $(VENV)/ready
+	@$(BOOTSTRAP) $(VENV) src/requirements-dev.txt && touch $@ $(VENV)/ready

@@ -32,8 +32,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from pathlib import Path  # noqa: E402
 
 from gpuenv.core import atomic, locking, ui  # noqa: E402
-from gpuenv.core.errors import HostError  # noqa: E402
-from gpuenv.net import certificates  # noqa: E402
+from gpuenv.core.errors import GpuenvError, HostError, full_disk  # noqa: E402
+from gpuenv.net.pip_settings import pip_environment  # noqa: E402
 
 STAMP = "gpuenv-lock"
 BEGUN = "gpuenv-begun"
@@ -41,6 +41,26 @@ BEGUN = "gpuenv-begun"
 ASIDE = ".old"
 #: Each holds all of the one before it, in the same versions.
 LOCKS = ("requirements.txt", "requirements-report.txt", "requirements-dev.txt")
+#: The settings of uv that are about the network; others decide what is installed, and where.
+UV = (
+    *("UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "UV_NO_INDEX", "UV_FIND_LINKS", "UV_INSECURE", "UV_KEYRING"),
+    *("UV_HTTP", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS", "UV_OFFLINE", "UV_CACHE", "UV_NO_CACHE", "UV_LINK", "UV_CONFIG"),
+)
+#: Run in the environment: what the lock (its first argument) pins on every machine is there, and so is the command.
+TRIAL = r"""
+import re, sys
+from importlib.metadata import PackageNotFoundError, version
+import gpuenv.cli
+with open(sys.argv[1]) as lock:
+    pins = re.findall(r"^([\w.-]+)==(\S+) (?!;)", lock.read(), re.MULTILINE)
+for name, wanted in pins:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        found = "nowhere"
+    if found != wanted:
+        sys.exit("%s %s was installed, and %s is found" % (name, wanted, found))
+"""
 LAUNCHER = """#!/bin/sh
 exec "$(dirname "$(readlink -f "$0")")/python" -I -m gpuenv "$@"
 """
@@ -70,25 +90,17 @@ def choose_locks(held, lock):
     return [path for path in paths if os.path.exists(path)]
 
 
-def network_environment():
-    """The environment for the installers.
-
-    Older releases of pip bring their own list of authorities; the system's is the one to which a campus or a
-    company adds its own, so it is named unless the user named one.
-    """
-    environment = dict(os.environ)
-    bundle = certificates.find_bundle()
-    if bundle:
-        # Not PIP_CERT: that would win over `cert` in the user's own pip configuration, this does not.
-        environment.setdefault("REQUESTS_CA_BUNDLE", str(bundle))
-        environment.setdefault("SSL_CERT_FILE", str(bundle))
-    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-    return environment
+def installer_environment():
+    """The environment for the installers: the caller's, as far as it is about the network."""
+    environment = pip_environment(os.environ)
+    if "REQUESTS_CA_BUNDLE" in environment:
+        environment.setdefault("SSL_CERT_FILE", environment["REQUESTS_CA_BUNDLE"])
+    return {name: value for name, value in environment.items() if not name.startswith("UV_") or name.startswith(UV)}
 
 
 def run(argv):
-    """Run one installer with its output on standard error; return whether it succeeded."""
-    return subprocess.call(argv, env=network_environment(), stdout=sys.stderr) == 0
+    """Run one program with its output on standard error; return whether it succeeded."""
+    return subprocess.call(argv, env=installer_environment(), stdout=sys.stderr) == 0
 
 
 def install(venv, lock, is_new):
@@ -99,7 +111,8 @@ def install(venv, lock, is_new):
     if uv and (not is_new or run([uv, "venv", "--quiet", "--python", sys.executable, venv])):
         # Only now: into a folder that is not empty uv makes none.
         claim(venv)
-        if run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]):
+        pip = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]
+        if run(pip) and is_usable(venv, lock):
             return
         ui.say("uv could not install it; trying pip")
     if is_new:
@@ -107,28 +120,45 @@ def install(venv, lock, is_new):
     claim(venv)
     # What uv made has no pip.
     has_pip = os.path.exists(os.path.join(venv, "bin", "pip"))
-    if not has_pip and not run([sys.executable, "-m", "venv", venv]):
+    if not has_pip and not run([sys.executable, "-I", "-m", "venv", venv]):
         raise HostError(
             "no virtual environment could be made with %s" % sys.executable,
             "its venv module is missing or incomplete (Debian and Ubuntu pack it separately)",
             "apt-get install python3-venv, or make PYTHON=/path/to/another/python3 ...",
         )
-    if not run([python, "-m", "pip", "install", "-qq", "--require-hashes", "--no-deps", "-r", lock]):
+    if not run([python, "-I", "-m", "pip", "install", "-qq", "--require-hashes", "--no-deps", "-r", lock]):
         raise HostError(
             "the command's own packages could not be installed",
             "pip's message stands above: mostly the index or the proxy",
             "set PIP_INDEX_URL, HTTPS_PROXY or SSL_CERT_FILE (your network's CA bundle) and run the same again",
         )
+    if not is_usable(venv, lock):
+        raise HostError(
+            "the command's own packages are not usable in %s" % venv,
+            "what they say stands above: they were put elsewhere, or do not fit %s" % sys.executable,
+            "look for target, prefix or home in ~/.pydistutils.cfg, or make PYTHON=/path/to/another/python3 ...",
+        )
+
+
+def is_usable(venv, lock):
+    """Whether the command runs in VENV with what LOCK pins; what is wrong is told on standard error."""
+    add_command(venv)
+    return run([os.path.join(venv, "bin", "python"), "-I", "-c", TRIAL, lock])
 
 
 def add_command(venv):
-    """Make `gpuenv` importable in VENV from this source tree, and give it a launcher."""
-    source = os.path.dirname(os.path.abspath(__file__))
-    packages = subprocess.check_output(
-        [os.path.join(venv, "bin", "python"), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"]
-    )
-    with open(os.path.join(packages.decode().strip(), "gpuenv.pth"), "w") as stream:
-        stream.write(source + "\n")
+    """Make `gpuenv` importable in VENV from this source tree, and give it a launcher.
+
+    Within a checkout the tree is named as seen from VENV: then the checkout may be copied and moved, and have a path
+    that Python cannot read in this language.
+    """
+    source = os.path.dirname(os.path.realpath(__file__))
+    python = os.path.join(venv, "bin", "python")
+    packages = subprocess.check_output([python, "-I", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+    folder = os.path.realpath(os.fsdecode(packages).strip())
+    is_within = folder.startswith(os.path.dirname(source) + os.sep)
+    with open(os.path.join(folder, "gpuenv.pth"), "w") as stream:
+        stream.write((os.path.relpath(source, folder) if is_within else source) + "\n")
     launcher = os.path.join(venv, "bin", "gpuenv")
     with open(launcher, "w") as stream:
         stream.write(LAUNCHER)
@@ -178,6 +208,7 @@ def main(venv, lock):
         held = read_stamp(venv)
         works = os.path.exists(os.path.join(venv, "bin", "python"))
         if works and wanted_stamp(lock) in held:
+            add_command(venv)
             return
         locks = choose_locks(held, lock)
         stamps = [wanted_stamp(path) for path in locks]
@@ -194,7 +225,6 @@ def main(venv, lock):
             ui.say("adding to the command's own environment in %s (once, until %s changes)" % names)
         try:
             install(venv, locks[-1], is_new)
-            add_command(venv)
         except BaseException:
             restore(venv)
             raise
@@ -207,8 +237,22 @@ def main(venv, lock):
 
 if __name__ == "__main__":
     ui.open_closed_streams()
+    goal = os.path.abspath(sys.argv[1])
     try:
-        main(os.path.abspath(sys.argv[1]), sys.argv[2])
-    except HostError as error:
-        ui.say("error: %s" % error)
-        sys.exit(error.exit_code)
+        main(goal, sys.argv[2])
+    except KeyboardInterrupt:
+        ui.say("interrupted")
+        sys.exit(130)
+    except (GpuenvError, OSError) as error:
+        told = (
+            error
+            if isinstance(error, GpuenvError)
+            else full_disk(error)
+            or HostError(
+                "the command's own environment cannot be made in %s" % goal,
+                "the system says: %s" % error,
+                "use a checkout of your own, or put it elsewhere: make VENV=$HOME/.cache/gpuenv/venv ...",
+            )
+        )
+        ui.say("error: %s" % told)
+        sys.exit(told.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core import paths
+from gpuenv.core.errors import HostError
 
 BOOTSTRAP = paths.project_root() / "src" / "bootstrap.py"
 
@@ -76,12 +78,12 @@ def test_what_is_not_ours_stays_untouched(made: Path, tmp_path: Path, name: str)
     assert theirs.read_text() == "theirs"
 
 
-def make_wheel(folder: Path, name: str) -> str:
+def make_wheel(folder: Path, name: str, text: str = "") -> str:
     """A line of a requirements file for a package made here."""
     wheel = folder / f"{name}-1.0-py3-none-any.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{name}.py", text)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
@@ -149,3 +151,87 @@ def test_an_old_python_is_told_which_one_is_needed(tmp_path: Path) -> None:
     assert result.returncode == 4
     assert "3.9 or newer is needed" in result.stderr
     assert not (tmp_path / "v").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_a_checkout_is_prepared_whatever_the_user_told_pip_and_python_and_may_be_copied_and_moved(
+    tmp_path: Path,
+) -> None:
+    checkout = tmp_path / "딥러닝"
+    checkout.mkdir()
+    shutil.copy(paths.project_root() / "Makefile", checkout)
+    shutil.copytree(paths.project_root() / "src", checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (checkout / "envs").mkdir()
+    lock = checkout / "src/requirements.txt"
+    lock.write_text(f"--find-links {tmp_path}\n{make_wheel(tmp_path, 'tiny')}")
+    foreign, elsewhere = tmp_path / "foreign", tmp_path / "elsewhere"
+    foreign.mkdir()
+    (foreign / "hashlib.py").write_text("raise SystemExit('not the library')\n")
+    environment = {
+        "PATH": f"{Path(sys.executable).resolve().parent}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "LC_ALL": "C",
+        "TMPDIR": str(tmp_path / "missing"),
+        "PIP_NO_INDEX": "1",
+        "PIP_TARGET": str(elsewhere),
+        "PIP_PREFIX": str(elsewhere),
+        "PIP_DRY_RUN": "1",
+        "PIP_NO_BINARY": ":all:",
+        "PIP_USER": "1",
+        "PIP_REQUIRE_VIRTUALENV": "1",
+        "PYTHONHOME": str(tmp_path / "missing"),
+        "PYTHONPATH": str(foreign),
+        "PYTHONUSERBASE": str(elsewhere),
+    }
+
+    def run(*argv: str) -> str:
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def check(place: Path) -> None:
+        where = run(f"{place}/.venv/bin/python", "-I", "-c", "import gpuenv, tiny; print(gpuenv.__path__[0])")
+        assert where == f"{place}/src/gpuenv\n"
+        assert "gpu-shell" in run(f"{place}/.venv/bin/gpuenv", "help")
+        assert "gpu-shell" in run("make", "-C", str(place), "help", f"PYTHON={sys.executable}")
+
+    run("make", "-C", str(checkout), ".venv/ready", f"PYTHON={Path(sys.executable).resolve()}")
+    assert list(checkout.glob(".venv/lib/*/site-packages/tiny.py"))
+    assert not elsewhere.exists()
+    check(checkout)
+    run("cp", "-r", str(checkout), str(tmp_path / "사본"))
+    check(tmp_path / "사본")
+    check(checkout.rename(tmp_path / "moved"))
+
+
+def test_an_environment_in_which_the_command_does_not_run_is_not_taken_for_a_good_one(
+    made: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made / ".venv", tmp_path / ".venv", symlinks=True)
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(f"--find-links {tmp_path}\n{make_wheel(tmp_path, 'gpuenv', 'raise ImportError(1234)')}")
+    result = bootstrap(tmp_path / ".venv", lock)
+    assert result.returncode == HostError.exit_code
+    assert "ImportError: 1234" in result.stderr
+    assert "not usable in" in result.stderr
+    assert (tmp_path / ".venv/gpuenv-lock").read_text() == (made / ".venv/gpuenv-lock").read_text()
+
+
+def test_what_the_lock_pins_has_to_be_there(made: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.txt"
+    python = made / ".venv/bin/python"
+    trial = runpy.run_path(str(BOOTSTRAP))["TRIAL"]
+    for line, said in (("gone==1 \\\n  --hash=x", "gone 1 was installed, and nowhere is found"), ("a==1 ; x", "")):
+        lock.write_text(f"# comment==1 x\n{line}\n")
+        done = subprocess.run([python, "-I", "-c", trial, lock], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.strip()) == (int(bool(said)), said)
+
+
+def test_a_checkout_that_cannot_be_written_is_told_in_three_lines(tmp_path: Path) -> None:
+    # A file in the way fails for root too, for whom a read-only mode means nothing.
+    (tmp_path / "file").touch()
+    (tmp_path / "requirements.txt").touch()
+    result = bootstrap(tmp_path / "file" / ".venv", tmp_path / "requirements.txt")
+    assert result.returncode == HostError.exit_code
+    assert result.stderr.startswith("gpuenv: error: the command's own environment cannot be made in ")
+    assert len(result.stderr.splitlines()) == 3

@@ -13,7 +13,7 @@ from pathlib import Path
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import DataError, HostError, SourceError
 from gpuenv.cuda.files import keep
-from gpuenv.net import certificates, pip_settings
+from gpuenv.net.pip_settings import pip_environment
 
 _PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$", re.MULTILINE)
 
@@ -46,17 +46,12 @@ def fetch_wheel(wheel: Wheel) -> Path:
 
 def _run_pip(wheel: Wheel, target: Path) -> None:
     ui.say(f"fetching genuine CUDA libraries for the simulation: {wheel.distribution} {wheel.version} (500 MB)")
-    environment = dict(os.environ)
-    bundle = certificates.find_bundle(os.environ, pip_settings.load_pip_settings().cert)
-    if bundle is not None:
-        # Older releases of pip know no other authorities than their own list.
-        environment.setdefault("PIP_CERT", str(bundle))
     argv = [find_pip(target.parent), "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     argv += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar=off"]
     # For the Python of the environments, not for this one.
     argv += ["--implementation=cp", "--python-version=3.6", "--abi=cp36m", "--platform=manylinux1_x86_64"]
     argv += [f"--requirement={wheel.requirements}", f"--dest={target}"]
-    done = signals.run(argv, env=environment, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+    done = signals.run(argv, env=pip_environment(os.environ), stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()[-300:]]
         raise SourceError(

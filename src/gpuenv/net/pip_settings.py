@@ -1,4 +1,4 @@
-"""Reads the settings of the host's pip: index, proxy, certificates.
+"""Reads the settings of the host's pip (index, proxy, certificates), and runs a pip with these and no other ones.
 
 The files and their order are pip's own ("Configuration" in pip's documentation); the ``PIP_*`` variables win. They are
 read without pip, because a virtual environment may lack it.
@@ -14,6 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.core.errors import UsageError
+from gpuenv.net import certificates
+
+#: What a network or a campus asks for. Everything else that pip reads decides where or whether something is installed.
+_OF_THE_NETWORK = (
+    *("index-url", "extra-index-url", "no-index", "find-links", "trusted-host", "keyring-provider"),
+    *("proxy", "cert", "client-cert", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,36 @@ class PipSettings:
 
 def load_pip_settings() -> PipSettings:
     """The settings of this host. Raises UsageError for a file or value that pip could not use."""
+    return parse_settings(_read_values(os.environ))
+
+
+def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a pip that installs what it is told, where it is told to.
+
+    Of pip's settings, in files too, those of the network are left; of Python's variables none. Older releases of pip
+    bring their own list of authorities, so the host's is named. Raises UsageError for settings that pip could not use,
+    HostError for certificates that are named and missing.
+    """
+    of_others = ("PIP_", "PYTHON", "VIRTUAL_ENV")
+    kept = {name: value for name, value in environ.items() if not name.startswith(of_others)}
+    bundle = certificates.find_bundle(environ)
+    if bundle is not None:
+        # Not PIP_CERT: that would win over `cert` in a file of the user's.
+        kept.setdefault("REQUESTS_CA_BUNDLE", str(bundle))
+    settings = ((key, value) for key, value in _read_values(environ).items() if key in _OF_THE_NETWORK)
+    kept.update((f"PIP_{key.upper().replace('-', '_')}", value) for key, value in settings)
+    return {
+        **kept,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def _read_values(environ: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
-    for path in config_files(os.environ, Path.home(), Path(sys.prefix)):
+    for path in config_files(environ, Path.home(), Path(sys.prefix)):
         try:
             text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
@@ -41,9 +76,9 @@ def load_pip_settings() -> PipSettings:
             raise _unusable(str(path), f"it cannot be read: {error}") from error
         values.update(parse_config(text, str(path)))
     # Empty ones count as unset, as for pip.
-    given = ((name.removeprefix("PIP_"), value) for name, value in os.environ.items() if name.startswith("PIP_"))
+    given = ((name.removeprefix("PIP_"), value) for name, value in environ.items() if name.startswith("PIP_"))
     values.update((_key(name), value) for name, value in given if value)
-    return parse_settings(values)
+    return values
 
 
 def config_files(environ: Mapping[str, str], home: Path, prefix: Path) -> list[Path]:

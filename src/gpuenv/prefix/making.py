@@ -33,12 +33,10 @@ from typing import final
 from gpuenv.core import atomic, locking, scratch, signals, ui
 from gpuenv.core.errors import BuildError, GpuenvError, HostError
 from gpuenv.core.ui import end_of_output
-from gpuenv.net import certificates
+from gpuenv.net.pip_settings import pip_environment
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.folder import Mark, Prefix, check_room, full, full_place, is_complete, refuse_foreign
 
-#: Settings with which pip would install elsewhere than into the environment, and those of another Python.
-_ELSEWHERE = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 #: How often it is looked whether a program has made its folder (seconds); filling one takes minutes.
 CLAIM_S = 0.05
 
@@ -219,23 +217,3 @@ def _clear(folder: Path) -> None:
             f"the system says: {error.strerror or error}",
             "name another folder with PREFIX=",
         ) from error
-
-
-def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The caller's variables (index, proxy, certificates) without those that lead pip elsewhere.
-
-    The pip of this Python knows no authorities but its own; it is told of the host's (pip's own `cert` wins).
-    """
-    kept = {name: value for name, value in environ.items() if name not in _ELSEWHERE}
-    bundle = certificates.find_bundle(environ)
-    if bundle is not None:
-        kept["REQUESTS_CA_BUNDLE"] = str(bundle)
-    # Another pip than the one of an activated environment is what conda's is to a setting that many have.
-    kept.update(
-        PIP_REQUIRE_VIRTUALENV="0",
-        PIP_USER="0",
-        PIP_DISABLE_PIP_VERSION_CHECK="1",
-        PIP_NO_INPUT="1",
-        PYTHONNOUSERSITE="1",
-    )
-    return kept

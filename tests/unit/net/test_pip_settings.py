@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core.errors import UsageError
+from gpuenv.core.errors import HostError, UsageError
+from gpuenv.net import certificates
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.net.pip_settings import PipSettings
 
@@ -88,3 +89,59 @@ def test_no_setting_at_all_is_fine() -> None:
 )
 def test_a_proxy_without_a_scheme_is_one_of_http(proxy: str, read: str | None) -> None:
     assert pipconfig.parse_settings({"proxy": proxy}).proxy == read
+
+
+def test_a_pip_that_installs_is_told_of_the_network_and_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "pip.conf"
+    monkeypatch.setattr(pipconfig, "config_files", lambda *_: [config])
+    config.write_text(
+        "[global]\nindex-url = http://file.invalid\ntimeout = 7\nuser = true\ntarget = /t\n"
+        "[install]\nno-index = true\nfind-links =\n    /wheels\n    /more\ndry-run = true\n"
+    )
+    elsewhere = (
+        "TARGET",
+        "PREFIX",
+        "ROOT",
+        "PYTHON",
+        "DRY_RUN",
+        "USER",
+        "NO_BINARY",
+        "CONSTRAINT",
+        "REQUIRE_VIRTUALENV",
+    )
+    environ = {
+        **{f"PIP_{name}": "1" for name in elsewhere},
+        **{f"PYTHON{name}": "/x" for name in ("HOME", "PATH", "STARTUP", "USERBASE")},
+        "PIP_INDEX_URL": "https://index.invalid",
+        "VIRTUAL_ENV": "/x",
+        "https_proxy": "http://proxy.invalid:3128",
+    }
+    found = pipconfig.pip_environment(environ)
+    assert {name: value for name, value in found.items() if name != "REQUESTS_CA_BUNDLE"} == {
+        "PIP_INDEX_URL": "https://index.invalid",
+        "PIP_TIMEOUT": "7",
+        "PIP_NO_INDEX": "true",
+        "PIP_FIND_LINKS": "\n/wheels\n/more",
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PYTHONNOUSERSITE": "1",
+        "https_proxy": "http://proxy.invalid:3128",
+    }
+
+
+def test_a_pip_that_installs_trusts_what_the_host_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipconfig, "config_files", lambda *_: [])
+    bundle = tmp_path / "campus.pem"
+    with pytest.raises(HostError, match="is missing"):
+        pipconfig.pip_environment({"SSL_CERT_FILE": str(bundle)})
+    bundle.touch()
+    for variable in certificates.VARIABLES:
+        assert pipconfig.pip_environment({variable: str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
+    monkeypatch.setattr(certificates, "SYSTEM_BUNDLES", (tmp_path / "none", bundle))
+    found = pipconfig.pip_environment({})
+    assert found["REQUESTS_CA_BUNDLE"] == str(bundle)
+    # It would win over `cert` in the user's own pip configuration.
+    assert "PIP_CERT" not in found

@@ -13,7 +13,7 @@ from gpuenv.host.pythons import LocalPython
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import pip as prefix_pip
 from gpuenv.prefix import virtual_env as venv_env
-from gpuenv.prefix.making import Making, ensure, pip_environment
+from gpuenv.prefix.making import Making, ensure
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
@@ -132,16 +132,6 @@ def test_without_sources_nothing_is_built(tmp_path: Path) -> None:
     assert len(steps(tmp_path, "\n")) == 2
 
 
-def test_pip_keeps_the_index_and_installs_nowhere_else() -> None:
-    environ = {"PIP_INDEX_URL": "https://index.example", "PIP_TARGET": "/x", "PIP_USER": "1", "PYTHONPATH": "/y"}
-    found = pip_environment(environ)
-    assert found["PIP_INDEX_URL"] == "https://index.example"
-    assert found["PIP_USER"] == "0"
-    assert "PIP_TARGET" not in found
-    assert found["PIP_REQUIRE_VIRTUALENV"] == "0"
-    assert "PYTHONPATH" not in found
-
-
 def test_an_interrupted_run_leaves_no_marker(
     variant: Variant, fake_python: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,11 +142,3 @@ def test_an_interrupted_run_leaves_no_marker(
     with pytest.raises(KeyboardInterrupt):
         ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     assert list((paths.cache_dir() / "venvs").iterdir()) == []
-
-
-def test_pip_trusts_what_the_host_trusts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = tmp_path / "campus.pem"
-    bundle.touch()
-    assert pip_environment({"SSL_CERT_FILE": str(bundle)})["REQUESTS_CA_BUNDLE"] == str(bundle)
-    monkeypatch.setattr("gpuenv.net.certificates.SYSTEM_BUNDLES", (bundle,))
-    assert pip_environment({})["REQUESTS_CA_BUNDLE"] == str(bundle)
