@@ -33,6 +33,8 @@ class Endpoint:
     #: What takes back the choice of a user, who is told when it does not answer; empty for a usual place.
     undo: str = ""
     is_podman: bool = False
+    #: Why it cannot be asked at all; empty if it can.
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def ping(endpoint: Endpoint) -> Pong:
 
 def connection_to(endpoint: Endpoint, timeout_s: float = PING_TIMEOUT_S) -> http.client.HTTPConnection:
     """A connection, not yet opened. Raises UnreachableError for an address that nothing here can speak to."""
+    if endpoint.problem:
+        raise UnreachableError(endpoint.problem)
     expected = f"{endpoint.url}: expected unix:///path or tcp://host:port"
     try:
         parts = urlsplit(endpoint.url)
@@ -164,24 +168,34 @@ def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoi
 
 
 def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None:
-    """The endpoint of the client's current context; None for the built-in one or an unreadable one."""
+    """The endpoint of the client's current context, also of one that is gone or broken; None for the built-in one."""
     folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
-    name = environ.get("DOCKER_CONTEXT") or _read_json(folder / "config.json").get("currentContext")
-    if not isinstance(name, str) or name in ("", "default"):
+    config = folder / "config.json"
+    try:
+        name = environ.get("DOCKER_CONTEXT") or _read_json(config).get("currentContext") or "default"
+    except FileNotFoundError:
         return None
-    # The client names a context's folders by the SHA-256 of the context's name.
-    key = hashlib.sha256(name.encode()).hexdigest()
-    endpoint = _read_json(folder / "contexts" / "meta" / key / "meta.json").get("Endpoints", {}).get("docker", {})
-    tls_dir = folder / "contexts" / "tls" / key / "docker"
-    if not endpoint.get("Host"):
+    except (OSError, ValueError) as error:
+        return Endpoint("", str(config), undo=f"correct {config}", problem=f"{config} cannot be read ({error})")
+    if name == "default":
         return None
+    origin = f"context {name!r}"
     undo = "unset DOCKER_CONTEXT" if environ.get("DOCKER_CONTEXT") else "docker context use default"
-    return Endpoint(endpoint["Host"], f"context {name!r}", tls_dir if tls_dir.is_dir() else None, undo)
+    # The client names a context's folders by the SHA-256 of the context's name.
+    key = hashlib.sha256(str(name).encode()).hexdigest()
+    meta, tls_dir = folder / "contexts" / "meta" / key / "meta.json", folder / "contexts" / "tls" / key / "docker"
+    try:
+        host = str(_read_json(meta)["Endpoints"]["docker"]["Host"])
+    except FileNotFoundError:
+        return Endpoint("", origin, undo=undo, problem=f"there is no {origin} in {folder}")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return Endpoint("", origin, undo=undo, problem=f"{meta} cannot be read ({error!r})")
+    return Endpoint(host, origin, tls_dir if tls_dir.is_dir() else None, undo)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """An object, as Docker writes it; the client takes an empty file for one. Raises OSError and ValueError."""
+    content = json.loads(path.read_text(encoding="utf-8") or "{}")
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - as for what is no JSON at all
+    return content

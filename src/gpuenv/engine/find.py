@@ -123,7 +123,7 @@ def _first(found: Iterable[Engine | Refused], refusals: list[str], want: str | N
         else:
             ways = "join the group docker with `sudo usermod -aG docker $USER` and log in again, or use rootless Docker"
             refusals.append(f"{one.error} ({ways})" if one.error.kind == DENIED else str(one.error))
-            if one.endpoint.undo and want is None:
+            if one.endpoint.undo:
                 ui.warn(f"{one.endpoint.origin} names an engine that does not answer: {one.error}")
     return None
 

@@ -64,11 +64,52 @@ def test_docker_context_names_another_context(tmp_path: Path) -> None:
     assert (first.url, first.undo) == ("unix:///near.sock", "unset DOCKER_CONTEXT")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"currentContext": "default"}', '{"currentContext": "gone"}'])
-def test_a_useless_client_configuration_is_passed_over(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "{}", '{"currentContext": "default"}'])
+def test_a_configuration_without_a_context_means_the_usual_places(tmp_path: Path, content: str) -> None:
     (tmp_path / ".docker").mkdir()
     (tmp_path / ".docker" / "config.json").write_text(content)
     assert urls({}, tmp_path)[0] == "unix:///var/run/docker.sock"
+    assert urls({"DOCKER_CONTEXT": "default", "DOCKER_CONFIG": f"{tmp_path}/none"}, tmp_path)[0].startswith("unix://")
+
+
+@pytest.mark.parametrize(
+    ("content", "context", "undo"),
+    [
+        ("{}", "gone", "unset DOCKER_CONTEXT"),
+        ('{"currentContext": "gone"}', "", "docker context use default"),
+        ('{"currentContext": ["gone"]}', "", "docker context use default"),
+    ],
+)
+def test_a_context_that_is_gone_is_an_engine_that_does_not_answer(
+    tmp_path: Path, content: str, context: str, undo: str
+) -> None:
+    config = tmp_path / ".docker" / "config.json"
+    config.parent.mkdir()
+    config.write_text(content)
+    first = next(docker_endpoints({"DOCKER_CONTEXT": context}, tmp_path))
+    assert first.undo == undo
+    with pytest.raises(UnreachableError, match=r"there is no context .*gone.* in "):
+        ping(first)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", "\0"])
+def test_a_configuration_that_docker_cannot_read_is_told_as_such(tmp_path: Path, content: str) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(content)
+    first = next(docker_endpoints({"DOCKER_CONFIG": str(tmp_path)}, tmp_path))
+    assert first.undo == f"correct {config}"
+    with pytest.raises(UnreachableError, match=rf"{config} cannot be read \("):
+        ping(first)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"Endpoints": []}', '{"Endpoints": {"docker": {}}}'])
+def test_a_broken_context_is_an_engine_that_does_not_answer(tmp_path: Path, content: str) -> None:
+    make_context(tmp_path, "far", "tcp://far:2376")
+    next(tmp_path.glob(".docker/contexts/meta/*/meta.json")).write_text(content)
+    first = next(docker_endpoints({}, tmp_path))
+    assert (first.origin, first.undo) == ("context 'far'", "docker context use default")
+    with pytest.raises(UnreachableError, match="cannot be read"):
+        ping(first)
 
 
 @pytest.mark.parametrize(
