@@ -18,6 +18,8 @@ from gpuenv.variants.environment import Environment
 
 #: What installs the rest; nothing else may stand in ``tools.txt``.
 TOOLS = ("pip", "setuptools", "wheel")
+#: What `docker/fonts.py` makes the fonts of plots with; it stands in ``fonts.txt`` besides.
+FONTS = ("fonttools", "koreanize-matplotlib", "matplotlib")
 #: A wheel larger than this goes into the first layer, or into the second (bytes).
 HEAVY_BYTES, BIG_BYTES = 30_000_000, 5_000_000
 
@@ -152,9 +154,10 @@ def linux_pins(lock: Lock) -> tuple[Pin, ...]:
 
 
 def split_for_build(lock: Lock, environment: Environment) -> dict[str, str]:
-    """The Linux pins as requirements files for the layers of an image; always these five names.
+    """The Linux pins as requirements files for the layers of an image; always these six names.
 
-    ``tools.txt``: what installs the rest. ``sources.txt``: what exists only as source. ``packages-1.txt`` to
+    ``tools.txt``: what installs the rest. ``sources.txt``: what exists only as source. ``fonts.txt``: what the fonts
+    of plots are made with, which stands in its other part, too. ``packages-1.txt`` to
     ``packages-3.txt``: wheels above 30 MB (TensorFlow, OpenCV), above 5 MB, and all others, so that changing
     one small pin repeats the installation of small wheels only. A part is not complete: use ``--no-deps``.
 
@@ -166,9 +169,12 @@ def split_for_build(lock: Lock, environment: Environment) -> dict[str, str]:
             f"it does not pin {environment.framework}, which variant.toml asks for",
             f"run `make lock VARIANT={environment.variant.name}`",
         )
-    parts = dict.fromkeys(("tools.txt", "sources.txt", "packages-1.txt", "packages-2.txt", "packages-3.txt"), "")
+    names = ("tools.txt", "sources.txt", "fonts.txt", "packages-1.txt", "packages-2.txt", "packages-3.txt")
+    parts = dict.fromkeys(names, "")
     for pin in linux_pins(lock):
         parts[_part_of(pin)] += render_pin(pin)
+        if pin.name in FONTS:
+            parts["fonts.txt"] += render_pin(pin)
     return parts
 
 

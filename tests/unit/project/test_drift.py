@@ -43,7 +43,7 @@ def in_image(variant: Variant, flavor: str) -> Packages:
     """What the build of an image is given."""
     files = build_context.load_inputs(Environment.of(variant, flavor)).files
     texts = [content.decode() for name, content in files.items() if name.startswith("locks/")]
-    assert len(texts) == 5
+    assert len(texts) == 6
     return parse("".join(texts))
 
 

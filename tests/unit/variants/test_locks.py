@@ -103,6 +103,7 @@ def test_split_for_build_sorts_by_kind_and_size(lock_path: Path) -> None:
     assert names == {
         "tools.txt": ["pip"],
         "sources.txt": ["delta"],
+        "fonts.txt": [],
         "packages-1.txt": ["alpha"],
         "packages-2.txt": ["gamma-ray"],
         "packages-3.txt": ["tensorflow"],
@@ -183,6 +184,7 @@ def test_real_locks_know_every_size_and_fill_the_parts() -> None:
         assert all(pin.linux_bytes for pin in locks.linux_pins(lock)), lock.path
         parts = locks.split_for_build(lock, Environment(variant, flavor))
         assert all(parts.values()), lock.path
+        assert tuple(re.findall(r"^([\w-]+)==", parts.pop("fonts.txt"), re.MULTILINE)) == locks.FONTS, lock.path
         assert sum(len(re.findall(r"^[a-z]", text, re.MULTILINE)) for text in parts.values()) == len(
             locks.linux_pins(lock)
         )
