@@ -24,3 +24,18 @@ def test_notebook_with_a_plot_runs_in_the_targets_kernel(connection: Connection)
             "the kernel specification names another Python",
             "make gpu-shell CMD='jupyter kernelspec list'",
         )
+
+
+@pytest.mark.check("notebook/server")
+@pytest.mark.kinds("image")
+def test_jupyter_listens_where_the_shell_publishes(connection: Connection) -> None:
+    """Fails: an image without Jupyter's settings (it listens inside only, whatever is published)."""
+    for name, found in connection.program("server").data.items():
+        address = f"http://127.0.0.1:{found['port']}/"
+        if found["status"] != 200 or not all(one.startswith(address) for one in found["printed"]):
+            raise CheckError(
+                f"`jupyter {name}` under PORT={found['port']} prints {', '.join(found['printed']) or 'no address'} and "
+                f"answers {found['status'] or 'nothing'}",
+                found["said"] or "it says nothing",
+                "look at what it reads: make gpu-shell CMD='jupyter --paths'",
+            )

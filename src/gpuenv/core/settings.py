@@ -116,7 +116,7 @@ class Settings:
         more="what is created there belongs to you",
     )
     port: int | None = _text(
-        "publish this port of the environment on 127.0.0.1 (for a notebook server)",
+        "publish this port of the environment on 127.0.0.1, where Jupyter then listens",
         read=int,
         numbers=range(1, 65536),
     )

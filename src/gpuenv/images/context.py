@@ -50,7 +50,7 @@ def load_inputs(environment: Environment) -> Inputs:
     parts = locks.split_for_build(lock, environment)
     files = {f"locks/{name}": text.encode() for name, text in parts.items()}
     folder = paths.docker_dir()
-    names = ["Dockerfile", "install.py", "fonts.py", "matplotlibrc"]
+    names = ["Dockerfile", "install.py", "fonts.py", "jupyter_config.py", "matplotlibrc"]
     if flavor == "gpu":
         names += sorted(f"libcuda/{path.name}" for path in (folder / "libcuda").glob("*.[ch]"))
     files.update({name: (folder / name).read_bytes() for name in names})

@@ -122,6 +122,8 @@ def make_spec(
     uid = os.getuid()
     ca_mounts = workspace.ca_mounts()
     values = workspace.environment(os.environ, workspace.user_name(uid), has_bundle=bool(ca_mounts), tty=has_terminal)
+    # What is published is the container's own address; in the host's network it would be open to everybody.
+    values.update(workspace.port_variables(request.port, None if engine.network == "host" else "0.0.0.0"))  # noqa: S104
     if request.command is None and has_terminal:
         values["PS1"] = shell_words.prompt(labels)
     if not has_terminal:

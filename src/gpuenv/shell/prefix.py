@@ -10,13 +10,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from gpuenv.core import processes, ui
-from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.host import gpu
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.shell import words as shell_words
+from gpuenv.shell import workspace
 from gpuenv.shell.terminal import errors_kept
 from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
@@ -25,14 +25,8 @@ from gpuenv.variants.model import Variant
 def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: bytearray) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
-    ``tail`` keeps the end of a command's errors. Raises UsageError for what needs a container.
+    ``tail`` keeps the end of a command's errors.
     """
-    if settings.port:
-        raise UsageError(
-            f"PORT={settings.port} needs a container engine",
-            "without a container every port of this machine is there already",
-            "leave it out; the server says where it listens",
-        )
     made = prefix_choice.ensure(settings, variant)
     host, name = gpu.host_gpus(), name_of(variant.name, made.flavor)
     device = shell_words.device(
@@ -50,16 +44,17 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
         receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and os.isatty(0))
         # Before the start: the first thing that the command does may be to send a signal.
         stack.enter_context(passed_on(receiver))
-        child = subprocess.Popen(argv, cwd=work, env=environment(os.environ, settings.gpus), stderr=errors)
+        values = environment(os.environ, settings.gpus, settings.port)
+        child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
         receiver.started()
         code = child.wait()
     return 128 - code if code < 0 else code
 
 
-def environment(environ: Mapping[str, str], gpus: str | None) -> dict[str, str]:
-    """The caller's variables, with the GPUs that were asked for: of none CUDA sees none."""
+def environment(environ: Mapping[str, str], gpus: str | None, port: int | None = None) -> dict[str, str]:
+    """The caller's variables, with the GPUs (of none CUDA sees none) and the port that were asked for."""
     chosen = {} if gpus in (None, "all") else {"CUDA_VISIBLE_DEVICES": "" if gpus == "none" else str(gpus)}
-    return {**environ, **chosen}
+    return {**environ, **chosen, **workspace.port_variables(port)}
 
 
 def _send(child: subprocess.Popen[bytes], name: str) -> None:

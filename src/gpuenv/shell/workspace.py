@@ -71,6 +71,14 @@ def environment(environ: Mapping[str, str], name: str, *, has_bundle: bool, tty:
     return values
 
 
+def port_variables(port: int | None, address: str | None = None) -> dict[str, str]:
+    """What makes Jupyter listen at ``port``, and nowhere else; at ``address`` where the image's settings are read."""
+    if port is None:
+        return {}
+    values = {"JUPYTER_PORT": str(port), "JUPYTER_PORT_RETRIES": "0"}
+    return {**values, "JUPYTER_IP": address} if address else values
+
+
 def local_proxies(values: Mapping[str, str]) -> list[str]:
     """Names of proxy variables that point to this machine itself, which inside a container is another one."""
     named = {name: value for name, value in values.items() if name.lower() in _PROXIES[:-1]}

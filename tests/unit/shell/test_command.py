@@ -89,6 +89,17 @@ def test_the_container_of_a_command(tmp_path: Path) -> None:
     assert "PS1" not in spec.environment
 
 
+@pytest.mark.parametrize(("network", "address"), [("bridge", "0.0.0.0"), ("host", None)])
+def test_a_port_is_where_jupyter_listens(tmp_path: Path, network: str, address: str | None) -> None:
+    """In the host's network everybody could reach what listens at all addresses."""
+    engine = Engine("docker", "tcp://127.0.0.1:1", "", network=network)
+    request = shell.parse_request(arguments(tmp_path, port=18891), NONE)
+    values = shell.make_spec(engine, "gpuenv:x", LABELS, request, has_terminal=False).environment
+    assert (values["JUPYTER_PORT"], values["JUPYTER_PORT_RETRIES"]) == ("18891", "0")
+    assert values.get("JUPYTER_IP") == address
+    assert not {name for name in make_spec(tmp_path).environment if name.startswith("JUPYTER")}
+
+
 def test_the_container_of_a_prompt(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, has_terminal=True)
     assert spec.command == ("bash", "--norc")

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core import processes
-from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
@@ -67,9 +66,9 @@ def test_the_end_by_a_signal_is_told_as_a_shell_tells_it(variant: Variant, made:
     assert prefix_shell.run(Settings(), variant, tmp_path, "kill -9 $$", bytearray()) == 137
 
 
-def test_a_port_needs_an_engine(variant: Variant, made: Made, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="needs a container engine"):
-        prefix_shell.run(Settings(port=8888), variant, tmp_path, "true", bytearray())
+def test_a_port_is_where_jupyter_listens(variant: Variant, made: Made, tmp_path: Path) -> None:
+    command = 'test "$JUPYTER_PORT $JUPYTER_PORT_RETRIES ${JUPYTER_IP-none}" = "18891 0 none"'
+    assert prefix_shell.run(Settings(port=18891), variant, tmp_path, command, bytearray()) == 0
 
 
 def test_it_says_that_it_is_no_container(
