@@ -7,13 +7,16 @@ only ``BASE=registry`` or ``BASE=local`` makes it change over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gpuenv.base_image import local as local_base
 from gpuenv.base_image import registry
 from gpuenv.base_image.local import Base
 from gpuenv.base_image.registry import RegistryUnreachableError
 from gpuenv.core import ui
-from gpuenv.core.errors import SourceError
-from gpuenv.engine.model import Engine
+from gpuenv.core.errors import EngineError, SourceError
+from gpuenv.engine.model import Engine, inspect
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import BaseImage
 
@@ -47,6 +50,16 @@ def find_base(engine: Engine, environment: Environment) -> Base | None:
     if all(registry.has_pinned(engine, image) for image in environment.bases):
         return _registry_base(environment)
     return local_base.find_made(engine, environment)
+
+
+def config_of(engine: Engine, environment: Environment, base: Base) -> Mapping[str, Any]:
+    """The settings of a base that the engine was just found to have. Raises EngineError if it is gone."""
+    is_pinned = base.kind == "registry"
+    details = registry.inspect_pinned(engine, environment.variant.base) if is_pinned else inspect(engine, base.image)
+    if details is None:
+        raise EngineError(f"the engine has lost {base.image}", "somebody removed it a moment ago", "try again")
+    config: Mapping[str, Any] = details["Config"]
+    return config
 
 
 def _pull_missing(engine: Engine, image: BaseImage) -> None:

@@ -40,9 +40,14 @@ def split_name(reference: str) -> tuple[str, str]:
     return (f"https://{host}" if has_host else DEFAULT_REGISTRY), name
 
 
+def inspect_pinned(engine: Engine, base: BaseImage) -> dict[str, Any] | None:
+    """What the engine knows of the image, by digest; None if it does not have it."""
+    return inspect(engine, f"{split_name(base.reference)[1]}@{base.digest}")
+
+
 def has_pinned(engine: Engine, base: BaseImage) -> bool:
     """Whether the engine has the image already, by digest."""
-    return inspect(engine, f"{split_name(base.reference)[1]}@{base.digest}") is not None
+    return inspect_pinned(engine, base) is not None
 
 
 def question(url: str, verify: str | bool) -> Question:

@@ -6,13 +6,15 @@ build leaves the image that was there before, or none.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from gpuenv.base_image.base import ensure_base
+from gpuenv.base_image.base import config_of, ensure_base
 from gpuenv.base_image.local import Base
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import BuildError, HostError
@@ -21,10 +23,14 @@ from gpuenv.engine.model import Engine, RefusedError, inspect, labels_in
 from gpuenv.host import processor
 from gpuenv.images import context as build_context
 from gpuenv.images import log as build_log
+from gpuenv.images import recipe
 from gpuenv.images import run as build_run
 from gpuenv.images.context import Built, Inputs, content_key
 from gpuenv.net import build_settings as network
 from gpuenv.variants.environment import Environment
+
+#: The stage of the Dockerfile that is the image.
+TARGET = "image"
 
 
 def build(engine: Engine, inputs: Inputs, settings: Settings) -> Built:
@@ -69,7 +75,7 @@ def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path
     """Run the engine's client; returns id and labels of an image without a name. Raises BuildError, EngineError."""
     host_network = network.load_network()
     secrets = network.write_secrets(host_network, folder / "secrets")
-    labels = labels_on(inputs, base)
+    labels = labels_on(inputs, base, config_of(engine, inputs.environment, base))
     # Without a value: the client takes it from its environment, and no password shows in a list of processes.
     arguments = {**dict.fromkeys(host_network.proxies), **arguments_on(inputs, base)}
     prefix, environment = engine.build_prefix()
@@ -95,13 +101,16 @@ def arguments_on(inputs: Inputs, base: Base) -> dict[str, str]:
     }
 
 
-def labels_on(inputs: Inputs, base: Base) -> dict[str, str]:
-    """The labels of an image on ``base``."""
+def labels_on(inputs: Inputs, base: Base, config: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of an image on ``base``, whose settings are ``config``."""
+    dockerfile, below = inputs.files["Dockerfile"].decode(), recipe.settings_in(config)
+    settings = recipe.render(dockerfile, TARGET, arguments_on(inputs, base), below)
     return {
         **inputs.labels,
         "gpuenv.base": base.kind,
         "gpuenv.base_identity": base.identity,
         "gpuenv.key": content_key(inputs, base.kind, base.identity),
+        recipe.LABEL: json.dumps(settings, sort_keys=True),
     }
 
 
@@ -118,7 +127,7 @@ def build_argv(
     resolved there (systemd-resolved, VPNs), and a private engine may have no bridge at all. Nothing listens
     during a build and what it fetches is verified, so a network of its own would protect nothing.
     """
-    argv = [*prefix, "--network", "host", "--iidfile", "iid", "--target", "image"]
+    argv = [*prefix, "--network", "host", "--iidfile", "iid", "--target", TARGET]
     # Podman's builder tells steps apart by their text alone: with layers kept, an image would get the packages of
     # another lock, or variant, whose steps read the same.
     argv += ["--layers=false"] if Path(prefix[0]).name == "podman" else ["--progress", "plain"]

@@ -8,7 +8,7 @@ from gpuenv.base_image import base, registry
 from gpuenv.base_image import local as local_base
 from gpuenv.base_image.local import Base, BasePlan
 from gpuenv.base_image.registry import RegistryUnreachableError
-from gpuenv.core.errors import HostError, SourceError
+from gpuenv.core.errors import EngineError, HostError, SourceError
 from gpuenv.engine.model import Engine
 from gpuenv.host import systems
 from gpuenv.host.pythons import LocalPython
@@ -184,3 +184,24 @@ def test_without_a_python_that_can_be_moved_the_ways_to_one_are_told(
     monkeypatch.setattr("gpuenv.host.pythons.find_pythons", lambda _: [distributions])
     with pytest.raises(HostError, match=r"pyenv install 3\.6\.15"):
         local_base.plan(variant)
+
+
+@pytest.mark.parametrize("kind", ["registry", "local"])
+def test_the_settings_of_a_base(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = Environment(variants.find_variant(None), "cpu")
+    asked: list[str] = []
+
+    def inspect(_: Engine, name: str) -> dict[str, object] | None:
+        asked.append(name)
+        return {"Config": {"User": "x"}}
+
+    for module in (base, registry):
+        monkeypatch.setattr(module, "inspect", inspect)
+    made = MADE if kind == "local" else base._registry_base(environment)
+    assert base.config_of(ENGINE, environment, made) == {"User": "x"}
+    # By its digest alone: not every engine knows a name with a tag and a digest.
+    assert asked == [MADE.image if kind == "local" else f"python@{environment.variant.base.digest}"]
+    for module in (base, registry):
+        monkeypatch.setattr(module, "inspect", lambda *_: None)
+    with pytest.raises(EngineError, match="has lost"):
+        base.config_of(ENGINE, environment, made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gpuenv.core.errors import BuildError
 from gpuenv.engine.model import Engine
 from gpuenv.images import build as image_build
 from gpuenv.images import context as build_context
-from gpuenv.images import image
+from gpuenv.images import image, recipe
 from gpuenv.images.context import Inputs, content_key
 from gpuenv.variants import model as variants
 from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
@@ -172,7 +173,12 @@ def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
         "FLAVOR": "gpu",
         "CUDA_VERSION": VARIANT.cuda.version,
     }
-    answer(monkeypatch, image_build.labels_on(inputs, local))
+    labels = image_build.labels_on(inputs, local, {"Env": ["PATH=/bin", "X=1"], "Labels": {"a": "b"}})
+    settings = json.loads(labels[recipe.LABEL])
+    assert settings["Env"]["X"] == "1"
+    assert settings["Env"]["CUDA_CACHE_PATH"]
+    assert settings["User"] == "1000:1000"
+    answer(monkeypatch, labels)
     assert image.find_image(ENGINE, inputs, None) is not None
 
 
