@@ -31,6 +31,7 @@ class Fault:
     source: str
     fails: tuple[str, ...]
     green: tuple[str, ...]
+    says: str = ""
     dockerfile: str = ""
     shell: str = ""
     wheel: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -53,6 +54,8 @@ def test_fault_is_caught_by_its_check(fault: Fault, outcomes: tuple[Outcome, ...
     assert not unexpected, "checks fail that have nothing to do with it"
     missed = [one for one in fault.fails if one not in failed]
     assert not missed, f"not caught; what ran: {sorted(one.check for one in own)}"
+    first = failed[fault.fails[0]]
+    assert re.search(fault.says, f"{first.what}\n{first.why}"), f"caught for another reason: {first.what}"
     # Three lines for people, and not the traceback of a check that could not cope.
     assert all(one.what and one.next_step for one in failed.values())
     passed = [one.check for one in own if one.outcome == "passed"]

@@ -183,6 +183,16 @@ def connection(target: Target, plan: Plan) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
+def bare(connection: Connection, target: Target, plan: Plan) -> Iterator[Connection]:
+    """An image as it is, with nothing of this run over it; for others the same as ``connection``."""
+    if target.kind != "image":
+        yield connection
+        return
+    with connect(target, plan, is_bare=True) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
 def facts(connection: Connection, request: pytest.FixtureRequest) -> ProgramResult:
     _begin(connection, request, "records", "identity/records")
     return connection.program("facts")

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import pytest
 
 from gpuenv.core.errors import CheckError
+from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine, labels_in
 from gpuenv.harness.judges import identity as judge
 from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.model import Target
+from gpuenv.images import recipe
+from gpuenv.prefix import activate
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
+
+#: Where the programs in an image find settings that are in no environment variable and in no package.
+SETTINGS_IN_IMAGES = (
+    containers.HOME, "/work", "/usr/local/etc", "/usr/local/share/jupyter", "/usr/share/jupyter", "/etc/jupyter",
+    "/etc/ipython", "/etc/matplotlibrc", "/etc/pip.conf", "/etc/xdg", "/etc/profile.d", "/etc/ld.so.preload",
+)  # fmt: skip
 
 
 @pytest.mark.check("identity/labels")
@@ -22,6 +32,15 @@ def test_labels_say_what_the_lock_says(target: Target, engine: Engine, variant: 
     labels = labels_in(engine.call("GET", f"/images/{target.image}/json"))
     digest = load_lock(variant.lock_path(target.flavor)).digest
     judge.judge_labels(labels, variant, target.flavor, digest, target.cuda)
+
+
+@pytest.mark.check("identity/settings")
+@pytest.mark.kinds("image")
+def test_settings_are_the_recipes(target: Target, engine: Engine) -> None:
+    """Fails: a variable, a command, an entry point, a port or a volume that the Dockerfile does not set."""
+    details = engine.call("GET", f"/images/{target.image}/json")
+    expected = json.loads(labels_in(details).get(recipe.LABEL, "{}"))
+    judge.judge_settings(recipe.settings_in(details["Config"]), expected)
 
 
 @pytest.mark.check("identity/python")
@@ -77,3 +96,12 @@ def test_files_match_their_records(connection: Connection) -> None:
     """Fails: one file altered; a file overwritten by another distribution."""
     found = connection.program("records")
     judge.judge_records(found["problems"], found["files"])
+
+
+@pytest.mark.check("identity/stray-files")
+def test_every_file_belongs_to_a_package(bare: Connection, target: Target) -> None:
+    """Fails: a .pth or a sitecustomize that runs code at every start, a program, a ~/.keras/keras.json."""
+    is_image = target.kind == "image"
+    known = {"own": {} if is_image else activate.own_files(), "places": SETTINGS_IN_IMAGES if is_image else ()}
+    found = bare.program("stray", json.dumps(known))
+    judge.judge_strays(found["strays"], found["files"])

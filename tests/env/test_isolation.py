@@ -80,6 +80,13 @@ def test_root_is_read_only(connection: Connection, folder: str) -> None:
         )
 
 
+@pytest.mark.check("isolation/rights")
+def test_no_program_gives_rights(bare: Connection, target: Target) -> None:
+    """Fails: a setuid program, a file capability; a home folder that the caller cannot write."""
+    found = bare.program("rights", *(["/"] if target.kind == "image" else []))
+    judge.judge_rights(found["searched"], found["special"], found["closed"])
+
+
 @image_only
 @pytest.mark.check("isolation/no-network")
 def test_no_network_is_needed(connection: Connection) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+
 import pytest
 
 from gpuenv.harness.judges import training as judges
+from gpuenv.harness.report.model import not_tested
 from gpuenv.harness.targets.connection import Connection, ProgramResult
+from gpuenv.harness.targets.model import Target
 
 
 @pytest.mark.check("training/perceptron")
@@ -62,6 +66,16 @@ def test_one_seed_gives_one_result(training: ProgramResult) -> None:
 def test_saved_model_predicts_the_same(training: ProgramResult, package: str) -> None:
     """Fails: h5py 3."""
     judges.judge_round_trip(judges.require_part(training.data, "save_load")[package])
+
+
+@pytest.mark.check("training/text")
+def test_text_of_many_languages_goes_in_and_out(connection: Connection, target: Target) -> None:
+    """Fails: a language that cannot print Hangul (LANG=POSIX)."""
+    found = connection.program("text")
+    # In an image the language is the recipe's; elsewhere it is the user's own.
+    if target.kind != "image" and codecs.lookup(found["encoding"]).name != "utf-8":
+        pytest.skip(not_tested(f"the language of that session is {found['language']}: {found['encoding']}, not UTF-8"))
+    judges.judge_text(found.data)
 
 
 @pytest.mark.check("training/course-code")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 
 #: What an environment without a container gets to be activated by.
 FOLDER = Path(__file__).with_name("activation")
+#: The module that stands in for the driver, and the line that loads it at every start (:mod:`gpuenv.prefix.cuda`).
+HOOK, HOOK_PTH, HOOK_LINE = "gpuenv_driver.py", "gpuenv_driver.pth", "import gpuenv_driver\n"
 #: What conda calls the folders whose scripts it runs, with the stem of ours.
 HOOKS = {"activate.d": "activate", "deactivate.d": "deactivate"}
 SUFFIXES = (".sh", ".bat", ".ps1")
@@ -23,6 +26,14 @@ def write_hooks(folder: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for suffix in SUFFIXES:
             shutil.copyfile(FOLDER / f"{stem}{suffix}", target / f"gpuenv{suffix}")
+
+
+def own_files() -> dict[str, str]:
+    """The ends of the paths of what we put into environments, with the sha256 (hex) of the content."""
+    contents = {HOOK_PTH: HOOK_LINE.encode(), HOOK: (FOLDER / HOOK).read_bytes()}
+    for name, stem in HOOKS.items():
+        contents.update({f"{name}/gpuenv{suffix}": (FOLDER / f"{stem}{suffix}").read_bytes() for suffix in SUFFIXES})
+    return {end: hashlib.sha256(content).hexdigest() for end, content in contents.items()}
 
 
 def argv(kind: str, folder: Path, command: Sequence[str]) -> list[str]:

@@ -24,8 +24,8 @@ from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.model import Variant, numbers
 
 DRIVER = "libcuda.so.1"
-#: The module that stands in for the driver, the line that loads it at every start, and its library's folder.
-_HOOK, _HOOK_PTH, STAND_IN_FOLDER = "gpuenv_driver.py", "gpuenv_driver.pth", "lib/gpuenv-driver"
+#: The folder of the driver's stand-in.
+STAND_IN_FOLDER = "lib/gpuenv-driver"
 #: How large a simulated library is at most.
 _SIMULATED_BYTES = 5_000_000
 
@@ -110,8 +110,8 @@ def _add_stand_in(folder: Path, framework: Path) -> None:
     if done.returncode != 0:
         raise BuildError("the stand-in for libcuda.so.1 does not compile", done.stderr.strip()[-300:], "use FLAVOR=cpu")
     site = framework.parent.parent
-    shutil.copy(activate.FOLDER / _HOOK, site / _HOOK)
-    (site / _HOOK_PTH).write_text("import gpuenv_driver\n", encoding="utf-8")
+    shutil.copy(activate.FOLDER / activate.HOOK, site / activate.HOOK)
+    (site / activate.HOOK_PTH).write_text(activate.HOOK_LINE, encoding="utf-8")
 
 
 def _find_compiler(what: str) -> str | None:

@@ -15,6 +15,7 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges import training as judges
+from gpuenv.prefix import activate
 
 PROGRAMS = sorted(paths.reference_dir().glob("*.py"))
 
@@ -158,3 +159,126 @@ def test_a_cuda_runtime_without_a_device_has_its_version_in_its_symbols(
     load: Callable[[str], Any], exported: set[tuple[str, str]], version: int | None
 ) -> None:
     assert load("linkage").cudart_version(types.SimpleNamespace(exported=lambda: exported)) == version
+
+
+@pytest.fixture
+def environment(tmp_path: Path, load: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment of one package, as this Python's own; programs that look for theirs find it."""
+    site = tmp_path / "lib/python3.6/site-packages"
+    for name in ("lib/python3.6/site-packages/some/__pycache__", "some-1.dist-info", "bin", "etc/conda/activate.d"):
+        (tmp_path / name if "/" in name or name == "bin" else site / name).mkdir(parents=True)
+    (site / "some-1.dist-info/METADATA").write_text("Name: some\nVersion: 1\n\n")
+    rows = ("some/__init__.py", "some-1.dist-info/RECORD", "some-1.dist-info/METADATA", "../../../bin/some")
+    (site / "some-1.dist-info/RECORD").write_text("".join(f"{row},,\n" for row in rows))
+    for name in ("some/__init__.py", "some/__pycache__/__init__.cpython-36.pyc", "README.txt"):
+        (site / name).write_text("x")
+    for name in ("bin/some", "bin/activate", "bin/python3.6", "pyvenv.cfg"):
+        (tmp_path / name).write_text("x")
+    monkeypatch.setattr(__import__("sys"), "prefix", str(tmp_path))
+    monkeypatch.setattr(load("distributions"), "site_folders", lambda: [str(site)])
+    return tmp_path
+
+
+def test_files_of_nobody_are_strays(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stray = importlib.import_module("stray")
+    monkeypatch.setattr(stray, "at_every_start", lambda _: [])
+    assert stray.run({}, []) == {"strays": [], "files": 8}
+    site = environment / "lib/python3.6/site-packages"
+    for name in ("some/__pycache__/other.cpython-36.pyc", "some/more.py", "../../../bin/tool", "../../../etc/x"):
+        (site / name).write_text("x")
+    (site / "zz.pth").write_text("import evil\n")
+    (site / "elsewhere").symlink_to(environment / "bin")
+    more = environment / "more"
+    (more / "below").mkdir(parents=True)
+    (more / "below/keras.json").write_text("{}")
+    (more / "there").write_text("x")
+    found = stray.run({}, [str(more / "below"), str(more / "there"), str(more / "none")])["strays"]
+    inside = [one.replace(f"{environment}/", "").replace("lib/python3.6/site-packages/", "") for one in found]
+    assert inside == [
+        "bin/tool", "etc/x", "elsewhere", "some/__pycache__/other.cpython-36.pyc", "some/more.py",
+        "zz.pth (read at every start of Python: import evil)", "more/below/keras.json", "more/there",
+    ]  # fmt: skip
+
+
+def test_what_we_put_into_environments_is_known_by_its_content(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stray = importlib.import_module("stray")
+    monkeypatch.setattr(stray, "at_every_start", lambda _: [])
+    activate.write_hooks(environment)
+    site = environment / "lib/python3.6/site-packages"
+    (site / "gpuenv_driver.py").write_bytes((activate.FOLDER / "gpuenv_driver.py").read_bytes())
+    (site / "gpuenv_driver.pth").write_text("import gpuenv_driver\n")
+    (site / "tensorflow").mkdir()
+    (site / "tensorflow/libcudart.so.9.0").symlink_to("../../../cuda-9.0/libcudart.so.9.0")
+    assert stray.run(activate.own_files(), [])["strays"] == []
+    assert len(stray.run({}, [])["strays"]) == 8
+    (site / "gpuenv_driver.pth").write_text("import gpuenv_driver, evil\n")
+    (site / "tensorflow/libcudart.so.9.0").unlink()
+    (site / "tensorflow/libcudart.so.9.0").symlink_to("/tmp/libcudart.so.9.0")
+    assert [one.rpartition("/")[2] for one in stray.run(activate.own_files(), [])["strays"]] == [
+        "gpuenv_driver.pth (read at every start of Python: import gpuenv_driver, evil)", "libcudart.so.9.0",
+    ]  # fmt: skip
+
+
+def test_what_conda_installed_is_known(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stray = importlib.import_module("stray")
+    monkeypatch.setattr(stray, "at_every_start", lambda _: [])
+    (environment / "pyvenv.cfg").unlink()
+    (environment / "conda-meta").mkdir()
+    (environment / "conda-meta/x-1.json").write_text(
+        '{"files": ["etc/conda/activate.d/x.sh", "lib/python3.6/site-packages/x.py"]}'
+    )
+    for name in ("etc/conda/activate.d/x.sh", "lib/python3.6/site-packages/x.py", "etc/conda/activate.d/y.sh"):
+        (environment / name).write_text("x")
+    assert stray.run({}, [])["strays"] == [str(environment / "etc/conda/activate.d/y.sh")]
+
+
+def test_modules_that_python_imports_by_itself(
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stray = load("stray")
+    for name in ("sitecustomize", "usercustomize"):
+        monkeypatch.delitem(__import__("sys").modules, name, raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "usercustomize.py").touch()
+    path = str(tmp_path / "usercustomize.py")
+    assert f"{path} (imported at every start of Python)" in stray.at_every_start(set())
+    assert not any("usercustomize" in one for one in stray.at_every_start({path}))
+
+
+def test_programs_that_give_rights(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = importlib.import_module("rights")
+    assert rights.run() == {"searched": 9, "special": [], "closed": {}}
+    for name, mode in (("bin/some", 0o4755), ("bin/activate", 0o2755)):
+        (environment / name).chmod(mode)
+    monkeypatch.setattr(rights, "has_capability", lambda path: path.endswith("python3.6"))
+    (environment / "bin/python3.6").chmod(0o755)
+    found = rights.run()["special"]
+    assert sorted(one.replace(f"{environment}/", "").partition(",")[0] for one in found) == [
+        "bin/activate (setgid", "bin/python3.6 (file capability)", "bin/some (setuid",
+    ]  # fmt: skip
+
+
+def test_a_home_that_is_closed(load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rights = load("rights")
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert rights.run(str(tmp_path))["closed"] == {}
+
+    def refuse(dir: str) -> Any:  # noqa: A002 - the library's name
+        if dir.endswith(".keras"):
+            raise PermissionError(13, "no")
+        return open(__file__)  # noqa: PTH123 - closed by whoever asked
+
+    # Root may write everywhere, and these tests run as root, too.
+    monkeypatch.setattr(rights.tempfile, "TemporaryFile", refuse)
+    assert rights.run(str(tmp_path))["closed"] == {str(tmp_path / ".keras"): "Permission denied"}
+
+
+def test_text_of_many_languages_comes_out_as_it_went_in(load: Callable[[str], Any], tmp_path: Path) -> None:
+    text = load("text")
+    texts = list(text.TEXTS.values())
+    for way in ("print", "standard input", "arguments", "files", "JSON"):
+        assert text.WAYS[way](texts, str(tmp_path)) == texts, way

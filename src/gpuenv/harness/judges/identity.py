@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -13,6 +13,8 @@ from gpuenv.variants.model import Variant
 
 REBUILD = "make clean, then build it again: make images"
 
+#: A tenth of what the smallest environment has.
+FEWEST_FILES = 1000
 #: Lines that a plain `import tensorflow, keras` may print, and why each is harmless.
 ALLOWED_LINES = (
     # Keras names its backend at every import.
@@ -78,6 +80,34 @@ def judge_labels(labels: Mapping[str, str], variant: Variant, flavor: str, lock_
     ]
     if wrong:
         raise rebuild(f"labels that lie: {'; '.join(wrong)}", "the image was built from another lock, or relabeled")
+
+
+def judge_settings(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Variables, user, working folder, command and the like are the recipe's: none more, none less, none other."""
+    if not expected:
+        raise rebuild("no label says what the image's settings should be", "it was not built by this version")
+    have, want = ({**settings, **settings.get("Env", {})} for settings in (found, expected))
+    wrong = [
+        f"{name} is {have.get(name, 'not set')!r}, by the recipe {want.get(name, 'not set')!r}"
+        for name in sorted((have.keys() | want.keys()) - {"Env"})
+        if have.get(name) != want.get(name)
+    ]
+    if wrong:
+        raise rebuild(
+            f"settings that are not the recipe's: {'; '.join(wrong)}",
+            "somebody set them in the image: every program in it starts with them",
+        )
+
+
+def judge_strays(strays: Sequence[str], searched: int) -> None:
+    """Every file belongs to an installed distribution, or is there for a known reason."""
+    if searched < FEWEST_FILES:
+        raise rebuild(f"only {searched} installed files were found", "this is not an environment that pip made")
+    if strays:
+        raise rebuild(
+            f"{len(strays)} files belong to no package: {'; '.join(strays[:10])}{' ...' if len(strays) > 10 else ''}",
+            "somebody put them there: what is in them changes what every program here does",
+        )
 
 
 def judge_import(name: str, found: Mapping[str, Any] | None) -> None:

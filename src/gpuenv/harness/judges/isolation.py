@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpuenv.core.errors import CheckError
-from gpuenv.harness.judges.identity import rebuild
+from gpuenv.harness.judges.identity import FEWEST_FILES, rebuild
 
 HARNESS_BROKEN = "compare src/gpuenv/engine/container.py: the container was not started as it should"
 
@@ -43,6 +43,20 @@ def judge_capabilities(status: Mapping[str, str]) -> None:
             "the container has privileges that training does not need",
             HARNESS_BROKEN,
         )
+
+
+def judge_rights(searched: int, special: Sequence[str], closed: Mapping[str, str]) -> None:
+    """No program gives its caller rights of others, and the home folder is open to any user."""
+    if searched < FEWEST_FILES:
+        raise rebuild(f"only {searched} files were looked at", "the folder that was searched is not an environment")
+    if special:
+        raise rebuild(
+            f"{len(special)} programs give their caller another's rights: {'; '.join(special[:5])}",
+            "a package or a step of the build brought them; nothing here needs them",
+        )
+    if closed:
+        folder, why = min(closed.items())
+        raise rebuild(f"the caller cannot write {folder}", f"{why}: it has to be open to any user, as /tmp is")
 
 
 def judge_network(interfaces: Sequence[str]) -> None:

@@ -25,6 +25,8 @@ CURVE_TOLERANCE = 1e-4
 #: All of 20 seeds reach 1.0 in both variants within 8 epochs; guessing gives 0.5.
 CONVNET_ACCURACY_MIN = 0.9
 SEEDS_LEARNED_MIN = 20
+#: The languages whose letters the font of plots has.
+DRAWN: tuple[str, ...] = ()
 
 
 def run_again(what: str, why: str) -> CheckError:
@@ -146,6 +148,25 @@ def judge_seeds(worst_by_seed: Mapping[str, float]) -> None:
         raise run_again(
             f"XOR was learned from {len(learned)} of {len(worst_by_seed)} starts; not from seeds {', '.join(missed)}",
             "too few hidden units, another learning rate, or an optimizer that is not plain gradient descent",
+        )
+
+
+def judge_text(found: Mapping[str, Any]) -> None:
+    """Text of every language comes out as it went in, by every way; in plots what there is a font for."""
+    sent = dict(zip(found["languages"], found["sent"]))
+    if not sent or not found["came"]:
+        raise CheckError("no text was sent", "the program has none, or knows no way for it", "report this")
+    lost = []
+    for way, came in found["came"].items():
+        back = dict(zip(sent, came["texts"]))
+        names = [name for name in sent if back.get(name) != sent[name] and (way != "plots" or name in DRAWN)]
+        if names or came["error"]:
+            lost.append(f"{', '.join(names)} by {way}" + (f" ({came['error']})" if came["error"] else ""))
+    if lost:
+        raise CheckError(
+            f"text is lost: {'; '.join(lost)}",
+            f"the language is {found['language']}, its encoding {found['encoding']}",
+            "leave LANG, LC_ALL and PYTHONIOENCODING as the image sets them (C.UTF-8)",
         )
 
 

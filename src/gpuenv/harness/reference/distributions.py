@@ -19,6 +19,13 @@ def site_folders():
     return found
 
 
+def own_prefix():
+    """The folder of this environment; None where Python is the machine's own, whose folder has much else."""
+    prefix = os.path.realpath(sys.prefix)
+    marks = (os.path.join(prefix, name) for name in ("pyvenv.cfg", "conda-meta"))
+    return prefix if any(map(os.path.exists, marks)) else None
+
+
 def canonical(name):
     """The name as indexes compare it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -22,6 +22,8 @@ from gpuenv.variants.kinds import TITLES
 
 #: Every container of one run carries this label, so that none outlives the run.
 RUN_LABEL = "gpuenv.harness"
+#: A user that no image knows, as most callers are.
+STRANGER = "54321:54321"
 
 
 def container_user(engine: Engine) -> str:
@@ -50,8 +52,11 @@ def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> 
 
 
 @contextmanager
-def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterator[Connection]:
-    """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end."""
+def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare: bool = False) -> Iterator[Connection]:
+    """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end.
+
+    ``is_bare``: the container is the image as it is, with nothing over its home folder, for a user it does not know.
+    """
     import testinfra
 
     if target.kind in TITLES:
@@ -69,6 +74,8 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = ()) -> Iterato
             os.chown(folder, *map(int, user.split(":")))
         options = container_options(target, plan, Path(folder), user)
         options["mounts"] = (*options["mounts"], *mounts)
+        if is_bare:
+            options.update(user=STRANGER, tmpfs={}, read_only=False, device_requests=())
         with ExitStack() as stack:
             refused = None
             try:

@@ -83,6 +83,29 @@ def test_course_code() -> None:
         judges.judge_course({**course(), "imdb": {"keras": [0, 0, 0, 0]}})
 
 
+def text(**change: Any) -> dict[str, Any]:
+    came = {way: {"texts": ["가", "é"], "error": None} for way in ("print", "plots")}
+    sent = {"languages": ["Korean", "French"], "sent": ["가", "é"], "language": "C.UTF-8", "encoding": "UTF-8"}
+    return {**sent, "came": {**came, **change}}
+
+
+def test_text() -> None:
+    judges.judge_text(text())
+    with pytest.raises(
+        CheckError, match=r"text is lost: Korean by print; Korean, French by files \(ValueError: x\)\n"
+    ) as caught:
+        judges.judge_text(
+            text(print={"texts": ["?", "é"], "error": None}, files={"texts": [], "error": "ValueError: x"})
+        )
+    assert caught.value.why == "the language is C.UTF-8, its encoding UTF-8"
+    with pytest.raises(CheckError, match="by plots"):
+        judges.judge_text(text(plots={"texts": ["가", "é"], "error": "no backend"}))
+    with pytest.raises(CheckError, match="no text was sent"):
+        judges.judge_text({**text(), "came": {}})
+    with pytest.raises(CheckError, match="no text was sent"):
+        judges.judge_text({**text(), "languages": [], "sent": []})
+
+
 LOCKED = {"numpy": "1.16.2", "Scikit_Learn": "0.24.2"}
 
 
