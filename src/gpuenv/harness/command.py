@@ -9,11 +9,10 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from gpuenv.core import paths, signals, ui
+from gpuenv.core import paths, processes, scratch, signals, ui
 from gpuenv.core.errors import CheckError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.find import find_engine
@@ -81,7 +80,8 @@ def run_unit_tests(jobs: int | None) -> None:
         return
     ui.say("unit tests")
     command = [*pytest_on(folder), "-n", str(jobs or "auto"), "--maxprocesses", "8", "--dist", "worksteal"]
-    if signals.run(command, cwd=folder, env=pytest_environment(None)).returncode != 0:
+    ending = processes.ending_with_parent(signal.SIGTERM)
+    if signals.run(command, cwd=folder, env=pytest_environment(None), preexec_fn=ending).returncode != 0:
         raise CheckError(
             "the unit tests fail, so no environment was tested",
             "this checkout of the project is not in order",
@@ -132,8 +132,8 @@ def execute(planned: Plan, reports: Path) -> Report:
     """Run the checks and report what they found, also when interrupted; ``reports`` is the folder for files."""
     log = reports / "pytest.log" if report_table.is_wanted() else None
     found = Report(planned, began=time.time())
-    with tempfile.TemporaryDirectory(prefix="gpuenv-run-") as folder:
-        plan_path, results = Path(folder) / "plan.json", Path(folder) / "results.jsonl"
+    with scratch.folder("run", is_local=True) as folder:
+        plan_path, results = folder / "plan.json", folder / "results.jsonl"
         save_plan(planned, plan_path)
         names = ", ".join(target.title for target in planned.testable)
         ui.say(f"testing {names}" if names else "no target can be tested")
@@ -179,6 +179,8 @@ def run_pytest(argv: list[str], found: Report, results: Path, log: Path | None) 
         process = subprocess.Popen(
             argv, cwd=tests_dir("env"), env=pytest_environment(found.plan.engine),
             stdout=output, stderr=subprocess.STDOUT if output else None,
+            # After a `kill -9` of ours it does not go on unseen; its containers' watchers remove those.
+            preexec_fn=processes.ending_with_parent(signal.SIGTERM),  # noqa: PLW1509 - we have no threads
         )  # fmt: skip
         # Whatever ends the watching ends the run: nothing goes on unseen.
         stack.callback(process.kill)

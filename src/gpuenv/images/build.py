@@ -42,7 +42,6 @@ def build(engine: Engine, inputs: Inputs, settings: Settings) -> Built:
     base = ensure_base(engine, environment, settings.base)
     context = build_context.assemble(inputs, settings.sources_dir)
     ui.say(f"building {environment.tag} on {base.image}")
-    scratch.sweep()
     with scratch.folder("build") as folder:
         image_id, labels = _run(engine, inputs, base, context, folder)
     _give_name(engine, environment.tag, image_id, labels)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -27,12 +29,23 @@ def test_what_a_killed_process_left_is_swept_and_what_is_in_use_stays() -> None:
     subprocess.run([sys.executable, "-c", script], check=False)
     (left,) = paths.cache_dir().glob("tmp-*")
     with scratch.folder("test") as used:
+        assert not left.exists()
         scratch.sweep()
         assert used.exists()
+
+
+def test_so_is_what_is_left_in_the_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = "scratch.folder('test', is_local=True)"
+    script = f"import os; from gpuenv.core import scratch\nwith {used}: os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
+    (left,) = tmp_path.iterdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with scratch.folder("test", is_local=True) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
     assert not left.exists()
 
 
-@pytest.mark.parametrize("name", ["tmp-", "tmp-00000000-1-2-x", "{ours}abc-def-x", "{ours}12", "other"])
+@pytest.mark.parametrize("name", ["tmp-", "tmp-gpuenv-00000000-1-2-x", "{ours}abc-def-x", "{ours}12", "other"])
 def test_what_is_not_ours_is_left_alone(name: str) -> None:
     """Nor is what another machine uses, where several share a home folder."""
     name = name.format(ours=scratch._prefix())

@@ -195,6 +195,23 @@ def test_nothing_goes_on_when_the_table_fails(tmp_path: Path, monkeypatch: pytes
     assert seen[0].wait(timeout=10) < 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends it")
+@pytest.mark.timeout(30)
+def test_pytest_does_not_outlive_a_killed_command(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from gpuenv.harness import command\n"
+        "from gpuenv.harness.report.model import Report; from gpuenv.harness.targets.model import Plan\n"
+        "argv = [sys.executable, '-c', 'import sys; print(1, flush=True); sys.stdin.read()']\n"
+        f"command.run_pytest(argv, Report(Plan('r', ())), Path({str(tmp_path)!r}), None)\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"1\n"
+        process.kill()
+        assert process.stdout.read() == b"", "at its end the last who could write is gone"
+
+
 def test_the_last_line_is_the_verdict_whatever_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

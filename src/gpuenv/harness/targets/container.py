@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpuenv.core import paths
+from gpuenv.core import paths, scratch
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine.container import Mount
@@ -69,10 +68,11 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
     engine = plan.engine
     assert engine is not None, "an image target needs an engine"  # noqa: S101 - the plan is our own file
     user = container_user(engine)
-    with tempfile.TemporaryDirectory(prefix="gpuenv-work-") as folder:
+    # Not in the cache folder, which may be on a network where the engine has no rights.
+    with scratch.folder("work", is_local=True) as folder:
         if os.getuid() == 0:
             os.chown(folder, *map(int, user.split(":")))
-        options = container_options(target, plan, Path(folder), user)
+        options = container_options(target, plan, folder, user)
         options["mounts"] = (*options["mounts"], *mounts)
         if is_bare:
             options.update(user=STRANGER, tmpfs={}, read_only=False, device_requests=())
@@ -90,7 +90,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
             host = testinfra.get_host(f"{scheme}://{container}")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,
-                user=user, work_dir=Path(folder), refused=refused, cores=plan.cores,
+                user=user, work_dir=folder, refused=refused, cores=plan.cores,
             )  # fmt: skip
 
 
