@@ -3,7 +3,7 @@
 # A setting on the command line (`make gpu-shell VARIANT=name`) reaches the command as GPUENV_VARIANT, word for word
 # ($(value ...), so that make does not expand a `$` inside CMD). Only the command line counts, not the
 # environment: names like WORK mean other things on many clusters. `make docs` writes the names.
-SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA GPUS WORK PORT CMD TARGET HOSTS JOBS REQUIRE_GPU LOG JSON CHECK UPGRADE YES VERBOSE
+SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA GPUS WORK PORT CMD TARGET HOSTS JOBS REQUIRE_GPU LOG JSON CHECK UPGRADE YES VERBOSE N SEED
 OWN := PYTHON VENV SHELL MAKEFLAGS GPUENV_%
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 $(foreach name,$(filter $(SETTINGS),$(GIVEN)),$(eval export GPUENV_$(name) = $$(value $(name))))
@@ -22,7 +22,7 @@ VENV := .venv
 RUN := @$(VENV)/bin/python -I -m gpuenv
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench clean lint test-unit test-e2e test-broken
+.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench clean lint test-unit test-e2e test-broken soak
 
 # Any Python at hand does: nothing is prepared for a list, nor for a name that is misspelled, or not for this verb.
 HELP := PYTHONHOME= PYTHONPATH=src $(PYTHON) -s -B -m gpuenv help
@@ -31,7 +31,7 @@ help: known
 
 # Verbs that do not run the command have it check here what they are given.
 known:
-	$(if $(or $(filter-out $(SETTINGS),$(GPUENV_MAKE_GIVEN)),$(and $(GPUENV_MAKE_GIVEN),$(filter lint test-unit test-e2e test-broken,$(MAKECMDGOALS)))),@$(HELP) >/dev/null)
+	$(if $(or $(filter-out $(SETTINGS),$(GPUENV_MAKE_GIVEN)),$(and $(GPUENV_MAKE_GIVEN),$(filter lint test-unit test-e2e test-broken soak,$(MAKECMDGOALS)))),@$(HELP) >/dev/null)
 
 gpu-shell: $(VENV)/ready
 	$(RUN) gpu-shell
@@ -88,6 +88,9 @@ test-e2e: $(VENV)/ready-dev
 
 test-broken: $(VENV)/ready-dev
 	@$(VENV)/bin/python -m pytest tests/broken
+
+soak: $(VENV)/ready-dev
+	@PYTHONPATH=tests $(VENV)/bin/python -m soak
 
 # Each stamp is newer than its lock once the environment holds that lock. A Python that has gone (an upgrade of the
 # host's) leaves a dangling link there, and $(realpath ...) empty: then it is prepared anew.

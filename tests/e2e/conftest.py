@@ -10,11 +10,9 @@ import json
 import os
 import secrets
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
 import suites
@@ -22,7 +20,7 @@ from fakes.engine import sdk
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin
-from tiny.command import Gpuenv, OwnEngine, plain_environment
+from tiny.command import Gpuenv, OwnEngine, copy_bases, plain_environment
 from tiny.index import Index, served
 from tiny.variant import Tiny, fetch_tools, make_tiny
 
@@ -148,7 +146,7 @@ def own_engine(engine: Engine, gpuenv: Gpuenv, tmp_path: Path) -> Iterator[OwnEn
     assert started.returncode == 0, started.stderr
     url = started.stdout.strip().partition("=")[2]
     try:
-        copy_bases(engine, url)
+        copy_bases(sdk(engine), url)
         yield OwnEngine(url, int(json.loads((state / "engine/daemon.json").read_text())["pid"]), state)
     finally:
         stopped = gpuenv.run("engine-stop", **own)
@@ -157,15 +155,3 @@ def own_engine(engine: Engine, gpuenv: Gpuenv, tmp_path: Path) -> Iterator[OwnEn
             if line.split()[4].startswith(str(tmp_path)):
                 subprocess.run(["umount", "--lazy", line.split()[4]], check=True)
         assert stopped.returncode == 0, stopped.stderr
-
-
-def copy_bases(engine: Engine, url: str) -> None:
-    """Spare the making of a base: a local one is taken over from the session's engine."""
-    client = docker.DockerClient(base_url=url)
-    for base in sdk(engine).images.list(name="gpuenv-base"):
-        with tempfile.TemporaryFile() as archive:
-            for chunk in base.save(named=True):
-                archive.write(chunk)
-            archive.seek(0)
-            client.images.load(archive)
-    client.close()

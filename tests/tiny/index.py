@@ -25,6 +25,8 @@ class Index:
         self.damaged = ""
         #: A file that is served only after :meth:`release`.
         self.withheld = ""
+        #: The network is lost: no question is answered.
+        self.is_gone = False
         self._asked = threading.Event()
         self._released = threading.Event()
 
@@ -59,6 +61,8 @@ def served(folder: Path, certificate: tuple[Path, Path] | None = None) -> Iterat
 
     class Answers(Handler):
         def answer(self) -> None:
+            if index.is_gone:
+                return
             kind, _, name = self.path.strip("/").partition("/")
             content = index.page(name) if kind == "simple" else index.file(name)
             self.send_response(200)

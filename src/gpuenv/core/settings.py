@@ -147,6 +147,12 @@ class Settings:
         "what you put into the private engine by hand, needs it",
     )
     verbose: bool = _flag("also list what is fine")
+    n: int | None = _text("how many rounds; 20 if not given", read=int, numbers=range(1, 100_001))
+    seed: int | None = _text(
+        "a number that decides what is done, as a soak prints it; a new one if not given",
+        read=int,
+        numbers=range(2**32),
+    )
 
 
 #: Every setting, by the name of its field.
