@@ -48,7 +48,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
 
 
 def read_settings(argv: Sequence[str] | None) -> Settings:
-    """Read the settings of one command. Raises UsageError for a value outside an option's choices."""
+    """Read the settings of one command. Raises UsageError for an empty value, or one outside an option's choices."""
     argv = sys.argv[1:] if argv is None else argv
     parsed = build_parser(argv).parse_args(argv)
     if parsed.debug:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import json
 import os
 import pty
 import re
@@ -30,13 +31,16 @@ import pytest
 
 from fakes.engine import LABELS, sdk
 from gpuenv.core import paths, processes
-from gpuenv.core.errors import EngineError
+from gpuenv.core.errors import EngineError, HostError
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine
+from gpuenv.shell import workspace
 
 UID = 1234
 TIMEOUT_S = 30
-PROGRAMS = ("bash", "cat", "env", "head", "id", "ls", "pwd", "sleep", "stty", "touch", "true", "whoami")
+PROGRAMS = (
+    *("bash", "cat", "env", "head", "id", "ls", "pwd", "rm", "seq", "sleep", "stat", "stty", "touch", "true", "whoami"),
+)
 #: The command itself, with an image that is already there instead of one to be built.
 DRIVER = """
 import sys, types
@@ -63,6 +67,14 @@ def make_root() -> bytes:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755 if folder in ("etc", "bin", "usr/bin") else 0o1777
             archive.addfile(entry)
+        for name, text in {
+            "etc/passwd": "root:x:0:0::/:/bin/bash\n",
+            "etc/group": "",
+            "lib/terminfo/v/vt100": "",
+        }.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text), 0o666
+            archive.addfile(entry, io.BytesIO(text.encode()))
         for name in sorted(files):
             data = Path(name).read_bytes()
             places = {name, f"/usr/bin/{Path(name).name}"} if Path(name).name in PROGRAMS else {name}
@@ -204,6 +216,7 @@ def test_output_is_the_commands_and_nothing_else(shell: Shell) -> None:
     assert (done.returncode, done.stdout) == (0, b"a\0b")
     first, rest = done.stderr.decode().split("\n", 1)
     assert first.startswith("gpuenv: cuda10.0-cpu: TensorFlow 1.15.5, Keras 2.2.5, Python 3.6.15; device: CPU")
+    assert first.endswith(f"; /work is {shell.work}")
     assert rest == "err"
 
 
@@ -332,14 +345,26 @@ def test_files_belong_to_the_caller(shell: Shell, stranger: dict[str, Any]) -> N
     assert (made.st_uid, made.st_gid) == (UID, UID)
 
 
-def test_the_caller_has_a_name_at_a_prompt(shell: Shell, stranger: dict[str, Any]) -> None:
-    screen = Screen(shell, **stranger)
-    try:
-        screen.read_until("(cuda10.0-cpu) /work$ ")
-        screen.type("whoami\n")
-        screen.read_until(f"whoami\r\nuser{UID}\r\n")
-    finally:
-        screen.close()
+def test_what_the_user_of_a_container_expects(shell: Shell, stranger: dict[str, Any]) -> None:
+    configured = {"proxies": {"default": {"httpProxy": "http://for-containers:1", "noProxy": "campus"}}}
+    (Path(shell.environment["HOME"]) / "config.json").write_text(json.dumps(configured))
+    shell.environment.update(
+        DOCKER_CONFIG=shell.environment["HOME"], http_proxy="http://localhost:1", all_proxy="http://all:1"
+    )
+    command = (
+        "umask; whoami; id -gn; stat -f -c '%b %S' /dev/shm; echo $http_proxy $HTTP_PROXY $NO_PROXY $all_proxy; ls -A"
+    )
+    done = shell.run(f"{command}; git; apt-get install git", umask=0o027, **stranger)
+    umask, user, group, memory, proxies, *files = done.stdout.decode().splitlines()
+    assert (umask, user, group, files) == ("0027", f"user{UID}", f"user{UID}", [])
+    blocks, size = map(int, memory.split())
+    assert blocks * size > 0.4 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if shell.engine.kind != "podman":
+        assert proxies == "http://for-containers:1 http://for-containers:1 campus http://all:1"
+    *_, missing, hint, apt, last = done.stderr.decode().splitlines()
+    assert (missing, last) == ("bash: git: command not found", "gpuenv: the command ended with exit code 100")
+    assert hint.startswith("gpuenv: git is not in this environment")
+    assert apt.startswith("gpuenv: apt-get installs nothing here")
 
 
 def remove_volume(engine: Engine, name: str) -> None:
@@ -363,6 +388,60 @@ def test_a_work_folder_of_somebody_else(shell: Shell, stranger: dict[str, Any]) 
     assert done.returncode == 2
     assert "cannot be written" in done.stderr.decode()
     assert "next:" in done.stderr.decode()
+
+
+@needs_root
+def test_a_work_folder_that_the_engine_sees_differently(shell: Shell) -> None:
+    """As with a daemon in a mount namespace of its own; here it is the caller who has one."""
+    private, work = shell.work.parent / "private", str(shell.work)
+    private.mkdir()
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", 'mount --bind "$0" "$1" && shift && exec "$@"', str(private), work,
+         *shell.argv("--cmd", "echo ran; touch ran")],
+        capture_output=True, env=shell.environment, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    said = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (EngineError.exit_code, b""), said
+    assert f"gpuenv: error: the engine has another folder under the name {work}\n  cause: " in said
+    assert "\n  next:  set WORK to a folder that the engine shares" in said
+    assert [*private.iterdir(), *shell.work.iterdir()] == []
+
+
+def test_a_command_may_end_as_one_that_does_not_see_the_folder(shell: Shell) -> None:
+    done = shell.run(f"exit {workspace.UNSEEN}")
+    assert last_line(done.stderr) == f"gpuenv: the command ended with exit code {workspace.UNSEEN}"
+
+
+def test_a_work_folder_with_any_name_that_is_utf8(shell: Shell) -> None:
+    odd = shell.work / "a\nb"
+    odd.mkdir(mode=0o777)
+    shell.environment["GPUENV_WORK"] = str(odd)
+    done = shell.run("umask; touch made")
+    assert done.returncode == 0, done.stderr
+    assert (odd / "made").exists()
+    older = shell.work / os.fsdecode("한글".encode("euc-kr"))
+    older.mkdir()
+    shell.environment["GPUENV_WORK"] = str(older)
+    done = shell.run("true")
+    assert (done.returncode, b"WORK is not UTF-8" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("command", ["echo hi", "seq 99999; exec sleep 600"])
+def test_the_place_where_the_output_goes_is_full(shell: Shell, command: str) -> None:
+    """Also where the command ends well: it would have lost its output, and said nothing."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            shell.argv("--cmd", command), stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+            env=shell.environment, timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == HostError.exit_code, done.stderr
+    assert b"gpuenv: error: the place where standard output goes is full\n  cause: " in done.stderr
+
+
+def test_a_command_that_begins_with_a_dash(shell: Shell) -> None:
+    shell.environment["GPUENV_CMD"] = "-x"
+    done = subprocess.run(shell.argv(), capture_output=True, env=shell.environment, timeout=TIMEOUT_S, check=False)
+    assert (done.returncode, b"-x: command not found" in done.stderr) == (127, True), done.stderr
 
 
 def test_a_missing_work_folder(shell: Shell) -> None:
@@ -476,11 +555,11 @@ def test_the_engine_dies(shell: Shell, relay: Relay) -> None:
 class Screen:
     """A terminal with gpu-shell in it."""
 
-    def __init__(self, shell: Shell, below: Sequence[str] = (), **options: Any) -> None:
+    def __init__(self, shell: Shell, below: Sequence[str] = (), arguments: Sequence[str] = (), **options: Any) -> None:
         """``below``: a program that starts it and stays."""
         self.leader, follower = pty.openpty()
         self.process = subprocess.Popen(
-            [*below, *shell.argv()],
+            [*below, *shell.argv(*arguments)],
             stdin=follower,
             stdout=follower,
             stderr=follower,
@@ -515,6 +594,7 @@ class Screen:
 
 @pytest.fixture
 def screen(shell: Shell) -> Iterator[Screen]:
+    shell.environment["TERM"] = "vt100"
     made = Screen(shell)
     yield made
     made.close()
@@ -533,8 +613,8 @@ def is_in_foreground(command: str) -> bool:
 def test_a_prompt(screen: Screen) -> None:
     before = termios.tcgetattr(screen.follower)
     screen.read_until("(cuda10.0-cpu) /work")
-    screen.type("echo $((6*7)); stty size\n")
-    screen.read_until("42\r\n")
+    screen.type("echo $((6*7)) $TERM; stty size\n")
+    screen.read_until("42 vt100\r\n")
     # Ctrl-P is not held back by the engine, and Ctrl-C ends a program, not the shell.
     screen.type("\x10\x10")
     screen.read_until("stty size")
@@ -549,6 +629,22 @@ def test_a_prompt(screen: Screen) -> None:
     assert screen.process.wait(TIMEOUT_S) == 5
     screen.read_until("the shell ended with exit code 5")
     assert termios.tcgetattr(screen.follower) == before
+
+
+def test_ctrl_z_stops_no_command_for_good(shell: Shell) -> None:
+    shell.environment["TERM"] = "xterm-kitty"
+    program = f"sleep 601.{os.getpid()}"
+    screen = Screen(shell, arguments=["--cmd", f"echo $TERM; {program}; echo not reached"])
+    try:
+        # What the image does not know.
+        screen.read_until("xterm-256color\r\n")
+        wait_until(lambda: is_in_foreground(program))
+        screen.type("\x1a")
+        screen.read_until("^Z")
+        screen.type("\x03")
+        assert screen.process.wait(TIMEOUT_S) == 130
+    finally:
+        screen.close()
 
 
 def test_the_size_of_the_terminal(screen: Screen) -> None:

@@ -56,7 +56,7 @@ def test_a_setting_in_the_environment_is_the_default_of_its_option(monkeypatch: 
 
 def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPUENV_REQUIRE_GPU", "0")
-    settings = cli.read_settings(["test-env", "--sources-dir", "~/a b", "--prefix", ""])
+    settings = cli.read_settings(["test-env", "--sources-dir", "~/a b"])
     assert settings.require_gpu is False
     assert settings.sources_dir == Path.home() / "a b"
     assert settings.prefix is None
@@ -65,6 +65,16 @@ def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> No
     assert not cli.read_settings(["doctor"]).json
     monkeypatch.setenv("GPUENV_JSON", "1")
     assert cli.read_settings(["doctor"]).json
+
+
+@pytest.mark.parametrize("option", ["--cmd", "--work", "--variant", "--port", "--prefix"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_option_that_is_given_is_not_empty(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As with a variable of a script that is not set: a shell would read the script's input as its commands."""
+    assert cli.main(["gpu-shell", option, value]) == UsageError.exit_code
+    assert f"{option[2:].upper()}= is given, but empty" in capsys.readouterr().err
+    assert cli.main(["explain", value]) == UsageError.exit_code
+    assert "LOG= is given, but empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,7 @@ def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> No
         ("lint test-unit", "PORT", "it is for gpu-shell; lint takes no setting"),
         (".venv/ready", "PORT", None),
         ("", "", None),
+        ("lock", "VARIANT", "VARIANT= is given, but empty"),
     ],
 )
 def test_what_make_was_told_is_checked_against_its_verbs(
@@ -87,6 +98,7 @@ def test_what_make_was_told_is_checked_against_its_verbs(
     monkeypatch.setattr("gpuenv.lock.command.run", lambda _: int("GPUENV_MAKE_GIVEN" in os.environ))
     monkeypatch.setenv("GPUENV_MAKE_GOALS", goals)
     monkeypatch.setenv("GPUENV_MAKE_GIVEN", given)
+    monkeypatch.setenv("GPUENV_VARIANT", "")
     assert cli.main(["lock"]) == (2 if said else 0)
     assert (said or "") in capsys.readouterr().err
 
@@ -134,7 +146,7 @@ def test_a_number_is_one(verb: str, name: str, monkeypatch: pytest.MonkeyPatch) 
     assert getattr(cli.read_settings([verb, f"--{name}", "8"]), name) == 8
     monkeypatch.setenv(f"GPUENV_{name.upper()}", "")
     assert getattr(cli.read_settings([verb]), name) is None
-    for text in ("0", "-1", "two", "1.5", "", "65536", "²"):
+    for text in ("0", "-1", "two", "1.5", "65536", "²"):
         with pytest.raises(UsageError, match=f"{name.upper()}={text} is not usable"):
             cli.read_settings([verb, f"--{name}={text}"])
 
@@ -255,9 +267,10 @@ def test_every_verb_refuses_a_processor_without_avx_before_it_looks_for_an_engin
     assert "no AVX" in capsys.readouterr().err
 
 
-def test_output_that_cannot_be_written_is_told_once() -> None:
-    argv = ["sh", "-c", 'exec "$@" >/dev/full', "-", sys.executable, "-m", "gpuenv", "help"]
+@pytest.mark.parametrize("words", [["help"], ["explain", "--json", __file__]])
+def test_output_that_cannot_be_written_is_told_once(words: list[str]) -> None:
+    argv = ["sh", "-c", 'exec "$@" >/dev/full', "-", sys.executable, "-m", "gpuenv", *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == HostError.exit_code
-    assert done.stderr.startswith("gpuenv: error: the disk is full\n")
+    assert done.stderr.startswith("gpuenv: error: the place where standard output goes is full\n")
     assert "Exception ignored" not in done.stderr

@@ -6,6 +6,8 @@ Only :func:`gpuenv.cli.main` prints them and turns them into an exit code; every
 from __future__ import annotations
 
 import errno
+import os
+import stat
 
 
 class GpuenvError(Exception):
@@ -80,6 +82,25 @@ def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
 
 def full_disk(error: Exception) -> HostError | None:
     """An error of the system in words, if it says that a disk, or the user's share of it, is full; else None."""
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return None
     remedy = "make room (`make clean` removes what this project made), then repeat"
-    return HostError("the disk is full", str(error), remedy) if is_full else None
+    return full_output() or HostError("the disk is full", str(error), remedy)
+
+
+def full_output() -> HostError | None:
+    """The error for standard output, or errors, that go to where no room is left; None if they do not."""
+    names = {1: "standard output", 2: "standard error"}
+    full = [name for number, name in names.items() if _is_full(number)]
+    remedy = "make room there, or send the output elsewhere, then repeat"
+    return HostError(f"the place where {full[0]} goes is full", "no space is left there", remedy) if full else None
+
+
+def _is_full(descriptor: int) -> bool:
+    """Whether nothing more can be written: a device that says so (/dev/full), or a file where no block is free."""
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fstatvfs(descriptor).f_bavail == 0
+        return os.write(descriptor, b"") != 0
+    except OSError as error:
+        return error.errno == errno.ENOSPC

@@ -53,8 +53,18 @@ class Option:
         """Its help where it is given as ``NAME=value``."""
         return f"1: {self.help}" if self.is_flag else self.help
 
+    def refuse_empty(self, text: str | None) -> None:
+        """Raise UsageError for a value that was given and is empty; of the environment's own that means not given."""
+        if text is not None and not text.strip():
+            raise UsageError(
+                f"{self.make_name}= is given, but empty",
+                "what was to stand there may be a variable that is not set",
+                f"give a value, or leave out {self.make_name}=",
+            )
+
     def value(self, text: str) -> object:
         """The value that ``text`` stands for. Raises UsageError for any that it may not be."""
+        self.refuse_empty(text)
         if self.numbers and not (text.isascii() and text.isdigit() and int(text) in self.numbers):
             raise UsageError(
                 f"{self.make_name}={text} is not usable",
@@ -66,8 +76,8 @@ class Option:
         return self.read(text)
 
 
-def _path(text: str) -> Path | None:
-    return Path(os.path.expanduser(text)) if text else None  # noqa: PTH111 - Path's own raises for an unknown user
+def _path(text: str) -> Path:
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown user
 
 
 def _text(help_: str, choices: tuple[str, ...] = (), **more: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 
@@ -149,7 +150,7 @@ def run(_settings: Settings) -> int:
 
 
 def check_given(given: list[str], goals: list[str]) -> None:
-    """Refuse a name on make's command line that is no setting, or that none of its goals takes. Raises UsageError."""
+    """Refuse what make's command line names if it is no setting, empty, or for none of the goals. Raises UsageError."""
     known = {option.make_name: name for name, option in OPTIONS.items()}
     chosen = [verb.name for verb in VERBS if verb.name in goals]
     for name in given:
@@ -162,6 +163,7 @@ def check_given(given: list[str], goals: list[str]) -> None:
                 f"known: {', '.join(known)}",
                 f"did you mean {near}=? (for a variable of the environment: `{name}=... make {' '.join(goals)}`)",
             )
+        OPTIONS[known[name]].refuse_empty(os.environ.get(OPTIONS[known[name]].variable))
         if chosen and not set(chosen).intersection(takers(known[name])):
             mine = [option.make_name for option in OPTIONS.values() if chosen[0] in takers(option.name)]
             raise UsageError(

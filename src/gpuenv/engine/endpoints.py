@@ -45,6 +45,7 @@ class Pong:
     is_podman: bool
 
 
+_PROXY_KEYS = {f"{name}_proxy": f"{name}Proxy" for name in ("http", "https", "ftp", "all", "no")}
 #: Why an endpoint does not answer, as far as it makes a difference: this user may not ask it, it says nothing, or it is
 #: there and nothing listens.
 DENIED, SILENT, STOPPED = "denied", "silent", "stopped"
@@ -156,6 +157,18 @@ def docker_endpoints(environ: Mapping[str, str] = os.environ, home: Path | None 
     yield Endpoint(f"unix://{home}/.docker/run/docker.sock", "Docker Desktop's socket")
 
 
+def client_proxies(url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that Docker's client sets in the containers of the engine at ``url``, from its ``config.json``."""
+    folder = _client_folder(environ, Path(environ.get("HOME") or Path.home()))
+    try:
+        proxies = _read_json(folder / "config.json").get("proxies") or {}
+    except (OSError, ValueError):
+        return {}
+    chosen = proxies.get(url) or proxies.get("default") or {}
+    values = {name: chosen.get(key) for name, key in _PROXY_KEYS.items()}
+    return {name: value for low, value in values.items() if value for name in (low, low.upper())}
+
+
 def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoint]:
     """Where Podman's Docker-compatible service may listen: what its own client is told, then the usual places."""
     if environ.get("CONTAINER_HOST"):
@@ -169,7 +182,7 @@ def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoi
 
 def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None:
     """The endpoint of the client's current context, also of one that is gone or broken; None for the built-in one."""
-    folder = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
+    folder = _client_folder(environ, home)
     config = folder / "config.json"
     try:
         name = environ.get("DOCKER_CONTEXT") or _read_json(config).get("currentContext") or "default"
@@ -191,6 +204,10 @@ def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None
     except (OSError, ValueError, LookupError, TypeError) as error:
         return Endpoint("", origin, undo=undo, problem=f"{meta} cannot be read ({error!r})")
     return Endpoint(host, origin, tls_dir if tls_dir.is_dir() else None, undo)
+
+
+def _client_folder(environ: Mapping[str, str], home: Path) -> Path:
+    return Path(environ.get("DOCKER_CONFIG") or home / ".docker")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote, urlencode
 
 from gpuenv.core.errors import EngineError
-from gpuenv.engine.endpoints import Endpoint, UnreachableError, connection_to, ping
+from gpuenv.engine.endpoints import Endpoint, UnreachableError, client_proxies, connection_to, ping
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -119,6 +119,10 @@ class Engine:
             return value
         message = value.get("message") if isinstance(value, dict) else answer.decode(errors="replace").strip()
         raise RefusedError(response.status, message or f"HTTP status {response.status}", f"`{method} {path}`")
+
+    def container_proxies(self) -> dict[str, str]:
+        """The proxy variables that Docker's client is configured to set in containers; Podman's has none of its own."""
+        return {} if self.kind == "podman" else client_proxies(self.url)
 
     def listed(self, kind: str, *labels: str) -> list[dict[str, Any]]:
         """The ``containers`` (running or not), ``images`` or ``volumes`` that bear all ``labels``."""

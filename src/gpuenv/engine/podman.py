@@ -32,6 +32,8 @@ def create_body(spec: Spec, host: Mapping[str, Any]) -> dict[str, Any]:
         "terminal": spec.tty,
         "stdin": spec.stdin,
         "init": host["Init"],
+        # Its own entry has a number for a name; a shell writes one (see `shell.workspace.names`).
+        "manage_password": False,
         # Who removes it has asked it to end before.
         "stop_timeout": 0,
         "cap_drop": host["CapDrop"],

@@ -35,10 +35,12 @@ _PAUSE_S = 0.2
 
 
 @contextmanager
-def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator[Callable[[bytes], None]]:
+def watching(
+    engine: Engine, name: str, terminal: int | None = None, mark: Path | None = None
+) -> Iterator[Callable[[bytes], None]]:
     """Have the container called ``name`` (not made yet) removed at the end, unless the function given is told DONE.
 
-    ``terminal``: the descriptor of a terminal whose present settings are restored if nothing was told.
+    If nothing was told, the present settings of ``terminal``, a descriptor, are restored and ``mark`` is removed.
     """
     # A number of its own: 0, 1 and 2 are other things there.
     copy = None if terminal is None else fcntl.fcntl(terminal, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -48,6 +50,7 @@ def watching(engine: Engine, name: str, terminal: int | None = None) -> Iterator
         "host": host_id(),
         "terminal": copy,
         "settings": None if copy is None else _settings(copy),
+        "mark": mark,
     }
     # A process of its own, not a fork: the harness runs threads, and a fork of those may hang. It costs next to
     # nothing here, because it imports nothing before it has something to do (-S: no site packages either).
@@ -86,6 +89,9 @@ def clean_up(order: Mapping[str, Any], said: bytes) -> None:
         # The terminal may be gone, too.
         with suppress(termios.error, OSError):
             termios.tcsetattr(order["terminal"], termios.TCSANOW, order["settings"])
+    if not said and order["mark"]:
+        with suppress(OSError):
+            Path(order["mark"]).unlink()
     tls_dir = Path(order["tls_dir"]) if order["tls_dir"] else None
     engine = Engine(order["kind"], order["url"], "", order["api_version"], tls_dir)
     if said != DONE:

@@ -76,7 +76,9 @@ def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path
     secrets = network.write_secrets(host_network, folder / "secrets")
     labels = labels_on(inputs, base, config_of(engine, inputs.environment, base))
     # Without a value: the client takes it from its environment, and no password shows in a list of processes.
-    arguments = {**dict.fromkeys(host_network.proxies), **arguments_on(inputs, base)}
+    # What the client itself is configured to pass is meant for containers, where ours may name this machine.
+    proxies = [name for name in host_network.proxies if name not in engine.container_proxies()]
+    arguments = {**dict.fromkeys(proxies), **arguments_on(inputs, base)}
     prefix, environment = engine.build_prefix()
     log = paths.state_dir() / "logs" / f"{inputs.file_name}.log"
     argv = build_argv(prefix, arguments, labels, sorted(secrets), context)

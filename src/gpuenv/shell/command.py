@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
@@ -14,6 +14,7 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
+from gpuenv.engine.shared_folder import is_unseen, marked
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.processor import check_host
@@ -21,6 +22,9 @@ from gpuenv.shell import terminal, workspace
 from gpuenv.shell import words as shell_words
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
+
+if TYPE_CHECKING:
+    from gpuenv.images.context import Built
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,22 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     from gpuenv.images import image
     from gpuenv.shell.session import run_attached
 
+    # Before anything is built.
+    work = workspace.in_utf8("WORK", request.work)
+    workspace.in_utf8("CMD", request.command or "")
     environment = cuda_choice.environment(settings, request.variant, request.flavor)
     built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
-    ui.say(shell_words.environment_line(built.labels, device))
+    ui.say(shell_words.environment_line(built.labels, device, work))
     has_terminal = wants_terminal(request.command, [os.isatty(number) for number in range(3)])
-    spec = make_spec(engine, built.tag, built.labels, request, has_terminal=has_terminal)
-    for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
-        ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
-    uid, gid = (int(number) for number in spec.user.split(":"))
-    names = workspace.names_archive(uid, gid, spec.environment["USER"]) if has_terminal else None
-    return run_attached(engine, spec, names, tail)
+    with marked(request.work) as mark:
+        spec = make_spec(engine, built, request, mark.name, has_terminal=has_terminal)
+        for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
+            ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
+        code = run_attached(engine, spec, mark, tail)
+        if code == workspace.UNSEEN and mark.exists():
+            raise is_unseen(request.work)
+    return code
 
 
 def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:
@@ -115,30 +124,35 @@ def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:
     return all(are_terminals if command is not None else are_terminals[:2])
 
 
-def make_spec(
-    engine: Engine, image_tag: str, labels: Mapping[str, str], request: Request, *, has_terminal: bool
-) -> containers.Spec:
-    """The container of a shell."""
+def make_spec(engine: Engine, built: Built, request: Request, mark: str, *, has_terminal: bool) -> containers.Spec:
+    """The container of a shell; ``mark`` is the name of a file in its work folder."""
     uid = os.getuid()
+    work = workspace.in_utf8("WORK", request.work)
+    user, name = containers.user_inside(engine), workspace.user_name(uid)
+    if request.command is not None:
+        words = ["bash", "-c", "--", workspace.in_utf8("CMD", request.command)]
+    else:
+        # By `env`, as the bash before it drops the prompt that it is given.
+        words = [*(["env", f"PS1={shell_words.prompt(built.labels)}"] if has_terminal else []), "bash", "--norc"]
     ca_mounts = workspace.ca_mounts()
-    values = workspace.environment(os.environ, workspace.user_name(uid), has_bundle=bool(ca_mounts), tty=has_terminal)
+    values = workspace.environment(os.environ, name, has_bundle=bool(ca_mounts), tty=has_terminal)
+    # Meant for containers, where the caller's own may name this machine.
+    values.update(engine.container_proxies())
     # What is published is the container's own address; in the host's network it would be open to everybody.
     values.update(workspace.port_variables(request.port, None if engine.network == "host" else "0.0.0.0"))  # noqa: S104
-    if request.command is None and has_terminal:
-        values["PS1"] = shell_words.prompt(labels)
     if not has_terminal:
         # docker-init passes signals on to bash alone, which waits for its child first; with this to the child as well.
         values["TINI_KILL_PROCESS_GROUP"] = "1"
     return containers.Spec(
         name=containers.new_name("shell"),
-        image=image_tag,
-        command=("bash", "--norc") if request.command is None else ("bash", "-c", request.command),
-        user=containers.user_inside(engine),
+        image=built.tag,
+        command=workspace.entry(mark, workspace.names(user, name), words),
+        user=user,
         network=engine.network,
         groups=containers.shared_groups(request.work, Path("/dev/nvidiactl")),
         environment=values,
         labels=containers.own_labels(),
-        mounts=(containers.Mount(str(request.work), workspace.WORK_INSIDE), *containers.volumes(uid), *ca_mounts),
+        mounts=(containers.Mount(work, workspace.WORK_INSIDE), *containers.volumes(uid), *ca_mounts),
         device_requests=request.devices,
         working_dir=workspace.WORK_INSIDE,
         port=request.port,

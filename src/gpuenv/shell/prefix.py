@@ -34,11 +34,11 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
     )
     ui.say(
         f"{name}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
-        f"Python {variant.python}; device: {device} ({made.title}, not a container)"
+        f"Python {variant.python}; device: {device} ({made.title}, not a container); in {work}"
     )
     # By `env`, as a bash that activates drops the prompt that it is given.
     prompt = ["env", rf"PS1=({name}, no container) \w\$ ", "bash", "--norc"]
-    argv = activate.argv(made.kind, made.folder, prompt if command is None else ["bash", "-c", command])
+    argv = activate.argv(made.kind, made.folder, prompt if command is None else ["bash", "-c", "--", command])
     with ExitStack() as stack:
         errors = None if command is None else stack.enter_context(errors_kept(tail))
         receiver = PassOn(lambda name: _send(child, name), is_terminal=command is None and os.isatty(0))

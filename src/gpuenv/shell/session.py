@@ -8,10 +8,11 @@ import subprocess
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gpuenv.core import processes
-from gpuenv.core.errors import EngineError
+from gpuenv.core.errors import EngineError, full_output
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.engine import build_client, reaper
 from gpuenv.engine import container as containers
@@ -32,15 +33,15 @@ _DETACH_KEYS = "--detach-keys=ctrl-^,ctrl-_,ctrl-^,ctrl-_"
 _NOT_STARTED = ("created", "configured", "initialized")
 
 
-def run_attached(engine: Engine, spec: Spec, names: bytes | None, tail: bytearray) -> int:
+def run_attached(engine: Engine, spec: Spec, mark: Path, tail: bytearray) -> int:
     """Run ``spec`` with our streams and return its exit code; the container is going afterwards.
 
-    ``names`` is a tar of files that are put into the container before it starts; after a failure, the end of what it
-    wrote goes into ``tail``. Raises EngineError, and BrokenPipeError when nobody reads our output.
+    ``mark`` is a file that is removed if this process is killed; after a failure, the end of what the container wrote
+    goes into ``tail``. Raises EngineError, and BrokenPipeError when nobody reads our output.
     """
-    with reaper.watching(engine, spec.name, 0 if spec.tty else None) as tell:
+    with reaper.watching(engine, spec.name, 0 if spec.tty else None, mark) as tell:
         try:
-            return _Session(engine, spec, names, tail).run()
+            return _Session(engine, spec, tail).run()
         finally:
             # By the watcher: nobody waits for that.
             tell(reaper.REMOVE)
@@ -50,7 +51,6 @@ def run_attached(engine: Engine, spec: Spec, names: bytes | None, tail: bytearra
 class _Session:
     engine: Engine
     spec: Spec
-    names: bytes | None
     tail: bytearray
 
     def run(self) -> int:
@@ -61,9 +61,7 @@ class _Session:
             self.tail += self._log()
         return code
 
-    def _launch(self, container_id: str) -> int:
-        if self.names is not None:
-            self.engine.call("PUT", f"/containers/{container_id}/archive", self.names, {"path": "/"})
+    def _launch(self, _container_id: str) -> int:
         clients, self.environment = build_client.clients(self.engine)
         flags = ["--attach", _DETACH_KEYS, *(["--interactive"] if self.spec.stdin else [])]
         for client in clients:
@@ -113,10 +111,23 @@ class _Session:
 
     def _exit_code(self, code: int, state: dict[str, Any]) -> int:
         """The engine's word; what the client said (``code``) may be its own failure."""
-        if not state["Running"]:
-            return int(state["ExitCode"])
+        ended = None if state["Running"] else int(state["ExitCode"])
+        if ended is not None and code in (0, ended):
+            return ended
         if code == -signal.SIGPIPE or any(is_unread(descriptor) for descriptor in (1, 2)):
             raise BrokenPipeError
+        # Else some of the output would be lost, and nobody would know.
+        full = full_output()
+        if full:
+            raise full
+        if ended == 0:
+            raise EngineError(
+                "the command ended well, but not all of its output was passed on",
+                f"the engine's client ended with {code}; its own words are above",
+                "mend what they name, then repeat",
+            )
+        if ended is not None:
+            return ended
         # The client was cut off at the container's end, or before.
         with suppress(EngineError):
             ended = self.engine.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)

@@ -14,13 +14,13 @@ def prompt(labels: Mapping[str, str]) -> str:
     return rf"({_name(labels)}) \w\$ "
 
 
-def environment_line(labels: Mapping[str, str], device: str) -> str:
-    """The one line on what this is."""
+def environment_line(labels: Mapping[str, str], device: str, work: str) -> str:
+    """The one line on what this is, and on which folder it works."""
     versions = ", ".join(
         f"{title} {labels[f'gpuenv.{key}']}"
         for title, key in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("Python", "python"))
     )
-    return f"{_name(labels)}: {versions}; device: {device}"
+    return f"{_name(labels)}: {versions}; device: {device}; /work is {work}"
 
 
 def _name(labels: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpuenv.core.errors import UsageError
@@ -16,8 +16,10 @@ WORK_INSIDE = "/work"
 CA_BUNDLE_INSIDE = "/etc/gpuenv/ca-bundle.crt"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-#: Users whom the image names already.
-_KNOWN_USERS = (0, 1000)
+#: Users and groups that the image names already.
+_KNOWN = (0, 1000)
+#: The exit code of a container that sees another work folder; a command may end with it, too.
+UNSEEN = 97
 
 
 def check_work(value: str | None) -> Path:
@@ -43,6 +45,19 @@ def check_work(value: str | None) -> Path:
             "copy it to a folder of your own and set WORK to that",
         )
     return folder
+
+
+def in_utf8(setting: str, value: str | Path) -> str:
+    """``value`` as an engine is told it, whatever this process' own encoding. Raises UsageError if it is not UTF-8."""
+    raw = os.fsencode(value)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{setting} is not UTF-8: {raw!r}",
+            "it holds bytes of an older encoding, and container engines take UTF-8 only",
+            "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`), or set ENGINE=venv: no container",
+        ) from error
 
 
 def user_name(uid: int) -> str:
@@ -97,31 +112,33 @@ def ca_mounts() -> tuple[Mount, ...]:
     return (Mount(str(bundle.resolve()), CA_BUNDLE_INSIDE, read_only=True),)
 
 
-def names_archive(uid: int, gid: int, name: str) -> bytes | None:
-    """A tar of /etc/passwd and /etc/group that name the caller; None where the image does so already.
+def names(user: str, name: str) -> tuple[str, str]:
+    """Lines for /etc/passwd and /etc/group that name ``user`` (``uid:gid``); empty where the image does so already.
 
-    Without it a prompt says "I have no name!" and `whoami` fails. (It takes the engine 0.1 s to put it into the
-    container, so a single command goes without and has USER and LOGNAME.)
+    Without them a prompt says "I have no name!", and `whoami` and Python's ``pwd.getpwuid`` fail.
     """
-    if uid in _KNOWN_USERS:
-        return None
-    import io
-    import tarfile
-
+    uid, gid = map(int, user.split(":"))
     try:
         group = grp.getgrgid(gid).gr_name
     except KeyError:
         group = name
-    files = {
-        "etc/passwd": "root:x:0:0:root:/root:/bin/bash\n"
-        "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
-        f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash\n",
-        "etc/group": f"root:x:0:\nnogroup:x:65534:\n{group}:x:{gid}:\n",
-    }
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        for path, text in files.items():
-            entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(text.encode()), 0o644
-            archive.addfile(entry, io.BytesIO(text.encode()))
-    return content.getvalue()
+    return (
+        "" if uid in _KNOWN else f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash",
+        "" if gid in _KNOWN else f"{group}:x:{gid}:",
+    )
+
+
+def entry(mark: str, names: tuple[str, str], command: Sequence[str]) -> tuple[str, ...]:
+    """``command`` as a container is given it, below what `entry.bash` does first (its arguments are explained there).
+
+    ``mark`` is a file of the work folder, which the command is not started without.
+    """
+    program = Path(__file__).with_name("entry.bash").read_text(encoding="utf-8")
+    return ("bash", "-c", program, "gpuenv", str(UNSEEN), mark, f"{umask():04o}", *names, *command)
+
+
+def umask() -> int:
+    """The caller's mask of rights for new files. It can be read only by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

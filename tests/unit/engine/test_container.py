@@ -61,8 +61,9 @@ def test_selinux_does_not_hide_the_work_folder() -> None:
 def test_a_read_only_container_has_a_folder_for_temporary_files() -> None:
     host = body(with_changes(read_only=True, tmpfs={"/home/user": "mode=700"}))["HostConfig"]
     assert host["ReadonlyRootfs"] is True
-    assert host["Tmpfs"] == {"/tmp": "mode=1777,exec", "/home/user": "mode=700"}
-    assert body()["HostConfig"]["Tmpfs"] == {}
+    shared = {"/dev/shm": "mode=1777"}
+    assert host["Tmpfs"] == {**shared, "/tmp": "mode=1777,exec", "/home/user": "mode=700"}
+    assert body()["HostConfig"]["Tmpfs"] == shared
 
 
 def test_mounts() -> None:

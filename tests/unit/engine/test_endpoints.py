@@ -13,6 +13,7 @@ from gpuenv.engine.endpoints import (
     Endpoint,
     Pong,
     UnreachableError,
+    client_proxies,
     docker_endpoints,
     ping,
     podman_endpoints,
@@ -201,3 +202,21 @@ def test_broken_certificates_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(UnreachableError, match=r"certificates in .* cannot be used"):
         ping(Endpoint("tcp://localhost:1", "a test", tmp_path))
+
+
+def test_the_proxies_of_containers_are_the_clients(tmp_path: Path) -> None:
+    """As Docker's client reads them: those of one engine instead of all, in both spellings."""
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    assert client_proxies("unix:///x", environ) == {}
+    proxies = {
+        "default": {"httpProxy": "http://p:1", "noProxy": "", "allProxy": "socks5://p:2"},
+        "tcp://far": {"ftpProxy": "f", "httpsProxy": "s"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    assert client_proxies("unix:///x", environ) == {
+        **dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://p:1"),
+        **dict.fromkeys(("all_proxy", "ALL_PROXY"), "socks5://p:2"),
+    }
+    assert client_proxies("tcp://far", environ).keys() == {"ftp_proxy", "FTP_PROXY", "https_proxy", "HTTPS_PROXY"}
+    (tmp_path / "config.json").write_text('{"auths": {}}')
+    assert client_proxies("unix:///x", {"HOME": str(tmp_path)}) == {}

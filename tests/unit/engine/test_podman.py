@@ -35,7 +35,7 @@ def test_it_may_do_no_more_than_in_docker() -> None:
     assert (made["cap_drop"], made["cap_add"]) == (["ALL"], list(containers.ROOT_CAPABILITIES))
     assert made["no_new_privileges"]
     assert made["read_only_filesystem"]
-    assert made["mounts"][0]["destination"] == "/tmp"
+    assert [mount["destination"] for mount in made["mounts"]] == ["/dev/shm", "/tmp"]
     assert body()["cap_add"] == []
 
 
@@ -49,7 +49,7 @@ def test_the_network_and_its_ports() -> None:
 
 
 def test_a_folder_in_memory_and_its_owner() -> None:
-    home, other = body(tmpfs={"/home/user": "mode=700,uid=7,gid=7,exec", "/x": "mode=1777"})["mounts"]
+    _, home, other = body(tmpfs={"/home/user": "mode=700,uid=7,gid=7,exec", "/x": "mode=1777"})["mounts"]
     assert (home["destination"], home["options"]) == ("/home/user", ["mode=700", "exec", "U"])
     assert other["options"] == ["mode=1777"]
 

@@ -160,3 +160,13 @@ def test_a_sweep_asks_for_this_machine_and_user_only(fake: FakeEngine) -> None:
 def test_a_sweep_without_an_engine_is_quiet(fake: FakeEngine) -> None:
     fake.path.unlink()
     assert reaper.sweep(fake.engine, reaper.host_id()) == []
+
+
+@pytest.mark.parametrize(("said", "is_left"), [(b"", False), (reaper.REMOVE, True)])
+def test_a_mark_of_who_was_killed_is_removed(fake: FakeEngine, tmp_path: Path, said: bytes, is_left: bool) -> None:
+    swept, mark = keep(fake), tmp_path / ".mark"
+    mark.touch()
+    with reaper.watching(fake.engine, "x", mark=mark) as tell:
+        tell(said)
+    assert swept.wait(20)
+    assert mark.exists() is is_left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,26 +76,26 @@ def test_when_there_is_a_terminal_inside(command: str | None, streams: tuple[boo
     assert shell.wants_terminal(command, streams) is expected
 
 
-def make_spec(tmp_path: Path, kind: str = "docker", *, has_terminal: bool = False, **changes: Any) -> Any:
-    engine = Engine(kind, "tcp://127.0.0.1:1", "")
+def make_spec(
+    tmp_path: Path, kind: str = "docker", network: str = "bridge", *, has_terminal: bool = False, **changes: Any
+) -> Any:
+    engine = Engine(kind, "tcp://127.0.0.1:1", "", network=network)
     request = shell.parse_request(arguments(tmp_path, **changes), NONE)
-    return shell.make_spec(engine, "gpuenv:x", LABELS, request, has_terminal=has_terminal)
+    built: Any = SimpleNamespace(tag="gpuenv:x", labels=LABELS)
+    return shell.make_spec(engine, built, request, ".mark", has_terminal=has_terminal)
 
 
 def test_the_container_of_a_command(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, cmd="exit 3", port=8888)
-    assert spec.command == ("bash", "-c", "exit 3")
+    assert spec.command[-4:] == ("bash", "-c", "--", "exit 3")
     assert (spec.tty, spec.working_dir, spec.port, spec.log["Type"]) == (False, "/work", 8888, "local")
     assert spec.mounts[0].source == str(tmp_path)
-    assert "PS1" not in spec.environment
 
 
 @pytest.mark.parametrize(("network", "address"), [("bridge", "0.0.0.0"), ("host", None)])
 def test_a_port_is_where_jupyter_listens(tmp_path: Path, network: str, address: str | None) -> None:
     """In the host's network everybody could reach what listens at all addresses."""
-    engine = Engine("docker", "tcp://127.0.0.1:1", "", network=network)
-    request = shell.parse_request(arguments(tmp_path, port=18891), NONE)
-    values = shell.make_spec(engine, "gpuenv:x", LABELS, request, has_terminal=False).environment
+    values = make_spec(tmp_path, network=network, port=18891).environment
     assert (values["JUPYTER_PORT"], values["JUPYTER_PORT_RETRIES"]) == ("18891", "0")
     assert values.get("JUPYTER_IP") == address
     assert not {name for name in make_spec(tmp_path).environment if name.startswith("JUPYTER")}
@@ -102,9 +103,9 @@ def test_a_port_is_where_jupyter_listens(tmp_path: Path, network: str, address: 
 
 def test_the_container_of_a_prompt(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, has_terminal=True)
-    assert spec.command == ("bash", "--norc")
-    assert spec.environment["PS1"] == r"(cuda10.0-cpu) \w\$ "
+    assert spec.command[-4:] == ("env", r"PS1=(cuda10.0-cpu) \w\$ ", "bash", "--norc")
     assert spec.tty
+    assert "env" not in make_spec(tmp_path).command
 
 
 def test_what_is_kept_of_the_output(tmp_path: Path) -> None:
@@ -121,14 +122,15 @@ def test_closed_input_is_not_attached(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_line_on_what_this_is() -> None:
-    line = shell_words.environment_line(LABELS, "CPU (no NVIDIA driver on this host)")
+    line = shell_words.environment_line(LABELS, "CPU (no NVIDIA driver on this host)", "/home/kim/a b")
     assert line == (
-        "cuda10.0-cpu: TensorFlow 1.15.5, Keras 2.2.5, Python 3.6.15; device: CPU (no NVIDIA driver on this host)"
+        "cuda10.0-cpu: TensorFlow 1.15.5, Keras 2.2.5, Python 3.6.15; device: CPU (no NVIDIA driver on this host); "
+        "/work is /home/kim/a b"
     )
 
 
 def test_what_is_simulated_is_called_so() -> None:
-    assert shell_words.environment_line(SIMULATED, "CPU").startswith("cuda10.0-gpu, simulated CUDA: ")
+    assert shell_words.environment_line(SIMULATED, "CPU", "").startswith("cuda10.0-gpu, simulated CUDA: ")
     assert "simulated" in shell_words.prompt(SIMULATED)
 
 

@@ -77,7 +77,11 @@ def test_it_says_that_it_is_no_container(
     prefix_shell.run(Settings(), variant, tmp_path, "true", bytearray())
     said = capsys.readouterr().err
     assert "device: CPU" in said
-    assert f"(a {TITLES[made.kind]}, not a container)" in said
+    assert f"(a {TITLES[made.kind]}, not a container); in {tmp_path}\n" in said
+
+
+def test_a_command_may_begin_with_a_dash(variant: Variant, made: Made, tmp_path: Path) -> None:
+    assert prefix_shell.run(Settings(), variant, tmp_path, "-x", bytearray()) == 127
 
 
 @pytest.mark.parametrize(("gpus", "expected"), [(None, None), ("all", None), ("none", ""), ("0,1", "0,1")])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ def test_the_work_folder_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "link").symlink_to(folder)
     monkeypatch.chdir(folder)
     assert workspace.check_work(None) == folder
-    assert workspace.check_work("") == folder
     assert workspace.check_work("../link") == folder
 
 
@@ -94,17 +92,66 @@ def test_the_bundle_is_mounted_where_the_link_leads(tmp_path: Path, monkeypatch:
 
 
 def test_a_caller_whom_the_image_does_not_know_gets_a_name() -> None:
-    content = workspace.names_archive(1234, 4_000_000, "kim")
-    assert content is not None
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        files = {entry.name: archive.extractfile(entry) for entry in archive}
-        passwd, group = (file.read().decode() for file in files.values() if file)
-    assert list(files) == ["etc/passwd", "etc/group"]
-    assert "kim:x:1234:4000000::/home/user:/bin/bash\n" in passwd
-    assert "kim:x:4000000:\n" in group
-    assert workspace.names_archive(1000, 1000, "kim") is None
+    assert workspace.names("1234:4000000", "kim") == ("kim:x:1234:4000000::/home/user:/bin/bash", "kim:x:4000000:")
+    assert workspace.names("1000:1000", "kim") == ("", "")
+    assert workspace.names("1000:4000000", "kim") == ("", "kim:x:4000000:")
 
 
 def test_the_name_of_nobody() -> None:
     assert workspace.user_name(0) == "root"
     assert workspace.user_name(3_999_999_999) == "user3999999999"
+
+
+def begin(folder: Path, *command: str) -> subprocess.CompletedProcess[bytes]:
+    """What a container does first, done here."""
+    argv = workspace.entry(".mark", ("", ""), command)
+    return subprocess.run(argv, cwd=folder, capture_output=True, timeout=20, check=False)
+
+
+def test_nothing_runs_in_a_folder_that_is_not_the_callers(tmp_path: Path) -> None:
+    done = begin(tmp_path, "touch", "ran")
+    assert (done.returncode, done.stdout, done.stderr) == (workspace.UNSEEN, b"", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_mark_is_gone_before_the_command_runs_with_the_callers_mask(tmp_path: Path) -> None:
+    (tmp_path / ".mark").touch()
+    before = os.umask(0o027)
+    try:
+        done = begin(tmp_path, "bash", "-c", 'ls -A; umask; echo "$1"', "-", "a\nb '\"$")
+    finally:
+        os.umask(before)
+    assert (done.returncode, done.stdout) == (0, b"0027\na\nb '\"$\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "code"),
+    [
+        ("vim x", "bash: vim: command not found\ngpuenv: vim is not in this environment", 127),
+        ("nosuch", "bash: nosuch: command not found\n", 127),
+        ("apt install git", "gpuenv: apt-get installs nothing here", 100),
+    ],
+)
+def test_what_is_not_inside_is_told(command: str, said: str, code: int, tmp_path: Path) -> None:
+    (tmp_path / ".mark").touch()
+    done = begin(tmp_path, "env", f"PATH={tmp_path}", "/bin/bash", "-c", command)
+    assert done.stderr.decode().startswith(said)
+    assert ("not in this environment" in done.stderr.decode()) is (command == "vim x")
+    assert done.returncode == code
+
+
+def test_pip_is_told_what_it_cannot_do(tmp_path: Path) -> None:
+    program = tmp_path / "pip"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / ".mark").touch()
+    done = begin(tmp_path, "env", f"PATH={tmp_path}:/bin", "bash", "-c", "pip --version; pip install 'a b'")
+    assert done.stdout == b"--version\ninstall a b\n"
+    assert done.stderr.decode().count("gpuenv: pip changes a pinned environment only until this shell ends") == 1
+
+
+def test_what_an_engine_is_told_is_utf8() -> None:
+    assert workspace.in_utf8("WORK", Path("/딥러닝")) == "/딥러닝"
+    with pytest.raises(UsageError, match="CMD is not UTF-8: b'echo") as caught:
+        workspace.in_utf8("CMD", os.fsdecode(b"echo \xc7\xd1"))
+    assert "EUC-KR" in caught.value.next_step

@@ -13,6 +13,7 @@ from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine.container import Mount
 from gpuenv.engine.model import Engine
+from gpuenv.engine.shared_folder import is_unseen, marked
 from gpuenv.harness.targets import remote as target_host
 from gpuenv.harness.targets.connection import REFERENCE_IN_IMAGE, Connection
 from gpuenv.harness.targets.model import Plan, Target
@@ -88,6 +89,9 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
                 container = stack.enter_context(containers.running(engine, **{**options, "device_requests": ()}))
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container}")
+            with marked(Path(folder)) as mark:
+                if not host.file(f"/work/{mark.name}").exists:
+                    raise is_unseen(Path(folder), "TMPDIR")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,
                 user=user, work_dir=folder, refused=refused, cores=plan.cores,

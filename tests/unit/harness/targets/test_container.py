@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import testinfra
 
+from gpuenv.core.errors import EngineError
+from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import container as target_container
 from gpuenv.harness.targets.model import Plan, Target
@@ -43,3 +47,15 @@ def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeyp
 def test_root_tests_as_the_images_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     assert target_container.container_user(ENGINE) == "1000:1000"
+
+
+def test_a_container_that_sees_another_folder_is_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon whose service has a /tmp of its own; here this machine stands in for the container."""
+    here = testinfra.get_host("local://")
+    monkeypatch.setattr(containers, "running", lambda *_, **__: nullcontext("name"))
+    monkeypatch.setattr(testinfra, "get_host", lambda _: here)
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setattr("os.chown", lambda *_: None)
+    with pytest.raises(EngineError, match="another folder under the name") as caught:
+        target_container.connect(IMAGE, Plan("r1", (IMAGE,), engine=ENGINE)).__enter__()
+    assert caught.value.next_step.startswith("set TMPDIR to")

@@ -1,0 +1,58 @@
+"""What a full disk is called."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from gpuenv.core.errors import full_disk, full_output
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_the_disk_and_the_users_share_of_it() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        told = full_disk(OSError(number, "x"))
+        assert told is not None
+        assert told.what == "the disk is full"
+    assert full_disk(OSError(errno.EACCES, "x")) is None
+    assert full_disk(ValueError()) is None
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (">/dev/full", "the place where standard output goes is full"),
+        ("2>/dev/full", "the place where standard error goes is full"),
+        (">/dev/null", "None"),
+        (">&- 2>&-", "None"),
+        ("2>&1 | cat", "None"),
+    ],
+)
+def test_the_place_where_the_output_goes(to: str, said: str, tmp_path: Path) -> None:
+    program = "import sys; from gpuenv.core.errors import full_output as f; open(sys.argv[1], 'w').write(f'{f()}')"
+    told = tmp_path / "told"
+    argv = ["sh", "-c", f'"$@" {to}', "-", sys.executable, "-c", program, str(told)]
+    subprocess.run(argv, capture_output=True, timeout=20, check=True)
+    assert told.read_text().splitlines()[0] == said
+
+
+def test_a_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = os.dup(1)
+    try:
+        with (tmp_path / "output").open("w") as output:
+            os.dup2(output.fileno(), 1)
+        assert full_output() is None
+        monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_bavail=0))
+        told = full_disk(FULL)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+    assert told is not None
+    assert told.what == "the place where standard output goes is full"
