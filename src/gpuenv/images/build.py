@@ -51,23 +51,29 @@ def build(engine: Engine, inputs: Inputs, settings: Settings) -> Built:
 
 
 def check_disk(engine: Engine, environment: Environment) -> None:
-    """Refuse to begin a build that the engine's disk cannot hold. Raises HostError.
-
-    Only asked of an engine on this machine: what another one has cannot be seen from here.
-    """
-    if urlsplit(engine.url).scheme != "unix":
-        return
-    root = Path(engine.call("GET", "/info").get("DockerRootDir") or "")
-    # Docker Desktop's is inside its virtual machine.
-    if not root.is_dir() or root == Path():
-        return
-    free_bytes, needed_gb = shutil.disk_usage(root).free, environment.variant.disk.needed_gb(environment.flavor)
-    if free_bytes < needed_gb * 10**9:
+    """Refuse to begin a build that the engine's disk cannot hold, as far as that can be seen. Raises HostError."""
+    info = engine.call("GET", "/info")
+    free, needed_gb = free_bytes(engine, info), environment.variant.disk.needed_gb(environment.flavor)
+    if free is not None and free < needed_gb * 10**9:
         raise HostError(
             f"there is too little disk space to build {environment.name}",
-            f"it takes {needed_gb} GB, and {root} has {free_bytes / 1e9:.1f} GB free",
+            f"it takes {needed_gb} GB, and {info['DockerRootDir']} has {free / 1e9:.1f} GB free",
             "make room (`docker system df` shows what an engine holds), or use an engine with another data folder",
         )
+
+
+def free_bytes(engine: Engine, info: Mapping[str, Any]) -> int | None:
+    """What is free where an engine keeps its data, by its ``/info``; None if this user cannot see that from here.
+
+    An engine may run elsewhere, in a virtual machine, or have its data where only root may look.
+    """
+    root = str(info.get("DockerRootDir") or "")
+    if not root or urlsplit(engine.url).scheme != "unix" or "Docker Desktop" in (info.get("OperatingSystem") or ""):
+        return None
+    try:
+        return shutil.disk_usage(root).free
+    except OSError:
+        return None
 
 
 def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path) -> tuple[str, dict[str, str]]:

@@ -19,7 +19,7 @@ from gpuenv.engine import build_client, find
 from gpuenv.engine.endpoints import DENIED
 from gpuenv.engine.model import Engine
 from gpuenv.host import packages
-from gpuenv.images import image
+from gpuenv.images import build, image
 from gpuenv.images.context import load_inputs
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
@@ -95,18 +95,16 @@ def describe(engine: Engine, wish: Wish) -> Running:
 def read_info(engine: Engine, info: Mapping[str, Any]) -> Running:
     """The parts of ``/info`` that decide something."""
     root = info.get("DockerRootDir") or ""
-    running = Running(
+    return Running(
         engine,
         version=info.get("ServerVersion") or "",
         system=info.get("OperatingSystem") or "",
         storage=info.get("Driver") or "",
-        data=Place(root),
+        data=Place(root, build.free_bytes(engine, info)),
         memory_bytes=info.get("MemTotal") or None,
         runtimes=tuple(sorted(info.get("Runtimes") or {})),
         has_detour=registry.has_detour(engine, info),
     )
-    is_seen = running.is_here and root and Path(root).is_dir()
-    return replace(running, data=Place(root, shutil.disk_usage(root).free)) if is_seen else running
 
 
 def clients() -> Clients:

@@ -40,6 +40,10 @@ def test_what_an_engine_says_of_itself(tmp_path: Path) -> None:
     assert not desktop.is_here
     assert desktop.data.free_bytes is None
     assert doctor_probe_engine.read_info(engine, {}).data == Place()
+    # For root, who may enter every folder, a file in the way stands for one that is closed.
+    (tmp_path / "file").touch()
+    closed = doctor_probe_engine.read_info(engine, {**info, "DockerRootDir": f"{tmp_path}/file/data"})
+    assert closed.data == Place(f"{tmp_path}/file/data", None)
 
 
 def test_images_that_are_there_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
