@@ -15,18 +15,22 @@ from gpuenv.harness.judges import layers
 from gpuenv.harness.report.model import not_tested
 from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.model import Target
+from gpuenv.net.pip_settings import load_pip_settings
 
 image_only = pytest.mark.kinds("image")
-PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+INDEXES = ("UV_INDEX_URL", "UV_DEFAULT_INDEX")
 
 
 def texts_of_this_host() -> list[str]:
-    """What only the build's host knows: its proxies and indexes (with credentials), this checkout, the home folder."""
-    settings = [os.environ.get(name, "") for name in (*PROXIES, *INDEXES)]
-    # The home folder of root is the same in every image.
+    """What only the build's host knows: proxies and indexes (with credentials), this checkout, its own folders."""
+    pip = load_pip_settings()
+    settings = [os.environ.get(name, "") for name in (*PROXIES, *map(str.upper, PROXIES), *INDEXES)]
+    settings += [pip.index_url or "", *pip.extra_index_urls, pip.proxy or ""]
+    # The home folder of root is the same in every image; what gpuenv keeps there is not.
     home = str(Path.home()) if os.getuid() else ""
-    return [text for text in (*settings, str(paths.project_root()), home) if len(text) > 5]
+    folders = [str(path) for path in (paths.project_root(), paths.state_dir(), paths.cache_dir())]
+    return [text for text in (*settings, *folders, home) if len(text) > 5]
 
 
 def ids_of(connection: Connection) -> tuple[int, int]:

@@ -14,6 +14,10 @@ from _pytest.runner import runtestprotocol
 
 import suites
 from gpuenv.core import paths
+from gpuenv.core.errors import GpuenvError
+
+# Their assertions say the values, too.
+pytest.register_assert_rewrite("fakes", "simulated", "tiny")
 
 #: How long a setup or a teardown takes is told from here on (seconds), for ``--durations``.
 TOLD_S = 0.05
@@ -68,6 +72,20 @@ def _nothing_of_the_caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         forget_settings(patch)
         patch.setenv("HOME", str(make_folder(tmp_path_factory, "home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _errors_have_three_parts() -> Iterator[None]:
+    """Whatever error a test meets: what failed, why and what to do next are all said."""
+    plain = GpuenvError.__init__
+
+    def checked(error: GpuenvError, *parts: str) -> None:
+        assert all(isinstance(part, str) and part.strip() for part in parts), parts
+        plain(error, *parts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GpuenvError, "__init__", checked)
         yield
 
 

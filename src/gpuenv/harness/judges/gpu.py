@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.grounds import require
 from gpuenv.variants import compat
 from gpuenv.variants.model import Variant
 
@@ -52,6 +53,7 @@ def judge_driver_floor(outside: str, floor: str) -> None:
 
 def judge_devices(inside: Sequence[str | None], outside: Sequence[str]) -> None:
     """As many devices inside as outside, the same by UUID where each tells its own (None: it does not)."""
+    require(outside, "device of the host")
     uuids = sorted(filter(None, inside))
     if len(inside) != len(outside) or (len(uuids) == len(inside) and uuids != sorted(outside)):
         raise CheckError(
@@ -63,6 +65,7 @@ def judge_devices(inside: Sequence[str | None], outside: Sequence[str]) -> None:
 
 def judge_capability(devices: Sequence[Mapping[str, Any]], variant: Variant, known: Sequence[Variant]) -> None:
     """Every card is within what the variant's libraries serve; ``known`` are those that could be used instead."""
+    require(devices, "device")
     for device in devices:
         capability = device["capability"]
         if not compat.serves(variant, capability):
@@ -78,6 +81,7 @@ def judge_capability(devices: Sequence[Mapping[str, Any]], variant: Variant, kno
 
 def judge_listed(listed: Sequence[str], devices: Sequence[object]) -> None:
     """TensorFlow lists as many GPUs as the driver."""
+    require(devices, "device of the driver")
     if len(listed) != len(devices):
         raise CheckError(
             f"TensorFlow lists {len(listed)} GPUs, the driver {len(devices)}",

@@ -9,6 +9,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.grounds import require
 from gpuenv.variants.model import Variant
 
 REBUILD = "make clean, then build it again: make images"
@@ -36,6 +37,7 @@ def judge_version(what: str, found: str | None, expected: str) -> None:
 def judge_installed(found: Iterable[tuple[str, str]], locked: Mapping[str, str]) -> None:
     """The installed set is the lock's: nothing more, nothing less, no other version, nothing twice."""
     pairs = [(canonicalize_name(name), version) for name, version in found]
+    require(pairs, "installed package")
     have = dict(pairs)
     want = {canonicalize_name(name): version for name, version in locked.items()}
     wrong = [f"{name} is missing" for name in sorted(want.keys() - have.keys())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.grounds import require
 from gpuenv.harness.judges.identity import FEWEST_FILES, rebuild
 
 HARNESS_BROKEN = "compare src/gpuenv/engine/container.py: the container was not started as it should"
@@ -61,6 +62,7 @@ def judge_rights(searched: int, special: Sequence[str], closed: Mapping[str, str
 
 def judge_network(interfaces: Sequence[str]) -> None:
     """Only the loopback interface: what passed here passed without a network."""
+    require({"lo"} & set(interfaces), "loopback interface")
     others = sorted(set(interfaces) - {"lo"})
     if others:
         raise CheckError(f"there is a network: {', '.join(others)}", "not --network none", HARNESS_BROKEN)
@@ -93,6 +95,8 @@ def judge_layers(searched: int, problems: Sequence[str]) -> None:
 
 def judge_history(steps: Sequence[str], environment: Sequence[str], secrets: Sequence[str]) -> None:
     """Neither the image's history nor its environment names a proxy, an index or a folder of the build's host."""
+    require(steps, "step of the image's history")
+    require([secret for secret in secrets if secret], "text of the build's host to look for")
     texts = [*steps, *environment]
     leaked = sorted({secret for secret in secrets if secret and any(secret in text for text in texts)})
     proxies = [one for one in environment if one.lower().split("=")[0].endswith("_proxy")]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.grounds import require
 from gpuenv.harness.judges.identity import rebuild
 from gpuenv.variants.model import numbers
 
@@ -47,6 +48,8 @@ def _missing(library: Mapping[str, Any], not_shipped: Sequence[str]) -> set[str]
 
 def judge_symbols(libraries: Iterable[Mapping[str, Any]]) -> None:
     """Every symbol that TensorFlow binds is exported, with its version node."""
+    libraries = tuple(libraries)
+    require(libraries, "library of TensorFlow")
     missing = [symbol for library in libraries for symbol in library["missing_symbols"]]
     if missing:
         name, version, soname = missing[0]
@@ -56,8 +59,9 @@ def judge_symbols(libraries: Iterable[Mapping[str, Any]]) -> None:
         )
 
 
-def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Iterable[str]) -> None:
+def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Sequence[str]) -> None:
     """Every library that is loaded by name loads, and is the one that it is called."""
+    require(sonames, "library to load")
     for soname in sonames:
         found = loaded[soname]
         if found["error"]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.grounds import require
 
 XOR_TABLE = [0, 1, 1, 0]
 #: A perceptron gets at most this many of XOR's four rows right: no line separates them.
@@ -69,6 +70,7 @@ def judge_perceptron_xor(result: Mapping[str, Any]) -> None:
 def judge_xor(result: Mapping[str, Any]) -> None:
     """The truth table is right, with a margin, and the loss fell."""
     losses = result["losses"]
+    require(losses, "loss")
     errors = [abs(value - target) for value, target in zip(result["output"], XOR_TABLE)]
     is_right = result["table"] == XOR_TABLE and all(error <= XOR_ERROR_MAX for error in errors)
     if is_right and losses[-1] <= XOR_LOSS_MAX:
@@ -91,6 +93,7 @@ def leaves_at(ours: Sequence[float], theirs: Sequence[float]) -> int | None:
 def judge_curve(result: Mapping[str, Any], reference: Mapping[str, Any]) -> None:
     """From the same weights, the loss curve is that of plain numpy."""
     ours, theirs = result["losses"], reference["losses"]
+    require(theirs, "loss of the numpy reference")
     if len(ours) != len(theirs):
         raise run_again(f"{len(ours)} losses against {len(theirs)}", "another number of steps was trained")
     step = leaves_at(ours, theirs)
@@ -104,6 +107,7 @@ def judge_curve(result: Mapping[str, Any], reference: Mapping[str, Any]) -> None
 
 def judge_losses_fall(losses: Sequence[float]) -> None:
     """Training makes the loss smaller: the last is below half of the first."""
+    require(losses, "loss")
     if not losses[-1] < losses[0] / 2:
         raise run_again(
             f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f}",
@@ -123,6 +127,8 @@ def judge_convnet(result: Mapping[str, Any]) -> None:
 
 def judge_repeated(result: Mapping[str, Any]) -> None:
     """Two runs with one seed agree bit for bit on the CPU."""
+    require(result["first"], "loss of the first run")
+    require(result["second"], "loss of the second run")
     if result["first"] != result["second"]:
         raise run_again(
             f"two runs with one seed differ: {result['first'][-1]!r} and {result['second'][-1]!r}",
@@ -172,6 +178,8 @@ def judge_text(found: Mapping[str, Any]) -> None:
 
 def judge_course(result: Mapping[str, Any]) -> None:
     """Code of 2018-2019 finds `history['acc']`, `predict_classes` and `imdb.load_data()` as it knew them."""
+    require(result["mixed"], "package that was trained with the course's code")
+    require(result["imdb"], "package that loads the reviews")
     for package, found in result["mixed"].items():
         if "acc" not in found["history"]:
             raise CheckError(

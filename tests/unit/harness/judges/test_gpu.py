@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from gpuenv.core.errors import CheckError
@@ -13,11 +16,24 @@ RTX = {"name": "RTX 3080", "capability": "8.6", "uuid": "GPU-2"}
 GOOD = {"init": 0, "error": None, "cuda": 11000, "devices": [V100]}
 
 
-def test_driver() -> None:
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"init": 100}, "it sees no device"),
+        ({"init": 803}, "differ in version"),
+        ({"init": 999}, "/dev/nvidia-uvm is missing"),
+        ({"init": 999, "error": "a text"}, "/dev/nvidia-uvm is missing"),
+        ({"init": None, "error": "libcuda.so.1: no such file"}, "libcuda.so.1: no such file"),
+        ({"init": 3}, "the container got no GPU, or not all of its parts"),
+    ],
+)
+def test_driver(change: dict[str, object], cause: str) -> None:
     judge.judge_driver(GOOD, "450.51.06")
-    for change in ({"init": 100}, {"init": 999}, {"init": None, "error": "libcuda.so.1: no such file"}):
-        with pytest.raises(CheckError, match="does not answer"):
-            judge.judge_driver({**GOOD, **change}, "450.51.06")
+    with pytest.raises(
+        CheckError, match=rf"cuInit gives {change['init']} \(the host has driver 450\.51\.06\)"
+    ) as caught:
+        judge.judge_driver({**GOOD, **change}, "450.51.06")
+    assert cause in caught.value.why
 
 
 def test_driver_floor() -> None:
@@ -54,6 +70,20 @@ def test_capability(capability: str, *, is_good: bool) -> None:
     assert "FLAVOR=cpu" in caught.value.next_step
 
 
+def test_of_several_variants_that_serve_a_card_the_newest_is_named() -> None:
+    fermi = {"name": "GTX 580", "capability": "2.0", "uuid": "GPU-4"}
+    base = variants.find_variant("cuda9.0")
+
+    def variant(name: str, *served: str) -> variants.Variant:
+        cuda = msgspec.structs.replace(base.cuda, compute_capability=served)
+        return msgspec.structs.replace(base, name=name, folder=Path(name), cuda=cuda)
+
+    known = [variant("old", "1.3", "2.1"), variant("new", "2.0", "3.5"), variant("mine", "3.0", "7.0")]
+    with pytest.raises(CheckError, match=r"GTX 580 has compute capability 2\.0") as caught:
+        judge.judge_capability([fermi], known[2], known)
+    assert caught.value.next_step.startswith("use VARIANT=new, which serves it")
+
+
 def test_a_variant_that_serves_the_card_is_named() -> None:
     turing = {"name": "Tesla T4", "capability": "7.5", "uuid": "GPU-3"}
     with pytest.raises(CheckError, match=r"7\.5 \(Turing\)") as caught:
@@ -63,12 +93,15 @@ def test_a_variant_that_serves_the_card_is_named() -> None:
 
 def test_what_tensorflow_does() -> None:
     judge.judge_listed(["/device:GPU:0"], [V100])
-    judge.judge_result("matmul", 1e-6)
+    for error in (0.0, 9e-5, 1e-4):
+        judge.judge_result("matmul", error)
     judge.judge_ran("product", ["product"])
     judge.judge_none_seen({**GOOD, "init": 100, "devices": []})
+    judge.judge_none_seen({**GOOD, "init": 0, "devices": []})
+    judge.judge_none_seen({**GOOD, "init": 100})
     with pytest.raises(CheckError, match="lists 0 GPUs"):
         judge.judge_listed([], [V100])
-    for error in (1e-2, float("nan")):
+    for error in (1.1e-4, float("nan")):
         with pytest.raises(CheckError, match="differs from numpy"):
             judge.judge_result("matmul", error)
     with pytest.raises(CheckError, match="did not run on the GPU"):
@@ -93,3 +126,13 @@ def test_memory() -> None:
         judge.judge_memory({**good, "after_small": 700 * mebi, "after_large": 700 * mebi})
     with pytest.raises(CheckError, match="takes 0 MiB more"):
         judge.judge_memory({**good, "after_small": 14800 * mebi, "after_large": 14800 * mebi})
+
+
+def test_memory_at_its_bounds() -> None:
+    """Half of what is free at the first step, half of what is asked for (rounded down) at the second."""
+    found = {"before": 1000, "after_small": 500, "large": 101}
+    judge.judge_memory({**found, "after_large": 450})
+    with pytest.raises(CheckError, match="a step that needs 0 MiB"):
+        judge.judge_memory({**found, "after_large": 451})
+    with pytest.raises(CheckError, match="a small step takes"):
+        judge.judge_memory({**found, "after_small": 499, "after_large": 0})

@@ -77,9 +77,9 @@ def test_folders_of_the_engine(tmp_path: Path) -> None:
 
 
 def test_a_search_that_saw_nothing_is_no_success() -> None:
-    judge_isolation.judge_layers(1000, [])
-    with pytest.raises(CheckError, match="only 3 files"):
-        judge_isolation.judge_layers(3, [])
+    judge_isolation.judge_layers(100, [])
+    with pytest.raises(CheckError, match="only 99 files"):
+        judge_isolation.judge_layers(99, [])
     with pytest.raises(CheckError, match="1 things"):
         judge_isolation.judge_layers(1000, ["/x holds a certificate"])
 
@@ -92,26 +92,35 @@ GOOD_STATUS = {
 
 
 def test_status_is_parsed() -> None:
-    assert judge_isolation.parse_status("Name:\tcat\nUid:\t1\t1\t1\t1\nodd\n") == {"Name": "cat", "Uid": "1\t1\t1\t1"}
+    text = "Name:\ta:b:c\nUid:\t1\t1\t1\t1\nodd\n"
+    assert judge_isolation.parse_status(text) == {"Name": "a:b:c", "Uid": "1\t1\t1\t1"}
 
 
 def test_user_and_capabilities() -> None:
     judge_isolation.judge_user(GOOD_STATUS, 1000)
     judge_isolation.judge_capabilities(GOOD_STATUS)
-    for uids in ("0 0 0 0", "1000 0 1000 1000", "1001 1001 1001 1001", ""):
-        with pytest.raises(CheckError):
+    for uids in ("0 0 0 0", "1000 0 1000 1000", "1001 1001 1001 1001"):
+        with pytest.raises(CheckError, match=f"the process runs as user {uids}, not as 1000"):
             judge_isolation.judge_user({**GOOD_STATUS, "Uid": uids}, 1000)
+    with pytest.raises(CheckError, match="as user unknown, not as 1000"):
+        judge_isolation.judge_user({}, 1000)
+    # Where the caller is root, too.
+    with pytest.raises(CheckError, match="as user 0 0 0 0, not as 0"):
+        judge_isolation.judge_user({"Uid": "0 0 0 0"}, 0)
     for change in ({"CapBnd": "00000000a80425fb"}, {"CapEff": "0000000000000001"}, {"NoNewPrivs": "0"}):
         with pytest.raises(CheckError, match="capabilities"):
             judge_isolation.judge_capabilities({**GOOD_STATUS, **change})
-    with pytest.raises(CheckError):
+    with pytest.raises(CheckError, match=r"capabilities \{'CapInh': '\?'"):
         judge_isolation.judge_capabilities({"NoNewPrivs": "1"})
 
 
 @pytest.mark.parametrize("user", ["", "0", "root", "0:0", "root:root"])
 def test_an_image_of_root_is_caught(user: str) -> None:
     judge_isolation.judge_image_user("1000:1000")
-    with pytest.raises(CheckError):
+    with pytest.raises(
+        CheckError,
+        match=f"the image's user is '{user or 'root (none is set)'}'".replace("(", r"\(").replace(")", r"\)"),
+    ):
         judge_isolation.judge_image_user(user)
 
 
@@ -127,6 +136,6 @@ def test_network_owner_history_and_modes() -> None:
     with pytest.raises(CheckError, match="proxy"):
         judge_isolation.judge_history(["ARG http://proxy:3128"], [], ["http://proxy:3128"])
     with pytest.raises(CheckError, match="HTTPS_PROXY"):
-        judge_isolation.judge_history([], ["HTTPS_PROXY=http://other"], [])
+        judge_isolation.judge_history(["RUN x"], ["HTTPS_PROXY=http://other"], ["/home/me"])
     with pytest.raises(CheckError, match="anybody"):
         judge_isolation.judge_world_writable(["/opt/x"])

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges import linkage as judge
+
+STAND_IN = "/usr/lib/libcuda.so.1"
 
 
 def library(**change: Any) -> dict[str, Any]:
@@ -44,8 +47,9 @@ def test_symbols() -> None:
 def test_loaded() -> None:
     name = "libcudart.so.10.0"
     judge.judge_loaded({name: {"error": None, "soname": name, "path": "/x"}}, [name])
-    with pytest.raises(CheckError, match="does not load"):
+    with pytest.raises(CheckError, match="does not load") as caught:
         judge.judge_loaded({name: {"error": "no such file"}}, [name])
+    assert caught.value.why == "no such file"
     with pytest.raises(CheckError, match="its SONAME is"):
         judge.judge_loaded({name: {"error": None, "soname": "libcudart.so.10.1", "path": "/x"}}, [name])
 
@@ -54,12 +58,15 @@ def test_loaded() -> None:
 def test_cuda_versions(version: str, number: int) -> None:
     judge.judge_cuda_version(number, version)
     for wrong in (number + 10, None):
-        with pytest.raises(CheckError):
+        with pytest.raises(
+            CheckError, match=rf"the CUDA runtime says {wrong}, the variant says {version} \({number}\)"
+        ):
             judge.judge_cuda_version(wrong, version)
 
 
 def test_cudnn_versions() -> None:
     judge.judge_cudnn_version(7605, "7.6.5", "7.1.4")
+    judge.judge_cudnn_version(7104, "7.1.4", "7.1.4")
     # The genuine ones that cntk-gpu carries: both below their floor.
     for found, floor in ((7004, "7.1.4"), (7301, "7.6.0"), (None, "7.1.4")):
         with pytest.raises(CheckError, match="was compiled against"):
@@ -68,31 +75,37 @@ def test_cudnn_versions() -> None:
         judge.judge_cudnn_version(7604, "7.6.5", "7.6.0")
 
 
+def test_the_stand_in_is_where_the_dockerfile_puts_it() -> None:
+    folder, _, name = STAND_IN.rpartition("/")
+    assert f"COPY --from=builder /out/{name} {folder}/\n" in (paths.docker_dir() / "Dockerfile").read_text()
+    assert judge.STAND_IN == STAND_IN
+
+
 def test_driver_files() -> None:
-    judge.judge_driver_files([judge.STAND_IN], "gpu", in_cache=False)
+    judge.judge_driver_files([STAND_IN], "gpu", in_cache=False)
     judge.judge_driver_files([], "cpu", in_cache=False)
     for files, flavor in (
-        ([judge.STAND_IN], "cpu"),
-        ([judge.STAND_IN, "/usr/lib/x86_64-linux-gnu/libcuda.so.450.1"], "gpu"),
+        ([STAND_IN], "cpu"),
+        ([STAND_IN, "/usr/lib/x86_64-linux-gnu/libcuda.so.450.1"], "gpu"),
     ):
         with pytest.raises(CheckError, match="part of the image"):
             judge.judge_driver_files(files, flavor, in_cache=False)
     with pytest.raises(CheckError, match="cache"):
-        judge.judge_driver_files([judge.STAND_IN], "gpu", in_cache=True)
+        judge.judge_driver_files([STAND_IN], "gpu", in_cache=True)
 
 
 def test_driver_wins() -> None:
     judge.judge_driver_wins("/a", "/a")
-    for found in (judge.STAND_IN, None):
+    for found in (STAND_IN, None):
         with pytest.raises(CheckError, match="the loader takes"):
             judge.judge_driver_wins(found, "/a")
 
 
 def test_loader_settings() -> None:
     judge.judge_loader_settings(None, "")
-    with pytest.raises(CheckError, match="LD_LIBRARY_PATH"):
+    with pytest.raises(CheckError, match=r"^LD_LIBRARY_PATH is set to '/stubs'"):
         judge.judge_loader_settings("/stubs", None)
-    with pytest.raises(CheckError, match="LD_PRELOAD"):
+    with pytest.raises(CheckError, match=r"^LD_PRELOAD is set to '/x\.so'"):
         judge.judge_loader_settings(None, "/x.so")
 
 
@@ -101,6 +114,12 @@ def test_loader_settings() -> None:
     [
         (["3.5", "7.0"], [], True),
         (["3.5"], ["3.5"], True),
+        # PTX is compiled for every later card: one at the lowest bound serves it, one above does not.
+        (["7.0"], ["3.0"], True),
+        (["7.0"], ["3.5"], True),
+        (["7.0"], ["7.0"], False),
+        (["3.5"], ["7.5"], True),
+        (["3.5", "7.5"], [], True),
         (["3.5"], [], False),
         (["3.7", "7.0"], [], False),
         (["3.5", "8.0"], [], False),

@@ -32,7 +32,7 @@ def test_a_learned_xor_passes() -> None:
     ],
 )
 def test_an_unlearned_xor_is_caught(change: dict[str, Any], cause: str) -> None:
-    with pytest.raises(CheckError) as caught:
+    with pytest.raises(CheckError, match="the two-layer net did not learn XOR") as caught:
         judges.judge_xor({**GOOD_XOR, **change})
     assert cause in caught.value.why
 
@@ -42,29 +42,102 @@ def test_a_curve_within_tolerance_passes(difference: float) -> None:
     judges.judge_curve({"losses": [0.7 + difference, 0.5]}, {"losses": [0.7, 0.5]})
 
 
-@pytest.mark.parametrize("losses", [[0.7, 0.5002], [0.7, float("nan")], [0.7], [0.7, 0.7]])
-def test_another_curve_is_caught(losses: list[float]) -> None:
-    with pytest.raises(CheckError):
+@pytest.mark.parametrize(
+    ("losses", "says"),
+    [
+        ([0.7, 0.5002], "leaves the numpy reference by 0.0002 at step 1"),
+        ([0.7, float("nan")], "leaves the numpy reference by nan at step 1"),
+        ([0.7], "1 losses against 2"),
+        ([0.71, 0.7], "leaves the numpy reference by 0.01 at step 0"),
+    ],
+)
+def test_another_curve_is_caught(losses: list[float], says: str) -> None:
+    with pytest.raises(CheckError, match=says):
         judges.judge_curve({"losses": losses}, {"losses": [0.7, 0.5]})
 
 
+def test_where_two_curves_part() -> None:
+    assert judges.leaves_at([1.0, 1.0], [1.0, 1.0001]) is None
+    assert judges.leaves_at([1.0, 1.0], [1.0, 1.00011]) == 1
+    assert judges.leaves_at([1.0], [1.0, 0.5]) == judges.leaves_at([1.0, 0.5], [1.0]) == 1
+
+
+@pytest.mark.parametrize("losses", [[0.7, 0.3, 0.5], [0.7, 0.8, 0.5], [0.7, 0.4, 0.5, 0.6]])
+def test_only_a_loss_that_never_fell_hints_at_the_learning_rate(losses: list[float]) -> None:
+    with pytest.raises(CheckError, match="did not learn XOR") as caught:
+        judges.judge_xor({**GOOD_XOR, "losses": losses})
+    assert caught.value.why.startswith("too few hidden units or steps;")
+
+
+def test_a_loss_that_ends_where_it_began_hints_at_the_learning_rate() -> None:
+    with pytest.raises(CheckError, match="did not learn XOR") as caught:
+        judges.judge_xor({**GOOD_XOR, "losses": [0.7, 0.3, 0.7]})
+    assert caught.value.why.startswith("weights are not updated (learning rate 0?);")
+
+
+def test_a_perceptron() -> None:
+    judges.judge_perceptron({"correct": 4}, "AND")
+    with pytest.raises(CheckError, match="did not learn AND: 3 of 4 rows are right"):
+        judges.judge_perceptron({"correct": 3}, "AND")
+
+
+def test_a_perceptron_and_xor() -> None:
+    for best in (2, 3):
+        judges.judge_perceptron_xor({"best": best, "why": "it cannot be"})
+    with pytest.raises(CheckError, match="got 4 of 4 rows of XOR right, which is impossible") as caught:
+        judges.judge_perceptron_xor({"best": 4, "why": "no line separates them"})
+    assert caught.value.why == "no line separates them"
+    with pytest.raises(CheckError, match="only 1 of 4 rows"):
+        judges.judge_perceptron_xor({"best": 1, "why": "it cannot be"})
+
+
+def test_a_part_of_the_training_run() -> None:
+    parts = {"good": {"error": None, "result": 7}, "bad": {"error": "Traceback\n  line\nValueError: no\n"}}
+    assert judges.require_part(parts, "good") == 7
+    with pytest.raises(CheckError, match="the program bad failed") as caught:
+        judges.require_part(parts, "bad")
+    assert caught.value.why == "ValueError: no"
+
+
+def test_each_bound_itself_is_good() -> None:
+    judges.judge_xor({"table": [0, 1, 1, 0], "output": [0.25, 0.75, 0.75, 0.25], "losses": [0.7, 0.05]})
+    judges.judge_convnet({"accuracy": 0.9})
+    judges.judge_round_trip({"difference": 0.0, "bytes": 1})
+    judges.judge_seeds({str(seed): 0.25 for seed in range(20)})
+
+
+def test_seeds_that_missed_are_in_the_order_of_numbers() -> None:
+    worst = {str(seed): 0.5 if seed in (2, 10) else 0.02 for seed in range(20)}
+    with pytest.raises(CheckError, match="18 of 20 starts; not from seeds 2, 10"):
+        judges.judge_seeds(worst)
+
+
 @pytest.mark.parametrize(
-    ("judge", "good", "bad"),
+    ("judge", "good", "bad", "says"),
     [
-        (judges.judge_losses_fall, [0.7, 0.3], [0.7, 0.4]),
-        (judges.judge_losses_fall, [0.7, 0.3], [0.7, float("nan")]),
-        (judges.judge_convnet, {"accuracy": 0.95}, {"accuracy": 0.5}),
-        (judges.judge_convnet, {"accuracy": 0.95}, {"accuracy": float("nan")}),
-        (judges.judge_repeated, {"first": [0.5], "second": [0.5]}, {"first": [0.5], "second": [0.5000001]}),
-        (judges.judge_round_trip, {"difference": 0.0, "bytes": 9}, {"difference": 1e-9, "bytes": 9}),
-        (judges.judge_round_trip, {"difference": 0.0, "bytes": 9}, {"difference": 0.0, "bytes": 0}),
-        (judges.judge_seeds, {str(n): 0.02 for n in range(20)}, {**{str(n): 0.02 for n in range(19)}, "19": 0.5}),
-        (judges.judge_seeds, {str(n): 0.02 for n in range(20)}, {}),
+        (judges.judge_losses_fall, [0.8, 0.6, 0.3], [0.8, 0.2, 0.4], "from 0.8000 to 0.4000"),
+        (judges.judge_losses_fall, [0.7, 0.3], [0.7, float("nan")], "from 0.7000 to nan"),
+        (judges.judge_convnet, {"accuracy": 0.95}, {"accuracy": 0.5}, "right on 50% of the test images"),
+        (judges.judge_convnet, {"accuracy": 0.95}, {"accuracy": float("nan")}, "right on nan% of the test images"),
+        (
+            judges.judge_repeated,
+            {"first": [0.5], "second": [0.5]},
+            {"first": [0.5], "second": [0.5000001]},
+            "differ: 0.5 and 0.5000001",
+        ),
+        (judges.judge_round_trip, {"difference": 0.0, "bytes": 9}, {"difference": 1e-9, "bytes": 9}, "differ by 1e-09"),
+        (judges.judge_round_trip, {"difference": 0.0, "bytes": 9}, {"difference": 0.0, "bytes": 0}, "0 bytes of h5"),
+        (
+            judges.judge_seeds,
+            {str(n): 0.02 for n in range(20)},
+            {**{str(n): 0.02 for n in range(19)}, "19": 0.5},
+            "19 of 20 starts; not from seeds 19",
+        ),
     ],
 )
-def test_each_training_judge_can_fail(judge: Callable[[Any], None], good: object, bad: object) -> None:
+def test_each_training_judge_can_fail(judge: Callable[[Any], None], good: object, bad: object, says: str) -> None:
     judge(good)
-    with pytest.raises(CheckError):
+    with pytest.raises(CheckError, match=says):
         judge(bad)
 
 
@@ -123,13 +196,25 @@ def test_the_same_set_passes_whatever_its_spelling() -> None:
     ],
 )
 def test_another_set_is_caught(found: list[tuple[str, str]], complaint: str) -> None:
-    with pytest.raises(CheckError) as caught:
+    with pytest.raises(CheckError, match=f"^the installed set is not the lock's: {complaint}\n"):
         judge_identity.judge_installed(found, LOCKED)
-    assert complaint in caught.value.what
+
+
+def test_of_many_differences_ten_are_named() -> None:
+    def differing(number: int) -> list[tuple[str, str]]:
+        return [("numpy", "1.16.2"), ("scikit-learn", "0.24.2"), *((f"p{n:02}", "1") for n in range(number))]
+
+    with pytest.raises(CheckError, match=r"p09 1 is not in the lock\n"):
+        judge_identity.judge_installed(differing(10), LOCKED)
+    with pytest.raises(CheckError, match=r"p09 1 is not in the lock \.\.\.\n"):
+        judge_identity.judge_installed(differing(11), LOCKED)
 
 
 def test_records() -> None:
-    judge_identity.judge_records({}, files=3)
+    judge_identity.judge_records({}, files=1)
+    problems = {f"p{n}": ["altered: a.py", "lost: b.py"] for n in range(6)}
+    with pytest.raises(CheckError, match=r"^12 installed files .*\(p0: altered: a\.py; .*; p4: altered: a\.py\)"):
+        judge_identity.judge_records(problems, files=30)
     with pytest.raises(CheckError, match=r"altered: a\.py"):
         judge_identity.judge_records({"numpy": ["altered: a.py"]}, files=3)
     with pytest.raises(CheckError, match="no installed file"):
@@ -160,7 +245,7 @@ def test_imports() -> None:
     judge_identity.judge_import("numpy", {"modules": ["numpy"], "error": None})
     with pytest.raises(CheckError, match="not installed"):
         judge_identity.judge_import("numpy", None)
-    with pytest.raises(CheckError) as caught:
+    with pytest.raises(CheckError, match=r"`import x` \(x\) fails") as caught:
         judge_identity.judge_import("x", {"modules": ["x"], "error": "exit code 1\nTraceback\nTypeError: Descriptors"})
     assert caught.value.why == "TypeError: Descriptors"
 
