@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import shutil
 import sys
+import types
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -80,7 +83,7 @@ def _errors_have_three_parts() -> Iterator[None]:
     """Whatever error a test meets: what failed, why and what to do next are all said."""
     plain = GpuenvError.__init__
 
-    def checked(error: GpuenvError, *parts: str) -> None:
+    def checked(error: GpuenvError, *parts: Any) -> None:
         assert all(isinstance(part, str) and part.strip() for part in parts), parts
         plain(error, *parts)
 
@@ -96,6 +99,10 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     home = _untouched.pop() if _untouched else make_folder(tmp_path_factory, "home")
     mode = os.stat(home).st_mode  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))
+    # Room for everything, however small this machine's temporary folder is.
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: types.SimpleNamespace(total=2 * 10**12, used=10**12, free=10**12)
+    )
     yield home
     # Its times would not tell: they move on by some milliseconds at once, and a test may be quicker.
     if os.path.exists(home) and os.stat(home).st_mode == mode and not os.listdir(home):  # noqa: PTH110, PTH116, PTH208

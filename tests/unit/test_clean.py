@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from fakes.engine import serving
 from gpuenv import clean
 from gpuenv.core import locking, mounts, paths, processes, ui
-from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.errors import EngineError, HostError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.engine import private_daemon
+from gpuenv.engine import private, private_daemon, reaper
+from gpuenv.engine.model import Engine
 
 OURS = {"gpuenv.project": "gpuenv", "gpuenv.owner": "1:1"}
 
@@ -66,16 +68,22 @@ def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
 def test_what_has_something_mounted_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "engine").mkdir()
+    for name in ("engine", "logs"):
+        (tmp_path / name).mkdir()
     monkeypatch.setattr(mounts, "find_below", lambda path: [path] if path.name == "engine" else [])
-    assert clean.remove_known(tmp_path, clean.KEPT) == []
+    assert clean.remove_known(tmp_path, clean.KEPT) == [str(tmp_path / "logs")]
     assert "something is mounted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["base.lock", "images/gpuenv-v-cpu.lock", "engine/lock", "sources/abc/lock"])
 def test_nothing_is_removed_while_another_is_at_work(tmp_path: Path, name: str) -> None:
     clean.refuse_busy(tmp_path)
-    with locking.held(tmp_path / name, "waiting"), pytest.raises(HostError, match="nothing was removed"):
+    with (
+        locking.held(tmp_path / name, "waiting"),
+        pytest.raises(
+            HostError, match=rf"^nothing was removed\n  cause: another gpuenv is at work \({Path(name).name}\)\n"
+        ),
+    ):
         clean.refuse_busy(tmp_path)
     clean.refuse_busy(tmp_path)
 
@@ -99,7 +107,7 @@ def test_every_place_that_the_code_uses_is_known() -> None:
 def test_a_no_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     (paths.cache_dir() / "sources").mkdir()
     monkeypatch.setattr(ui, "confirm", lambda _: False)
-    with pytest.raises(UsageError, match="nothing was removed"):
+    with pytest.raises(UsageError, match=r"^nothing was removed\n  cause: the answer was no\n"):
         clean.run(Settings(engine="venv"))
     assert (paths.cache_dir() / "sources").exists()
 
@@ -136,7 +144,15 @@ def test_on_a_terminal_the_question_names_who_else_uses_it(tmp_path: Path, monke
     monkeypatch.setattr(ui, "confirm", lambda deed: asked.insert(0, deed))
     with pytest.raises(UsageError, match="nothing was removed"):
         clean.run(Settings(engine="venv"))
-    assert str(tmp_path / "other") in asked[0]
+    assert asked[0].endswith(f"private engine (the downloads and environments are used by {tmp_path / 'other'}, too)")
+
+
+def test_a_question_without_anybody_else_has_no_reason_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(ui, "confirm", lambda deed: asked.insert(0, deed))
+    with pytest.raises(UsageError, match="nothing was removed"):
+        clean.run(Settings(engine="venv"))
+    assert asked[0].endswith("downloads and private engine")
 
 
 def test_what_is_in_a_private_engine_that_does_not_run_is_not_known() -> None:
@@ -166,6 +182,7 @@ def test_nothing_is_removed_from_an_engine_under_an_open_shell() -> None:
 def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = f"gpuenv-keras-{os.getuid()}"
     with serving(tmp_path) as fake:
+        # What a filter asks for is the engine's to leave out.
         containers = [{"Id": id_, "Names": [name], "Labels": OURS} for id_, name in (("1", "/left"), ("2", "/ended"))]
         fake.answers["GET /containers/json"] = lambda *_: (200, containers)
         fake.answers["DELETE /containers/2"] = lambda *_: (404, {"message": "it ended by itself"})
@@ -178,6 +195,15 @@ def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.Captur
         fake.answers["DELETE /"] = lambda *_: (200, [])
         assert clean.clean_engine(fake.engine) == ["container left", "image gpuenv:v-cpu"]
         deleted = [request for request in fake.asked if request.startswith("DELETE")]
+        asked = [unquote(request) for request in fake.asked if request.startswith("GET")]
+    project, owner, host = "gpuenv.project=gpuenv", "gpuenv.owner", f"gpuenv.host={reaper.host_id()}"
+    assert [re.findall(r'"(gpuenv[^"]+)"', request) for request in asked] == [
+        [project, owner, host],
+        [project],
+        [project],
+    ]
+    # Those that have ended, too.
+    assert "all=" in asked[0]
     assert deleted == [
         "DELETE /containers/1?force=1&v=1",
         "DELETE /containers/2?force=1&v=1",
@@ -188,6 +214,101 @@ def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert "image sha256:2 stays: it is in use" in said
     assert "volume gpuenv-keras-1 stays" in said
+    assert "the build cache of" in said
+
+
+def test_a_volume_of_ours_is_listed_as_removed(tmp_path: Path) -> None:
+    own = f"gpuenv-keras-{os.getuid()}"
+    with serving(tmp_path) as fake:
+        fake.answers["GET /containers/json"] = fake.answers["GET /images/json"] = lambda *_: (200, [])
+        fake.answers["GET /volumes"] = lambda *_: (200, {"Volumes": [{"Name": own, "Labels": OURS}]})
+        fake.answers["DELETE /"] = lambda *_: (204, None)
+        assert clean.clean_engine(fake.engine) == [f"volume {own}"]
+
+
+def test_an_engine_without_anything_of_ours_is_not_spoken_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(tmp_path) as fake:
+        fake.answers["GET /containers/json"] = fake.answers["GET /images/json"] = lambda *_: (200, [])
+        fake.answers["GET /volumes"] = lambda *_: (200, {"Volumes": None})
+        assert clean.clean_engine(fake.engine) == []
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the private engine's record was still there, each time that the engine was stopped."""
+    seen: list[bool] = []
+
+    def stop() -> bool:
+        seen.append(private_daemon.folders().record.exists())
+        return seen[-1]
+
+    monkeypatch.setattr(private, "stop", stop)
+    return seen
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_the_private_engine_is_stopped_before_its_folder_goes(
+    has_record: bool, stopped: list[bool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = private_daemon.folders().record
+    record.parent.mkdir(parents=True)
+    if has_record:
+        record.touch()
+    assert clean.run(Settings(engine="venv", yes=True)) == 0
+    assert stopped == ([True] if has_record else [])
+    said = capsys.readouterr().err
+    assert ("removed the private engine\n" in said) is has_record
+    assert f"removed {record.parent}\n" in said
+    assert "nothing to remove" not in said
+    assert not record.parent.exists()
+
+
+def test_where_there_is_nothing_it_is_said(stopped: list[bool], capsys: pytest.CaptureFixture[str]) -> None:
+    assert clean.run(Settings(engine="venv", yes=True)) == 0
+    assert capsys.readouterr().err == "gpuenv: there was nothing to remove\n"
+    assert stopped == []
+
+
+def test_all_engines_that_answer_are_cleaned_and_the_private_one_goes_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docker, podman = (Engine(kind, f"unix:///run/{kind}.sock", "it answers") for kind in ("docker", "podman"))
+    private_one = Engine("docker", private_daemon.folders().url, "it answers")
+    engines: dict[str, Engine | None] = {"docker": docker, "podman": podman}
+
+    def find(kind: str | None) -> Engine | None:
+        if engines[str(kind)] is None:
+            raise EngineError("none", "why", "next")
+        return engines[str(kind)]
+
+    monkeypatch.setattr(clean, "find_engine", find)
+    monkeypatch.setattr(clean, "clean_engine", lambda engine: [f"image of {engine.url}"])
+    for request, expected in (
+        (None, [docker, podman]), ("auto", [docker, podman]), ("docker", [docker]), ("podman", [podman]), ("venv", []),
+    ):  # fmt: skip
+        assert list(clean._running_engines(request)) == expected
+    engines["docker"] = None
+    assert list(clean._running_engines(None)) == [podman]
+    engines["docker"] = private_one
+    assert list(clean._running_engines(None)) == [podman]
+    (paths.cache_dir() / "sources").mkdir()
+    assert clean.run(Settings(engine="podman", yes=True)) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"gpuenv: removed image of {podman.url}"
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("foreign", [["container x", "volume y"], []])
+def test_what_is_in_a_private_engine_that_runs_is_asked(foreign: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = private_daemon.Daemon(1, 1, "unix:///run/x.sock")
+    monkeypatch.setattr(private, "running", lambda: daemon)
+    monkeypatch.setattr(clean, "foreign_in", lambda engine: foreign if engine == daemon.engine else pytest.fail("who?"))
+    assert clean.shared_with() == (
+        ["the private engine holds what gpuenv did not make: container x, volume y"] if foreign else []
+    )
 
 
 def test_what_somebody_put_into_the_private_engine_is_named(tmp_path: Path) -> None:
@@ -196,5 +317,8 @@ def test_what_somebody_put_into_the_private_engine_is_named(tmp_path: Path) -> N
         fake.answers["GET /containers/json"] = lambda *_: (200, boxes)
         images = [{"RepoTags": ["gpuenv:v-cpu", "course:2019"]}, {"RepoTags": ["<none>:<none>"]}]
         fake.answers["GET /images/json"] = lambda *_: (200, images)
-        fake.answers["GET /volumes"] = lambda *_: (200, {"Volumes": [{"Name": "data", "Labels": None}]})
+        fake.answers["GET /volumes"] = lambda *_: (
+            200,
+            {"Volumes": [{"Name": "data", "Labels": None}, {"Name": "gpuenv-keras-0", "Labels": OURS}]},
+        )
         assert clean.foreign_in(fake.engine) == ["container theirs", "image course:2019", "volume data"]

@@ -258,6 +258,8 @@ def test_every_verb_refuses_a_processor_without_avx_before_it_looks_for_an_engin
     verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cpuinfo").write_text("flags : fpu sse2\n")
+    # A work folder that can be written, which a checkout need not be.
+    monkeypatch.setenv("GPUENV_WORK", str(tmp_path))
     for module in ("shell.command", "images.command", "harness.command"):
         monkeypatch.setattr(
             f"gpuenv.{module}.check_host", functools.partial(check_host, "x86_64", tmp_path / "cpuinfo")

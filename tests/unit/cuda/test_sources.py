@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -156,6 +157,19 @@ def test_download_is_verified_staged_and_kept(server: Server, archive: bytes, tm
     forget_libraries()
     assert stage(lock, tmp_path / "again", None) == (SONAME,)
     assert len(server.requests) == 1
+
+
+def test_nothing_is_staged_on_another_disk(
+    server: Server, archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is renamed into its place has to lie beside it; CUDA's gigabytes have no room in a temporary folder."""
+    server.files["a.tar"] = archive
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    lock = lock_of(source_of(server.url("a.tar"), archive, "a"))
+    assert stage(lock, tmp_path / "libs", None) == (SONAME,)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.tar").write_bytes(archive)
+    assert stage(lock, tmp_path / "others", tmp_path / "own") == (SONAME,)
 
 
 def test_unpacked_libraries_are_kept_and_checked(server: Server, archive: bytes, tmp_path: Path) -> None:

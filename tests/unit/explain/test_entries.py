@@ -144,5 +144,6 @@ def test_every_row_of_the_pain_list_is_covered_or_left_out_for_a_reason() -> Non
     assert covered & ROWS_LEFT_OUT.keys() == set(), "no longer left out: take it off the list"
 
 
-def test_there_are_enough_entries() -> None:
-    assert len(ENTRIES) >= 70
+def test_no_entry_is_lost() -> None:
+    """An entry that is removed takes its own test with it; a new one raises the number."""
+    assert len(ENTRIES) == 164

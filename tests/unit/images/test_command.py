@@ -46,7 +46,7 @@ def test_one_of_them() -> None:
 
 
 def test_an_unknown_variant() -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="there is no variant 'cuda99'"):
         images.plan(Settings(variant="cuda99"), ENGINE)
 
 
@@ -92,7 +92,7 @@ def test_without_an_engine_none_is_tried_after_the_first(monkeypatch: pytest.Mon
         raise EngineError("gone", "it crashed", "start it")
 
     monkeypatch.setattr(image, "ensure_image", fail)
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineError, match="gone"):
         images.run(Settings())
     assert len(tried) == 1
 

@@ -109,7 +109,7 @@ def test_nothing_is_written_when_one_flavor_fails(envs: Path, monkeypatch: pytes
 
     monkeypatch.setattr(lock, "resolve", failing)
     before = {path: path.read_bytes() for path in envs.rglob("*") if path.is_file()}
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceError, match="the second flavor"):
         lock.run(options("cuda10.0", check=False))
     assert {path: path.read_bytes() for path in envs.rglob("*") if path.is_file()} == before
 

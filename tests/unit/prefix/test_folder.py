@@ -15,8 +15,11 @@ import pytest
 from gpuenv.core import locking, paths
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.prefix import folder as prefixes
-from gpuenv.prefix.folder import Content, Prefix
+from gpuenv.prefix.folder import Content, Mark, Prefix
 from gpuenv.prefix.making import Making, ensure
+from gpuenv.variants.cuda_lock import CudaLock
+from gpuenv.variants.environment import Environment
+from gpuenv.variants.model import find_variant
 
 
 def prefix_at(folder: Path, digest: str = "d1", kind: str = "venv", flavor: str = "cpu") -> Prefix:
@@ -90,7 +93,7 @@ def test_if_it_cannot_be_made_anew_the_old_one_stays(tmp_path: Path) -> None:
         fill(folder)
         raise BuildError("the channel is down", "why", "next")
 
-    with pytest.raises(BuildError):
+    with pytest.raises(BuildError, match="the channel is down"):
         ensure(prefix_at(folder, "d2"), fail)
     assert prefixes.is_complete(prefix_at(folder))
     assert list(tmp_path.iterdir()) == [folder]
@@ -196,7 +199,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
         fill(folder)
         raise BuildError("it failed", "why", "next")
 
-    with pytest.raises(BuildError):
+    with pytest.raises(BuildError, match="it failed"):
         ensure(prefix_at(folder), fail)
     assert not folder.exists()
     assert not list((paths.state_dir() / "environments").glob("*.begun"))
@@ -389,3 +392,45 @@ def test_a_relative_prefix_is_below_the_current_folder(tmp_path: Path, monkeypat
     assert prefixes.place(content, Path("env")).folder == tmp_path / "env"
     own = prefixes.place(Content("conda", "x", "gpu", "d" * 64, is_simulated=True), None)
     assert own.folder == paths.cache_dir() / "condas" / f"x-gpu-simulated-{'d' * 12}"
+
+
+MARK = """{
+ "content": {
+  "kind": "venv",
+  "variant": "cuda10.0",
+  "flavor": "cpu",
+  "digest": "d1",
+  "is_simulated": false
+ },
+ "folder": "/e",
+ "entries": [
+  "bin"
+ ],
+ "links": []
+}
+"""
+
+
+def test_the_mark_of_earlier_versions_is_understood(tmp_path: Path) -> None:
+    """After an upgrade every environment would else be somebody else's."""
+    mark = Mark(Content("venv", "cuda10.0", "cpu", "d1"), "/e", ("bin",), ())
+    (tmp_path / "gpuenv-complete").write_text(MARK)
+    assert prefixes.read_mark(tmp_path) == mark
+    prefixes.write_mark(tmp_path, mark)
+    assert (tmp_path / "gpuenv-complete").read_text() == MARK
+    # Of a time that knew no simulated CUDA.
+    (tmp_path / "gpuenv-complete").write_text(MARK.replace(',\n  "is_simulated": false', ""))
+    assert prefixes.read_mark(tmp_path) == mark
+
+
+@pytest.mark.parametrize(
+    ("flavor", "is_simulated", "name"),
+    [("cpu", None, "cuda10.0-cpu"), ("gpu", False, "cuda10.0-gpu"), ("gpu", True, "cuda10.0-gpu-simulated")],
+)
+def test_only_what_is_simulated_is_called_so(flavor: str, is_simulated: bool | None, name: str) -> None:
+    lock = None if is_simulated is None else CudaLock((), Path("cuda.lock.toml"), is_simulated)
+    content = Content.of(Environment(find_variant("cuda10.0"), flavor, lock), "conda", "d1")
+    assert content == Content("conda", "cuda10.0", flavor, "d1", is_simulated=bool(is_simulated))
+    assert content.name == name
+    assert content.title == f"{name} (conda)"
+    assert Content("conda", "cuda10.0", "gpu", "d1").name == "cuda10.0-gpu"

@@ -51,7 +51,7 @@ def test_a_gpu_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
 
 
 def test_an_unknown_variant_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="there is no variant 'cuda11'"):
         shell.parse_request(arguments(tmp_path, variant="cuda11"), NONE)
 
 

@@ -111,6 +111,27 @@ def test_split_for_build_sorts_by_kind_and_size(lock_path: Path) -> None:
     assert parts["packages-1.txt"] == f"alpha==1.0 \\\n    --hash=sha256:{A} \\\n    --hash=sha256:{B}\n"
 
 
+@pytest.mark.parametrize(
+    ("size", "part"),
+    [
+        (0, "packages-3.txt"),
+        (5_000_000, "packages-3.txt"),
+        (5_000_001, "packages-2.txt"),
+        (30_000_000, "packages-2.txt"),
+        (30_000_001, "packages-1.txt"),
+    ],
+)
+def test_the_size_of_a_wheel_decides_its_layer(size: int, part: str) -> None:
+    environment = Environment(variants.find_variant("cuda9.0"), "cpu")
+    framework, version = environment.framework.split("==")
+    pins = (
+        Pin(framework, version, None, (A,), "", WINDOWS_WHEEL),
+        Pin("alpha", "1.0", None, (A,), LINUX_WHEEL, "", size),
+    )
+    parts = locks.split_for_build(locks.Lock(Path("x"), pins, "i", "d"), environment)
+    assert [name for name, text in parts.items() if text] == [part]
+
+
 def test_split_for_build_refuses_the_lock_of_another_flavor(lock_path: Path) -> None:
     with pytest.raises(DataError, match=r"does not pin tensorflow-gpu==1\.15\.5"):
         locks.split_for_build(locks.load_lock(lock_path), Environment(variants.find_variant("cuda10.0"), "gpu"))

@@ -117,7 +117,7 @@ def test_an_unknown_variant_lists_the_known_and_suggests_the_nearest() -> None:
 
 
 def test_a_variant_cannot_be_reached_through_a_path() -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"there is no variant '\.\./envs/cuda9\.0'"):
         variants.find_variant("../envs/cuda9.0")
 
 

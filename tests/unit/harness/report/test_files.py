@@ -125,7 +125,7 @@ def test_what_a_run_raises_is_no_fault_of_its_folder(tmp_path: Path) -> None:
         raise BlockingIOError
 
 
-@pytest.mark.parametrize(("code", "shown"), [(1, False), (None, False), (4, True)])
+@pytest.mark.parametrize(("code", "shown"), [(0, False), (1, False), (None, False), (2, True), (4, True)])
 def test_pytest_that_could_not_go_on_is_heard(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], code: int | None, shown: bool
 ) -> None:

@@ -218,6 +218,12 @@ def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
     assert text in Page(html).text_in("header")
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_run_that_ended_says_nothing_of_it(code: int) -> None:
+    html = files.render_page(dataclasses.replace(fake.make_report(code), exit_code=code))
+    assert "did not run to its end" not in html
+
+
 def test_checks_that_never_ran_are_in_the_matrix() -> None:
     found = dataclasses.replace(fake.make_report(0), exit_code=None, expected={"cuda10.0-cpu": {"notebook": 4}})
     found = dataclasses.replace(found, outcomes=found.outcomes[:3], findings={})
