@@ -27,7 +27,8 @@ Bus Location: \t 0000:00:1e.0
 """
 SMI = "1, GPU-bbb, 470.256.02, Tesla T4\n0, GPU-aaa, 470.256.02, Quadro, with a comma\n"
 TWO = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-aaa", "GPU-bbb"))
-NOWHERE = Path("/nonexistent")
+#: Nobody can make it.
+NOWHERE = Path(os.devnull, "nowhere")
 
 
 def make_proc(folder: Path, *uuids: str) -> Path:

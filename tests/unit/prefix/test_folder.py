@@ -209,6 +209,7 @@ PROGRAM = """
 import os, pathlib, shutil, signal, sys
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.making import ensure
+shutil.disk_usage = lambda _: type("Room", (), {"free": 10**12})
 folder, digest, where = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 def kill(*_):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -160,8 +160,8 @@ def judge_seeds(worst_by_seed: Mapping[str, float]) -> None:
 def judge_text(found: Mapping[str, Any]) -> None:
     """Text of every language comes out as it went in, by every way; in plots what there is a font for."""
     sent = dict(zip(found["languages"], found["sent"]))
-    if not sent or not found["came"]:
-        raise CheckError("no text was sent", "the program has none, or knows no way for it", "report this")
+    require(sent, "text that was sent")
+    require(found["came"], "way for a text")
     lost = []
     for way, came in found["came"].items():
         back = dict(zip(sent, came["texts"]))

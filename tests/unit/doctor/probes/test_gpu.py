@@ -49,7 +49,7 @@ def simulate(name: str, programs: Path, root: Path, monkeypatch: pytest.MonkeyPa
     build.make_root(programs, scenario.find_scenario(name), root)
     monkeypatch.setenv("GPUENV_NVIDIA_PROC", str(root / "proc/driver/nvidia"))
     monkeypatch.setenv("GPUENV_SIMULATED_ROOT", str(root))
-    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("PATH", os.devnull)
     return root
 
 

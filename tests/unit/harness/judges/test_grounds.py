@@ -25,6 +25,8 @@ NOTHING: dict[str, Callable[[], None]] = {
     "loss of the numpy reference": lambda: training.judge_curve({"losses": []}, {"losses": []}),
     "loss of the first run": lambda: training.judge_repeated({"first": [], "second": []}),
     "loss of the second run": lambda: training.judge_repeated({"first": [0.5], "second": []}),
+    "text that was sent": lambda: training.judge_text({"languages": [], "sent": [], "came": {"print": {}}}),
+    "way for a text": lambda: training.judge_text({"languages": ["ko"], "sent": ["가"], "came": {}}),
     "package that was trained": lambda: training.judge_course({"mixed": {}, "imdb": {"keras": [6, 4]}}),
     "package that loads the reviews": lambda: training.judge_course(
         {"mixed": {"keras": {"history": ["acc"], "classes_shape": [4, 1]}}, "imdb": {}}
@@ -51,6 +53,9 @@ def test_a_net_without_losses_has_not_learned() -> None:
         (lambda: linkage.judge_resolved([]), "no library of TensorFlow"),
         (lambda: linkage.judge_gpu_code({"sass": [], "ptx": []}, ("3.5", "7.5")), "code for no GPU"),
         (lambda: identity.judge_records({}, files=0), "no installed file"),
+        (lambda: identity.judge_strays([], 0), "only 0 installed files"),
+        (lambda: identity.judge_settings({}, {}), "no label says"),
+        (lambda: isolation.judge_rights(0, [], {}), "only 0 files"),
         (lambda: isolation.judge_layers(0, []), "only 0 files"),
         (lambda: isolation.judge_user({}, 1000), "as user unknown"),
         (lambda: isolation.judge_capabilities({}), "NoNewPrivs None"),
