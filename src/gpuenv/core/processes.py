@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -72,6 +73,16 @@ def command_line(pid: int) -> list[str]:
     except OSError:
         return []
     return [part.decode(errors="replace") for part in content.split(b"\0") if part]
+
+
+def scope() -> str:
+    """Within which process numbers and their start times say who is who: the namespaces of both; empty if unknown."""
+    found = []
+    for name in ("pid", "time"):
+        # Older kernels know no namespace of time; in one, processes of another seem to have begun at other times.
+        with suppress(OSError):
+            found.append(str((_PROC / "self/ns" / name).readlink()))
+    return "/".join(found)
 
 
 def is_same(pid: int, began: int) -> bool:

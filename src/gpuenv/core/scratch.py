@@ -34,8 +34,11 @@ def _place(*, is_local: bool) -> Path:
 
 
 def _prefix() -> str:
-    """How the names of this machine's folders begin: several may share a home folder, and each knows its own PIDs."""
-    return f"tmp-gpuenv-{zlib.crc32(os.uname().nodename.encode()):08x}-"
+    """How the names of this machine's folders begin: several may share a home folder, and each knows its own PIDs.
+
+    So do containers that go by their machine's name.
+    """
+    return f"tmp-gpuenv-{zlib.crc32(f'{os.uname().nodename} {processes.scope()}'.encode()):08x}-"
 
 
 def sweep(place: Path | None = None) -> None:

@@ -25,7 +25,6 @@ from gpuenv.core.errors import EngineError
 from gpuenv.engine.model import Engine
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_PID_NAMESPACE = Path("/proc/self/ns/pid")
 _MAIN = Path(__file__).with_name("reaper_main.py")
 #: What a watcher is told: its container is gone, or it is to remove it and the terminal is in order.
 DONE, REMOVE = b"done", b"remove"
@@ -125,7 +124,7 @@ def sweep(engine: Engine, host: str) -> list[str]:
 
 @cache
 def host_id() -> str:
-    """Where the process numbers in an owner's label mean something: this boot, this PID namespace, this user.
+    """Where the process numbers in an owner's label mean something: this boot, these namespaces, this user.
 
     An engine may be shared with other machines and with containers, and other users' processes may be hidden.
     """
@@ -134,7 +133,7 @@ def host_id() -> str:
 
 def _boot_id() -> str:
     with suppress(OSError):
-        return f"{_BOOT_ID.read_text().strip()}/{_PID_NAMESPACE.readlink()}"
+        return f"{_BOOT_ID.read_text().strip()}/{processes.scope()}"
     # macOS; the boot time is `{ sec = 1700000000, usec = 0 } Tue Nov 14 ...`.
     with suppress(OSError):
         said = subprocess.run(["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False).stdout

@@ -25,6 +25,17 @@ def test_a_name_with_parentheses_does_not_confuse(tmp_path: Path) -> None:
     assert 0 <= began - before < 100_000
 
 
+@pytest.mark.parametrize("has_time", [True, False])
+def test_numbers_and_start_times_mean_something_in_their_namespaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_time: bool
+) -> None:
+    (tmp_path / "self/ns").mkdir(parents=True)
+    for name in ("pid", *(["time"] if has_time else [])):
+        (tmp_path / "self/ns" / name).symlink_to(f"{name}:[7]")
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    assert processes.scope() == ("pid:[7]/time:[7]" if has_time else "pid:[7]")
+
+
 @pytest.fixture
 def no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_PROC", tmp_path / "none")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import locking, paths, scratch
+from gpuenv.core import locking, paths, processes, scratch
 
 
 def test_a_folder_is_gone_after_use() -> None:
@@ -52,6 +52,15 @@ def test_what_is_not_ours_is_left_alone(name: str) -> None:
     (paths.cache_dir() / name).mkdir()
     scratch.sweep()
     assert (paths.cache_dir() / name).exists()
+
+
+def test_what_is_used_in_another_namespace_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There this process' number and start time are another's, or nobody's."""
+    with scratch.folder("test") as used:
+        monkeypatch.setattr(processes, "scope", lambda: "pid:[7]")
+        monkeypatch.setattr(processes, "is_alive", lambda _: False)
+        scratch.sweep()
+        assert used.exists()
 
 
 def test_the_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,7 +154,7 @@ def test_a_sweep_asks_for_this_machine_and_user_only(fake: FakeEngine) -> None:
     fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, [])
     reaper.sweep(fake.engine, "boot/pid:[1]/7")
     assert "boot%2Fpid%3A%5B1%5D%2F7" in fake.asked[0]
-    assert reaper.host_id().endswith(f"/{os.getuid()}")
+    assert reaper.host_id().endswith(f"/{processes.scope()}/{os.getuid()}")
 
 
 def test_a_sweep_without_an_engine_is_quiet(fake: FakeEngine) -> None:
