@@ -93,8 +93,14 @@ class Doing:
 
     def wait(self, deadline: float) -> bool:
         """Whether it ended before ``deadline`` (monotonic); else it is killed."""
+        last_typed = time.monotonic()
         while self.process.poll() is None:
             self.listen()
+            if self.terminal is not None and time.monotonic() > last_typed + 2:
+                # Ctrl-C at a prompt loses what was typed ahead.
+                with contextlib.suppress(OSError):
+                    os.write(self.terminal, b"exit\n")
+                last_typed = time.monotonic()
             if time.monotonic() > deadline:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(self.process.pid, signal.SIGKILL)

@@ -155,7 +155,7 @@ def opened() -> Iterator[World]:
         if is_small:
             stack.callback(subprocess.run, ["umount", "--lazy", str(root)], check=False)
         token = secrets.token_hex(8)
-        for name in ("home", "tmp", "state", "cache", "packages", "tools", "logs", "small"):
+        for name in ("home", "tmp", "state", "cache", "packages", "tools", "logs"):
             (root / name).mkdir()
         pins = fetch_tools(root / "tools")
         made = tuple(
