@@ -50,7 +50,7 @@ def make_plan(engine: Engine, faults: Sequence[Fault], built: Mapping[str, str])
     """What the harness is told: each broken image, or environment, is a target like any other."""
 
     def target(fault: Fault) -> Target:
-        there = Target(fault.identity, fault.kind, fault.variant, fault.flavor, fault.cuda_label)
+        there = Target(fault.identity, fault.kind, fault.variant, fault.flavor, fault.cuda_label, added=fault.added)
         if fault.kind == "image":
             return dataclasses.replace(there, image=built[fault.name])
         return dataclasses.replace(there, prefix=built[fault.name])

@@ -41,6 +41,7 @@ class Fault:
     user: str = "1000:1000"
     container: Mapping[str, Any] = field(default_factory=dict)
     stand_in: str = ""
+    added: str = ""
 
     @property
     def kind(self) -> str:

@@ -106,10 +106,12 @@ def remove_image(engine: Engine, tag: str) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path, tools: tuple[Path, tuple[Pin, ...]], engine: Engine) -> Iterator[Tiny]:
-    """A tiny variant of this test's own; its image is removed at the end."""
+    """A tiny variant of this test's own; its images are removed at the end."""
     made = make_tiny(tmp_path, f"tiny-{secrets.token_hex(4)}", *tools)
     yield made
-    remove_image(engine, made.tag)
+    for image in engine.listed("images", f"gpuenv.variant={made.name}"):
+        for tag in image["RepoTags"]:
+            remove_image(engine, tag)
 
 
 @pytest.fixture

@@ -14,10 +14,12 @@ import pytest
 from docker.errors import ImageNotFound
 
 from fakes.engine import sdk
-from gpuenv.core.errors import EngineError
+from gpuenv import clean
+from gpuenv.core.errors import BuildError, EngineError
 from gpuenv.engine.model import Engine
 from tiny.command import TIMEOUT_S, Gpuenv, OwnEngine
 from tiny.index import Index, served
+from tiny.variant import make_wheel
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
@@ -218,3 +220,61 @@ def test_a_disk_that_is_too_small(gpuenv: Gpuenv, index: Index) -> None:
     assert "it takes 1000000 GB" in done.stderr
     assert "building" not in done.stderr
     assert index.downloads == []
+
+
+def test_packages_of_the_users_own_last(gpuenv: Gpuenv, index: Index, engine: Engine, tmp_path: Path) -> None:
+    """`ADD=`: built once for the same content, never in the way of the lock, and gone with `make clean`."""
+    work = tmp_path / "work"
+    (work / "more").mkdir(parents=True)
+    make_wheel(gpuenv.tiny.packages, "extra", content="from the index")
+    make_wheel(work / "more", "local", content="from the folder")
+    (work / "requirements.txt").write_text("-r more/other.txt\nkeras\n")
+    (work / "more" / "other.txt").write_text("extra  # of the index\n./local-0.0.1-py3-none-any.whl\n")
+    code = "import extra, local; print(extra.CONTENT, local.CONTENT)"
+    ask = ("gpu-shell", "--variant", gpuenv.tiny.name, "--flavor", "cpu", "--work", str(work), "--add")
+    shell = (*ask, "requirements.txt", "--cmd", f"python -c '{code}'")
+
+    index.withheld = "extra-0.0.1-py3-none-any.whl"
+    killed = gpuenv.start(*shell)
+    index.wait_until_asked()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate(timeout=TIMEOUT_S)
+    assert added_tags(engine, gpuenv) == []
+    index.release()
+
+    first = gpuenv.run(*shell)
+    assert first.stdout == "from the index from the folder\n", first.stderr
+    assert "Python 3.6.15, and your requirements.txt; device:" in first.stderr
+    (tag,) = added_tags(engine, gpuenv)
+    labels = sdk(engine).images.get(tag).labels
+    assert (labels["gpuenv.added"], labels["gpuenv.lock"]) == (
+        "requirements.txt", sdk(engine).images.get(gpuenv.tiny.tag).labels["gpuenv.lock"],
+    )  # fmt: skip
+    assert sdk(engine).images.get(tag).attrs["Config"]["User"] == "1000:1000"
+    assert run_in(engine, tag, "print(open('/opt/gpuenv/share/gpuenv/added.json').read())") == (
+        '{"extra": "0.0.1", "local": "0.0.1"}'
+    )
+    # `make clean` goes by label and name.
+    assert labels["gpuenv.project"] == "gpuenv"
+    assert clean.own_names([tag], "sha256:1") == [tag]
+
+    # The same content elsewhere, without a network.
+    (work / "requirements.txt").rename(work / "environment.txt")
+    again = gpuenv.run(*ask, "environment.txt", *shell[-2:], PIP_INDEX_URL="http://127.0.0.1:9/simple/")
+    assert again.stdout == first.stdout, again.stderr
+    assert "adding" not in again.stderr
+    assert index.downloads.count("extra-0.0.1-py3-none-any.whl") == 2
+
+    (work / "requirements.txt").write_text("keras==2\n")
+    refused = gpuenv.run(*shell)
+    assert refused.returncode == BuildError.exit_code
+    assert "requirements.txt could not be added to" in refused.stderr
+    assert "it asks for keras==2, and the lock holds keras==0.0.1" in refused.stderr
+    assert added_tags(engine, gpuenv) == [tag]
+    # The watchers remove what the shells ran in.
+    wait_until(lambda: not engine.listed("containers", f"gpuenv.variant={gpuenv.tiny.name}"), "no container is left")
+
+
+def added_tags(engine: Engine, gpuenv: Gpuenv) -> list[str]:
+    found = engine.listed("images", "gpuenv.added", f"gpuenv.variant={gpuenv.tiny.name}")
+    return [tag for image in found for tag in image["RepoTags"] or ()]

@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "check(name): the stable id of a check, group/name")
     config.addinivalue_line("markers", "flavors(*names): only targets of these flavors")
+    config.addinivalue_line("markers", "added: only targets with packages of the user's")
     config.addinivalue_line("markers", "kinds(*names): only targets of these kinds")
     if config.getoption("--plan") is None:
         raise pytest.UsageError("these checks need targets: run `make test-env`")
@@ -69,7 +70,7 @@ def _is_meant(item: pytest.Item, target: Target) -> bool:
         found = item.get_closest_marker(marker)
         if found is not None and value not in found.args:
             return False
-    return True
+    return item.get_closest_marker("added") is None or bool(target.added)
 
 
 def _distributions(target: Target) -> list[str]:

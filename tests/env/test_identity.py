@@ -11,6 +11,7 @@ from gpuenv.core.errors import CheckError
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine, labels_in
 from gpuenv.harness.judges import identity as judge
+from gpuenv.harness.report.model import not_tested
 from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.model import Target
 from gpuenv.images import recipe
@@ -76,7 +77,18 @@ def test_keras_version(frameworks: ProgramResult, variant: Variant) -> None:
 def test_installed_set_equals_the_lock(facts: ProgramResult, target: Target, variant: Variant) -> None:
     """Fails: a package more than the lock, one less, another version (numpy 1.16.4, h5py 3, protobuf 4, gast 0.7)."""
     pins = linux_pins(load_lock(variant.lock_path(target.flavor)))
-    judge.judge_installed(facts["installed"], {pin.name: pin.version for pin in pins})
+    added = facts["added"] or {} if target.added else {}
+    judge.judge_installed(facts["installed"], {**{pin.name: pin.version for pin in pins}, **added})
+
+
+@pytest.mark.check("identity/added")
+@pytest.mark.added
+def test_what_the_user_added_is_named(facts: ProgramResult, target: Target) -> None:
+    """Fails: an image that is said to hold packages of the user's, and does not say which."""
+    more = judge.judge_added(target.title, facts["added"])
+    if more:
+        # No check is about them: that is said, and counted.
+        pytest.skip(not_tested(f"not the lock's: added by the user ({more})"))
 
 
 @pytest.mark.check("identity/pip-check")

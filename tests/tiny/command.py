@@ -42,8 +42,12 @@ class Gpuenv:
 
     def start_images(self, **settings: str) -> subprocess.Popen[str]:
         """Begin to build, in a process group of its own."""
+        return self.start("images", "--variant", self.tiny.name, "--flavor", "cpu", **settings)
+
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        """Start the command in a process group of its own."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "gpuenv", "images", "--variant", self.tiny.name, "--flavor", "cpu"],
+            [sys.executable, "-m", "gpuenv", *arguments],
             env={**self.environment, **settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

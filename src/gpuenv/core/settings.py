@@ -125,6 +125,11 @@ class Settings:
         "the folder to work in (it becomes /work); the current one if not given",
         more="what is created there belongs to you",
     )
+    add: Path | None = _text(
+        "a requirements file: its packages are added in a layer of your own",
+        read=_path,
+        more="looked for in the work folder; what the lock holds stays as it is",
+    )
     port: int | None = _text(
         "publish this port of the environment on 127.0.0.1, where Jupyter then listens",
         read=int,

@@ -45,7 +45,7 @@ VERBS = (
         "gpu-shell",
         "gpuenv.shell.command",
         'a shell inside the pinned environment, or one command with CMD="..."',
-        (*_BUILD, *_CONDA, *_take("gpus", "work", "port", "cmd")),
+        (*_BUILD, *_CONDA, *_take("gpus", "work", "add", "port", "cmd")),
     ),
     Verb(
         "test-env",
@@ -54,7 +54,7 @@ VERBS = (
         (
             *(_ANY_FLAVOR if option.name == "flavor" else option for option in _BUILD),
             *_CONDA,
-            *_take("target", "hosts", "jobs", "require_gpu"),
+            *_take("add", "target", "hosts", "jobs", "require_gpu"),
         ),
     ),
     Verb(

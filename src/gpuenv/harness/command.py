@@ -26,6 +26,7 @@ from gpuenv.harness.targets.model import Plan, Target, save_plan
 from gpuenv.harness.targets.remote import COMMAND_LIMIT_S
 from gpuenv.host import gpu
 from gpuenv.host.processor import check_host
+from gpuenv.net import requirements
 from gpuenv.prefix import choice as prefix_choice
 
 #: Each has a process here that waits most of the time.
@@ -39,6 +40,13 @@ CHECK_LIMIT_S = COMMAND_LIMIT_S + 60
 def run(settings: Settings) -> int:
     """Test everything that ``settings`` ask for; 0 only if nothing failed and something was tested."""
     refuse_options()
+    settings = requirements.located(settings, Path.cwd())
+    if settings.add and (settings.hosts or not needs_engine(settings)):
+        raise UsageError(
+            f"ADD={settings.add} is for images of this machine",
+            "the environments of HOSTS=, PREFIX= and TARGET= are tested as they are",
+            "leave one of them out",
+        )
     host = gpu.host_gpus()
     if settings.require_gpu and not settings.hosts and host.driver is None:
         raise CheckError(

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,9 +43,11 @@ def build(engine: Engine, inputs: Inputs, settings: Settings) -> Built:
     base = ensure_base(engine, environment, settings.base)
     context = build_context.assemble(inputs, settings.sources_dir)
     ui.say(f"building {environment.tag} on {base.image}")
+    labels = labels_on(inputs, base, config_of(engine, environment, base))
     with scratch.folder("build") as folder:
-        image_id, labels = _run(engine, inputs, base, context, folder)
-    _give_name(engine, environment.tag, image_id, labels)
+        job = Job(context, arguments_on(inputs, base), labels, inputs.file_name)
+        image_id = run(engine, job, folder, f"{environment.tag} could not be built")
+    give_name(engine, environment.tag, image_id, labels)
     seconds = time.monotonic() - began
     ui.say(f"built {environment.tag} in {seconds:.0f} s")
     return Built(environment, image_id, labels, seconds)
@@ -76,26 +79,37 @@ def free_bytes(engine: Engine, info: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _run(engine: Engine, inputs: Inputs, base: Base, context: Path, folder: Path) -> tuple[str, dict[str, str]]:
-    """Run the engine's client; returns id and labels of an image without a name. Raises BuildError, EngineError."""
+@dataclass(frozen=True)
+class Job:
+    """What the engine's client is given: a folder with a Dockerfile, arguments, labels; and the name of the log."""
+
+    context: Path
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+    log_name: str
+
+
+def run(engine: Engine, job: Job, folder: Path, failure: str) -> str:
+    """Run the engine's client in ``folder``; the id of an image without a name. Raises BuildError, EngineError.
+
+    ``failure`` says what failed, if it does.
+    """
     host_network = network.load_network()
     secrets = network.write_secrets(host_network, folder / "secrets")
-    labels = labels_on(inputs, base, config_of(engine, inputs.environment, base))
     # Without a value: the client takes it from its environment, and no password shows in a list of processes.
     # What the client itself is configured to pass is meant for containers, where ours may name this machine.
     proxies = [name for name in host_network.proxies if name not in engine.container_proxies()]
-    arguments = {**dict.fromkeys(proxies), **arguments_on(inputs, base)}
+    arguments = {**dict.fromkeys(proxies), **job.arguments}
     prefix, environment = engine.build_prefix()
-    log = paths.state_dir() / "logs" / f"{inputs.file_name}.log"
-    argv = build_argv(prefix, arguments, labels, sorted(secrets), context)
+    log = paths.state_dir() / "logs" / f"{job.log_name}.log"
+    argv = build_argv(prefix, arguments, job.labels, sorted(secrets), job.context)
     status, last = build_run.run_client(argv, environment, folder, log)
     if status == 0:
-        return (folder / "iid").read_text().strip(), labels
+        return (folder / "iid").read_text().strip()
     if not engine.is_alive():
-        raise engine.connection_lost(f"while {inputs.environment.tag} was built")
+        raise engine.connection_lost(f"while {job.log_name} was built")
     cause = build_log.find_cause(last, host_network)
-    remedy = f"{cause.remedy or 'see the log'} (the whole log: {log})"
-    raise BuildError(f"{inputs.environment.tag} could not be built", cause.cause, remedy)
+    raise BuildError(failure, cause.cause, f"{cause.remedy or 'see the log'} (the whole log: {log})")
 
 
 def arguments_on(inputs: Inputs, base: Base) -> dict[str, str]:
@@ -146,7 +160,7 @@ def build_argv(
     return [*argv, "--file", str(context / "Dockerfile"), str(context)]
 
 
-def _give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str]) -> None:
+def give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str]) -> None:
     """Read an image's labels back, give it its name, and remove the one that had it before."""
     details = inspect(engine, image_id)
     if details is None or not labels.items() <= labels_in(details).items():

@@ -36,11 +36,13 @@ class Built:
     id: str
     labels: dict[str, str]
     seconds: float | None = None
+    #: The end of its name in the engine, if the user's own packages were added to it.
+    more: str = ""
 
     @property
     def tag(self) -> str:
         """Its name in the engine."""
-        return self.environment.tag
+        return f"{self.environment.tag}{self.more}"
 
 
 def load_inputs(environment: Environment) -> Inputs:
@@ -86,6 +88,11 @@ def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
         "gpuenv.cuda_version": variant.cuda.version,
         "gpuenv.cudnn_version": variant.cuda.cudnn,
     }
+
+
+def lock_path(environment: Environment) -> Path:
+    """Held while an image is built, and while something is built on it."""
+    return paths.state_dir() / "images" / f"gpuenv-{environment.name}.lock"
 
 
 def content_key(inputs: Inputs, base_kind: str, base_identity: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpuenv.core import locking, paths
+from gpuenv.core import locking
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine, inspect, labels_in
-from gpuenv.images.context import Built, Inputs, content_key, load_inputs
+from gpuenv.images.context import Built, Inputs, content_key, load_inputs, lock_path
 from gpuenv.variants.environment import Environment
 
 
@@ -13,8 +13,19 @@ def ensure_image(engine: Engine, environment: Environment, settings: Settings) -
     """Have the image in the engine; with nothing to do this is one request. Progress goes to standard error.
 
     Raises HostError (processor, disk), SourceError (CUDA, base), BuildError, EngineError. A local base that an
-    image was built on stays good for it: only ``settings.base`` makes it change over.
+    image was built on stays good for it: only ``settings.base`` makes it change over. With ``settings.add`` it is
+    the image with those packages; UsageError for a file that cannot be used.
     """
+    if settings.add:
+        from gpuenv.images import added
+        from gpuenv.net import requirements
+
+        wanted = requirements.load(settings.add)
+        return added.ensure_added(engine, _ensure(engine, environment, settings), wanted)
+    return _ensure(engine, environment, settings)
+
+
+def _ensure(engine: Engine, environment: Environment, settings: Settings) -> Built:
     inputs = load_inputs(environment)
     built = find_image(engine, inputs, settings.base)
     if built:
@@ -22,8 +33,7 @@ def ensure_image(engine: Engine, environment: Environment, settings: Settings) -
     # Imported here, because a warm shell never gets so far (see `make bench`).
     from gpuenv.images import build
 
-    lock = paths.state_dir() / "images" / f"{inputs.file_name}.lock"
-    with locking.held(lock, f"another gpuenv builds {environment.tag}; waiting for it"):
+    with locking.held(lock_path(environment), f"another gpuenv builds {environment.tag}; waiting for it"):
         built = find_image(engine, inputs, settings.base)
         if built:
             return built

@@ -66,13 +66,38 @@ def find_cause(lines: Sequence[str], network: BuildNetwork) -> Diagnosis:
     """Why a build failed, from the last lines that it printed (without prefixes)."""
     text = "\n".join(lines)
     return (
-        _wrong_hash(text)
+        _conflict(text)
+        or _wrong_hash(text)
         or _no_space(text)
         or _bad_certificate(text, network)
         or _no_index(text, network)
         or explain.diagnose(text)
+        or _no_version(text)
         or Diagnosis(end_of_output(text, "log"), "")
     )
+
+
+_CONFLICT = re.compile(r"^The conflict is caused by:\n(?P<lines>(?: {4}.+\n)+)", re.MULTILINE)
+_OVERWRITTEN = re.compile(r"^not added: (?P<what>.+)$", re.MULTILINE)
+_FROM_USER, _FROM_LOCK = "The user requested ", "The user requested (constraint) "
+#: More are versions of the same package that pip tried.
+_NAMED_CAUSES = 3
+
+
+def _conflict(text: str) -> Diagnosis | None:
+    """What a user's requirements want that goes not with the lock (see `added.py`)."""
+    remedy = "take it out, or ask for a version that goes with what the lock holds"
+    overwritten = _OVERWRITTEN.search(text)
+    if overwritten is not None:
+        return Diagnosis(overwritten["what"], remedy)
+    match = _CONFLICT.search(text + "\n")
+    if match is None:
+        return None
+    causes = [line.strip() for line in match["lines"].splitlines()]
+    held = [line.removeprefix(_FROM_LOCK) for line in causes if line.startswith(_FROM_LOCK)]
+    wanted = [line.replace(_FROM_USER, "it asks for ") for line in causes if not line.startswith(_FROM_LOCK)]
+    said = " and ".join(dict.fromkeys(wanted[:_NAMED_CAUSES]))
+    return Diagnosis(f"{said}, and the lock holds {', '.join(held)}" if held else f"{said}: no version is both", remedy)
 
 
 _MISMATCH = re.compile(
@@ -113,6 +138,14 @@ def _bad_certificate(text: str, network: BuildNetwork) -> Diagnosis | None:
         f"the certificate{whose} is signed by nobody that the CA bundle knows; the build was given {given}",
         f"name the bundle of your network (a proxy that reads TLS has its own CA): {variable}=<file> make images",
     )
+
+
+def _no_version(text: str) -> Diagnosis | None:
+    match = re.search(r"satisfies the requirement (?P<what>.+?) \((?P<known>from versions: .*)\)", text)
+    if match is None:
+        return None
+    why = f"No matching distribution found for {match['what']} and this variant's Python ({match['known']})"
+    return Diagnosis(why, "correct its name or version; versions for a newer Python are not offered")
 
 
 def _no_index(text: str, network: BuildNetwork) -> Diagnosis | None:

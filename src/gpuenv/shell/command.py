@@ -44,6 +44,10 @@ class Request:
 def run(settings: Settings) -> int:
     """`gpuenv gpu-shell`: returns the exit code of what ran."""
     request = parse_request(settings, gpu.host_gpus())
+    if settings.add:
+        from gpuenv.net import requirements
+
+        settings = requirements.located(settings, request.work)
     # Before an engine is looked for: it might be installed for nothing.
     check_host()
     # An environment of this machine may have been named.
@@ -103,7 +107,7 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     environment = cuda_choice.environment(settings, request.variant, request.flavor)
     built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
-    ui.say(shell_words.environment_line(built.labels, device, work))
+    ui.say(shell_words.environment_line(built.labels, device, work, settings.add))
     has_terminal = wants_terminal(request.command, [os.isatty(number) for number in range(3)])
     with marked(request.work) as mark:
         spec = make_spec(engine, built, request, mark.name, has_terminal=has_terminal)

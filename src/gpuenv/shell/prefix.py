@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from gpuenv.core import processes, ui
+from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.host import gpu
@@ -25,8 +26,14 @@ from gpuenv.variants.model import Variant
 def run(settings: Settings, variant: Variant, work: Path, command: str | None, tail: bytearray) -> int:
     """Run a prompt or ``command`` in ``work``; its exit code (128 + n for a signal, as in a shell).
 
-    ``tail`` keeps the end of a command's errors.
+    ``tail`` keeps the end of a command's errors. Raises UsageError for what needs a container.
     """
+    if settings.add:
+        raise UsageError(
+            f"ADD={settings.add} needs a container engine",
+            "an environment without a container is the lock's, and others of yours may use it",
+            "make one of your own: `make venv-env PREFIX=<folder>`, then `<folder>/bin/pip install -r <file>`",
+        )
     made = prefix_choice.ensure(settings, variant)
     host, name = gpu.host_gpus(), name_of(variant.name, made.flavor)
     device = shell_words.device(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from gpuenv.host.gpu import HostGpus
@@ -14,13 +15,14 @@ def prompt(labels: Mapping[str, str]) -> str:
     return rf"({_name(labels)}) \w\$ "
 
 
-def environment_line(labels: Mapping[str, str], device: str, work: str) -> str:
-    """The one line on what this is, and on which folder it works."""
+def environment_line(labels: Mapping[str, str], device: str, work: str, added: Path | None = None) -> str:
+    """The one line on what this is, on which folder it works, and whose packages were added."""
     versions = ", ".join(
         f"{title} {labels[f'gpuenv.{key}']}"
         for title, key in (("TensorFlow", "tensorflow"), ("Keras", "keras"), ("Python", "python"))
     )
-    return f"{_name(labels)}: {versions}; device: {device}; /work is {work}"
+    more = f", and your {added.name}" if added else ""
+    return f"{_name(labels)}: {versions}{more}; device: {device}; /work is {work}"
 
 
 def _name(labels: Mapping[str, str]) -> str:

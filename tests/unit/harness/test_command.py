@@ -362,6 +362,16 @@ def test_options_for_pytest_are_refused_before_anything_runs(monkeypatch: pytest
     harness.refuse_options()
 
 
+@pytest.mark.parametrize("others", [{"hosts": "ssh://x"}, {"target": "venv"}, {"prefix": Path("/x")}])
+def test_what_is_added_is_for_images(others: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "run_unit_tests", lambda _: pytest.fail("it went on"))
+    (tmp_path / "requirements.txt").write_text("six\n")
+    with pytest.raises(UsageError, match="is for images of this machine"):
+        harness.run(Settings(add=tmp_path / "requirements.txt", **others))
+    with pytest.raises(UsageError, match="cannot be used"):
+        harness.run(Settings(add=tmp_path / "none.txt"))
+
+
 def test_nothing_that_lies_around_changes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module beside the tests, a pytest.ini and a conftest.py above them, a plugin in the environment."""
     root = tmp_path / "root"

@@ -185,7 +185,7 @@ def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_built_is_read_back_before_it_gets_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, {"gpuenv.key": "other"})
     with pytest.raises(BuildError, match="not what was asked for"):
-        image_build._give_name(ENGINE, "gpuenv:v-cpu", "sha256:1", {"gpuenv.key": "k"})
+        image_build.give_name(ENGINE, "gpuenv:v-cpu", "sha256:1", {"gpuenv.key": "k"})
 
 
 def all_variants() -> list[Variant]:

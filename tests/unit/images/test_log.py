@@ -71,6 +71,43 @@ def test_an_index_that_does_not_answer_is_named_without_its_password() -> None:
     assert "u:p" not in found.cause
 
 
+CONFLICT = """
+ERROR: Cannot install a because these package versions have conflicting dependencies.
+
+The conflict is caused by:
+    a 1.0 depends on numpy>=1.19
+    The user requested (constraint) numpy==1.18.5
+
+To fix this you could try to:
+1. loosen the range of package versions you've specified
+"""
+
+
+def test_a_conflict_names_both_sides() -> None:
+    found = cause(CONFLICT)
+    assert found.cause == "a 1.0 depends on numpy>=1.19, and the lock holds numpy==1.18.5"
+    assert "take it out" in found.remedy
+    direct = CONFLICT.replace("a 1.0 depends on numpy>=1.19", "The user requested numpy==1.19")
+    assert cause(direct).cause == "it asks for numpy==1.19, and the lock holds numpy==1.18.5"
+    own = CONFLICT.replace("The user requested (constraint) numpy==1.18.5", "b 2.0 depends on numpy<1.19")
+    assert cause(own).cause == "a 1.0 depends on numpy>=1.19 and b 2.0 depends on numpy<1.19: no version is both"
+
+
+def test_what_would_be_overwritten_is_named() -> None:
+    assert cause("x\nnot added: a-1 brings b.py, which is a file of c-1 in the lock\n").cause.startswith(
+        "a-1 brings b.py"
+    )
+
+
+def test_a_version_that_no_index_has() -> None:
+    text = "ERROR: Could not find a version that satisfies the requirement six==9 (from versions: 1.0, 1.1)\n"
+    found = cause(text)
+    assert (
+        found.cause == "No matching distribution found for six==9 and this variant's Python (from versions: 1.0, 1.1)"
+    )
+    assert "newer Python" in found.remedy
+
+
 def test_a_package_that_does_not_exist_is_no_network_problem() -> None:
     text = "ERROR: No matching distribution found for six==9\n"
     assert "No matching distribution found for six==9" in cause(text).cause

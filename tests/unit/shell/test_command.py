@@ -129,6 +129,11 @@ def test_the_line_on_what_this_is() -> None:
     )
 
 
+def test_packages_of_the_users_own_are_named_in_it() -> None:
+    line = shell_words.environment_line(LABELS, "CPU", "/home/kim", Path("/home/kim/requirements.txt"))
+    assert "Python 3.6.15, and your requirements.txt; device: CPU" in line
+
+
 def test_what_is_simulated_is_called_so() -> None:
     assert shell_words.environment_line(SIMULATED, "CPU", "").startswith("cuda10.0-gpu, simulated CUDA: ")
     assert "simulated" in shell_words.prompt(SIMULATED)

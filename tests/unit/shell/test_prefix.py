@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core import processes
+from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
@@ -69,6 +70,12 @@ def test_the_end_by_a_signal_is_told_as_a_shell_tells_it(variant: Variant, made:
 def test_a_port_is_where_jupyter_listens(variant: Variant, made: Made, tmp_path: Path) -> None:
     command = 'test "$JUPYTER_PORT $JUPYTER_PORT_RETRIES ${JUPYTER_IP-none}" = "18891 0 none"'
     assert prefix_shell.run(Settings(port=18891), variant, tmp_path, command, bytearray()) == 0
+
+
+def test_packages_are_added_to_images_only(variant: Variant, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a container engine") as caught:
+        prefix_shell.run(Settings(add=tmp_path / "requirements.txt"), variant, tmp_path, "true", bytearray())
+    assert "make venv-env PREFIX=" in caught.value.next_step
 
 
 def test_it_says_that_it_is_no_container(

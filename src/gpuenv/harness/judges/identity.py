@@ -34,6 +34,13 @@ def judge_version(what: str, found: str | None, expected: str) -> None:
         raise rebuild(f"{what} is {found}, the variant says {expected}", f"another {what} was installed")
 
 
+def judge_added(title: str, added: Mapping[str, str] | None) -> str:
+    """What the layer of the user's packages says that it brought, in words; "" if the lock had it all."""
+    if added is None:
+        raise rebuild(f"{title} has no list of what was added", "it was made otherwise, or something removed the list")
+    return ", ".join(f"{canonicalize_name(name)} {version}" for name, version in sorted(added.items()))
+
+
 def judge_installed(found: Iterable[tuple[str, str]], locked: Mapping[str, str]) -> None:
     """The installed set is the lock's: nothing more, nothing less, no other version, nothing twice."""
     pairs = [(canonicalize_name(name), version) for name, version in found]

@@ -1,5 +1,6 @@
 """Who and where this target is: Python, user, installed distributions. Imports none of them."""
 
+import json
 import os
 import platform
 import sys
@@ -12,6 +13,15 @@ def _libc():
     try:
         return os.confstr("CS_GNU_LIBC_VERSION")
     except (ValueError, OSError):
+        return None
+
+
+def _added():
+    """``{name: version}`` of what a layer of the user's own brought, as it says; None if there is none."""
+    try:
+        with open(os.path.join(sys.prefix, "share", "gpuenv", "added.json")) as stream:
+            return json.load(stream)
+    except OSError:
         return None
 
 
@@ -40,6 +50,7 @@ def run():
         "gid": os.getgid(),
         "home": os.path.expanduser("~"),
         "installed": [[one.name, one.version] for one in everything],
+        "added": _added(),
         "site_folders": distributions.site_folders(),
         "world_writable": _world_writable(),
         "ld_library_path": os.environ.get("LD_LIBRARY_PATH"),

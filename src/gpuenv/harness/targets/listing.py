@@ -43,6 +43,8 @@ def describe_left_out(found: Sequence[Target], host: HostGpus) -> str:
 def _make_image(settings: Settings, engine: Engine, planned: Planned) -> Target:
     environment = planned.environment
     blank = Target(environment.name, "image", environment.variant.name, environment.flavor, environment.cuda_label)
+    if settings.add:
+        blank = dataclasses.replace(blank, identity=f"{environment.name}-added", added=settings.add.name)
     if planned.reason_not is not None:
         # Asked for by its flavor, it has to be there; as one of all that can be built, it need not.
         return blank.lacking(planned.reason_not, is_required=settings.flavor not in (None, ALL))

@@ -42,6 +42,8 @@ class Target:
     driver: Optional[str] = None
     #: The driver knows devices and computes nothing: programs that would compute on them must not see them.
     has_simulated_driver: bool = False
+    #: The requirements file whose packages the user added; what they are is not the lock's.
+    added: str = ""
 
     def lacking(self, reason: str, *, is_required: bool = True) -> Target:
         """The same target as one that could not be made."""
@@ -56,6 +58,7 @@ class Target:
     def name(self) -> str:
         """The title without what is simulated."""
         base = f"{self.variant}-{self.flavor}" + (f" ({TITLES[self.kind]})" if self.kind in TITLES else "")
+        base += f" with {self.added}" if self.added else ""
         if self.kind == "host":
             return f"{base} on {self.address}" + (f" in {self.prefix}" if self.prefix else "")
         return base

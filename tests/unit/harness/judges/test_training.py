@@ -206,6 +206,13 @@ def test_of_many_differences_ten_are_named() -> None:
         judge_identity.judge_installed(differing(11), LOCKED)
 
 
+def test_what_was_added_is_named() -> None:
+    assert judge_identity.judge_added("x", {"b_c": "2", "a": "1"}) == "a 1, b-c 2"
+    assert judge_identity.judge_added("x", {}) == ""
+    with pytest.raises(CheckError, match="x has no list of what was added"):
+        judge_identity.judge_added("x", None)
+
+
 def test_records() -> None:
     judge_identity.judge_records({}, files=1)
     problems = {f"p{n}": ["altered: a.py", "lost: b.py"] for n in range(6)}

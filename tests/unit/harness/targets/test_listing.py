@@ -46,6 +46,17 @@ def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytes
     assert (missing.missing, missing.is_required) == ("no source answers", False)
 
 
+def test_an_image_with_packages_of_the_users_own_is_another_target(
+    planned: list[Planned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = types.SimpleNamespace(id="sha256:1")
+    monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_a, **_k: built)
+    planned.append(plan_of("cpu"))
+    (target,) = listing.list_images(Settings(flavor="cpu", add=Path("/w/requirements.txt")), ENGINE, NO_DRIVER)
+    assert (target.identity, target.added) == ("cuda10.0-cpu-added", "requirements.txt")
+    assert target.title == "cuda10.0-cpu with requirements.txt"
+
+
 @pytest.mark.parametrize(
     ("flavor", "host", "expected", "left_out"),
     [

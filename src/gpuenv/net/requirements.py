@@ -1,0 +1,193 @@
+"""Reads a user's requirements file with all that it names on this machine, for a build that sees none of it.
+
+Files that a line names (``-r``, ``-c``, ``-f``, wheels and archives) are taken along, and the line then names the copy;
+every other line reaches pip as it was written. A path is one below the folder of the file that names it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from gpuenv.core.errors import UsageError
+from gpuenv.core.settings import Settings
+
+#: Where the build finds what was taken along.
+INSIDE = "/run/added"
+MAIN = "main.txt"
+#: What pip installs from a file; the others that it can unpack are not in use.
+ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
+
+_FILE_OPTION = re.compile(
+    r"(?P<before>(?:^|\s)(?P<option>-r|-c|-f|-e|--requirement|--constraint|--find-links|--editable)\s*=?\s*)"
+    r"(?P<quote>[\"']?)(?P<path>.+?)(?P=quote)(?=\s+-|\s*$)"
+)
+#: ``name @ where`` or ``where``, and behind it a marker, or options such as --hash.
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<where>.+?)(?P<rest>\s+;.*|;\s.*|\s+--.*)?")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
+_VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
+_VERSION_CONTROL = re.compile(r"(git|hg|svn|bzr)\+")
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """A requirements file, and what it names. ``texts`` and ``files`` are by their names below :data:`INSIDE`."""
+
+    path: Path
+    texts: Mapping[str, str]
+    files: Mapping[str, Path]
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.path.name
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all content; of variables (``${TOKEN}``) the names alone count."""
+        total = hashlib.sha256(repr(sorted(self.texts.items())).encode())
+        for name, path in sorted(self.files.items()):
+            total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return total.hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Write it all into ``folder``, with the values of variables, as pip has them."""
+        for name, text in self.texts.items():
+            expanded = _VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], text)
+            (folder / name).write_text(expanded, encoding="utf-8")
+        for name, path in self.files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(path.read_bytes())
+
+
+def located(settings: Settings, work: Path) -> Settings:
+    """The settings with the place of the file that ADD names: in the work folder, else in the current one.
+
+    Raises UsageError if there is none, or as :func:`load` does.
+    """
+    if settings.add is None:
+        return settings
+    places = [folder / settings.add for folder in dict.fromkeys((work, Path.cwd()))]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        told = " or ".join(dict.fromkeys(map(str, places)))
+        raise _refused(settings.add, f"there is no file {told}", "name a requirements file, as pip reads it")
+    load(found)
+    return dataclasses.replace(settings, add=found)
+
+
+def load(path: Path) -> Requirements:
+    """Read a file and what it names. Raises UsageError for what a build cannot have, or what cannot be read."""
+    if path.suffix in (".yml", ".yaml"):
+        raise _refused(path, "that is a file of conda's, and pip fills images", "name a requirements file of pip's")
+    reader = _Reader(path)
+    reader.take_text(path.resolve(), MAIN)
+    return Requirements(path, reader.texts, reader.files)
+
+
+@dataclass
+class _Reader:
+    main: Path
+    texts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    _names: dict[Path, str] = field(default_factory=dict)
+
+    def take_text(self, path: Path, name: str) -> str:
+        """Take a requirements file along, each once, whoever names it; its path inside."""
+        if path not in self._names:
+            self._names[path] = name
+            # Its place among the names is kept while the files that it names are read.
+            self.texts[name] = ""
+            self.texts[name] = "".join(f"{self._line(line, path)}\n" for line in self._logical_lines(path))
+        return f"{INSIDE}/{self._names[path]}"
+
+    def _logical_lines(self, path: Path) -> list[str]:
+        try:
+            data = path.read_bytes()
+            # What PowerShell's `pip freeze > requirements.txt` writes.
+            is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            text = data.decode("utf-16" if is_wide else "utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._refused(f"{path} cannot be read: {error}", "write it as text in UTF-8") from error
+        return [_COMMENT.sub("", line).strip() for line in re.sub(r"\\\r?\n", " ", text).splitlines()]
+
+    def _line(self, line: str, of: Path) -> str:
+        if line.startswith("-"):
+            return _FILE_OPTION.sub(lambda match: self._option(match, of), line)
+        match = _REQUIREMENT.fullmatch(line)
+        if match is None:
+            return line
+        if _VERSION_CONTROL.match(match["where"]):
+            raise self._refused(
+                f"{match['where']} needs git, or its like, which is not in the image",
+                "name an archive instead, such as `name @ https://host/project/archive/<commit>.zip`",
+            )
+        where, bracket, extras = match["where"].partition("[")
+        if not _is_local(where):
+            return line
+        return f"{match['name'] or ''}{self._archive(where, of)}{bracket}{extras}{match['rest'] or ''}"
+
+    def _option(self, match: re.Match[str], of: Path) -> str:
+        option, where = match["option"], match["path"]
+        if option in ("-e", "--editable"):
+            raise self._refused(
+                f"`{option} {where}` leads to a folder, which is not in the image",
+                "set PYTHONPATH to it in the shell, or name a wheel of it (`pip wheel --no-deps <folder>`)",
+            )
+        take: Callable[[Path], str] = self._take_folder
+        if option not in ("-f", "--find-links"):
+            take = lambda path: self.take_text(path, f"{len(self.texts)}.txt")  # noqa: E731
+        inside = where if re.match(r"https?:", where) else take(self._resolve(where, of))
+        return f"{match['before']}{inside}"
+
+    def _archive(self, where: str, of: Path) -> str:
+        path = self._resolve(where, of)
+        if path.is_dir():
+            raise self._refused(
+                f"{where} is a folder, which is not in the image",
+                "name a wheel of it: `pip wheel --no-deps <folder>` makes one",
+            )
+        return self._take_file(path, str(len(self.files)))
+
+    def _take_folder(self, path: Path) -> str:
+        folder = f"links-{len(self.files)}"
+        if not path.is_dir():
+            return self._take_file(path, folder)
+        for one in sorted(path.iterdir()):
+            if one.name.lower().endswith(ARCHIVES) and one.is_file():
+                self._take_file(one, folder)
+        return f"{INSIDE}/{folder}"
+
+    def _take_file(self, path: Path, folder: str) -> str:
+        name = f"{folder}/{path.name}"
+        self.files[name] = path
+        return f"{INSIDE}/{name}"
+
+    def _resolve(self, where: str, of: Path) -> Path:
+        given = unquote(urlsplit(where).path) if where.startswith("file:") else os.path.expanduser(where)  # noqa: PTH111
+        path = (of.parent / given).resolve()
+        if not os.access(path, os.R_OK):
+            raise self._refused(
+                f"{of.name} names {where}, and there is no {path} that can be read", "correct that line"
+            )
+        return path
+
+    def _refused(self, why: str, remedy: str) -> UsageError:
+        return _refused(self.main, why, remedy)
+
+
+def _is_local(where: str) -> bool:
+    """Whether pip takes it for a path."""
+    if "://" in where or where.startswith("file:"):
+        return where.startswith("file:")
+    return where.startswith((".", "~")) or "/" in where or where.lower().endswith(ARCHIVES)
+
+
+def _refused(path: Path, why: str, remedy: str) -> UsageError:
+    return UsageError(f"ADD={path} cannot be used", why, remedy)
