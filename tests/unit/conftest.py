@@ -100,9 +100,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     mode = os.stat(home).st_mode  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))
     # Room for everything, however small this machine's temporary folder is.
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda _: types.SimpleNamespace(total=2 * 10**12, used=10**12, free=10**12)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", room_in)
     yield home
     # Its times would not tell: they move on by some milliseconds at once, and a test may be quicker.
     if os.path.exists(home) and os.stat(home).st_mode == mode and not os.listdir(home):  # noqa: PTH110, PTH116, PTH208
@@ -120,6 +118,12 @@ def forget_settings(patch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(own) or name.lower().endswith("_proxy"):
             patch.delenv(name)
+
+
+def room_in(place: str | os.PathLike[str]) -> types.SimpleNamespace:
+    """A terabyte, for a place that is there."""
+    os.stat(place)  # noqa: PTH116 - tests replace Path.stat
+    return types.SimpleNamespace(total=2 * 10**12, used=10**12, free=10**12)
 
 
 def make_folder(factory: pytest.TempPathFactory, name: str) -> Path:
