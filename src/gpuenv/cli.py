@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Taken away, as programs that this one starts are not what make was asked for.
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
         check_given(given, goals)
+        paths.settle_variables()
         settings = read_settings(argv)
         refuse_without_checkout(COMMANDS[settings.verb])
         with signals.ending_cleanly():

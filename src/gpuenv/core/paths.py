@@ -14,10 +14,55 @@ from functools import cache
 from pathlib import Path
 
 from gpuenv.core import ui
-from gpuenv.core.errors import HostError
+from gpuenv.core.errors import HostError, UsageError
 
 _CHECKOUTS = "checkouts"
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+
+_OWN = ("GPUENV_STATE_DIR", "GPUENV_CACHE_DIR", "GPUENV_ENVS_DIR")
+_XDG = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR")
+
+
+def settle_variables() -> None:
+    """Have the variables that name folders name the same ones in every program that is started, wherever that runs.
+
+    A HOME that is not set, or closed to this user, is that of the user database. Raises UsageError for a relative one.
+    """
+    if os.name != "posix":
+        return
+    home = os.environ.get("HOME") or ""
+    if home and not Path(home).is_absolute():
+        raise UsageError(
+            f"HOME={home} is not usable",
+            "it is no absolute path, so every program would take another folder for it",
+            "set it to the whole path of your home folder",
+        )
+    if _is_closed(home):
+        # Another user's, as after `su` and `sudo -u`.
+        ui.warn(f"HOME={home} is closed to this user, so it counts as not set")
+    if not home or _is_closed(home):
+        os.environ.pop("HOME", None)
+        recorded = os.path.expanduser("~")  # noqa: PTH111 - Path's own raises for an unknown user
+        os.environ["HOME"] = recorded if Path(recorded).is_absolute() and not _is_closed(recorded) else "/"
+    for name in _OWN:
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.path.expanduser(os.environ[name])).absolute())  # noqa: PTH111 - as above
+    for name in (*_XDG, "TMPDIR"):
+        value = os.environ.get(name, "")
+        # What is no absolute path is invalid by the specification of XDG's variables.
+        is_usable = Path(value).is_absolute() and (name != "TMPDIR" or os.access(value, os.W_OK))
+        if value and not is_usable:
+            ui.warn(f"{name}={value} is no folder that can be used, so it counts as not set")
+            del os.environ[name]
+
+
+def _is_closed(folder: str) -> bool:
+    try:
+        os.stat(f"{folder}/.")  # noqa: PTH116 - a Path drops the dot, which asks whether the folder can be entered
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def project_root() -> Path:
@@ -99,13 +144,15 @@ def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
     xdg = os.environ.get(xdg_variable)
     preferred = Path(xdg) / "gpuenv" if xdg else Path.home() / below_home / "gpuenv"
     with contextlib.suppress(OSError):
-        preferred.mkdir(parents=True, exist_ok=True)
-    if preferred.is_dir() and os.access(preferred, os.W_OK | os.X_OK):
-        return preferred
+        # A home folder that is not there was not meant to be one.
+        if xdg or Path.home().is_dir():
+            preferred.mkdir(parents=True, exist_ok=True)
+            if os.access(preferred, os.W_OK | os.X_OK):
+                return preferred
     # The name below is guessable by other users of the machine, so what is found there must be ours.
     fallback = Path("/var/tmp") / f"gpuenv-{os.getuid()}" / Path(below_home).name  # noqa: S108
     _say_once(f"{preferred} cannot be written; using {fallback} (set {own_variable} to choose another)")
-    made = _made(fallback, "the home folder is read-only and this is the fallback")
+    made = _made(fallback, "the home folder cannot be written and this is the fallback")
     for folder in (made.parent, made):
         _refuse_foreign(folder)
     return made

@@ -20,6 +20,7 @@ from gpuenv.engine.private_daemon import (
     answering,
     dockerd_argv,
     find_daemon,
+    find_others,
     folders,
     forget_stale_numbers,
     read_record,
@@ -44,7 +45,14 @@ def describe_start() -> str:
     """What :func:`install` and :func:`start` would do, for a question or an announcement."""
     missing = packages.missing()
     first = f"install {', '.join(missing)} with apt-get and start" if missing else "start"
-    return f"{first} a private Docker daemon (data in {folders().data})"
+    return f"{first} a private Docker daemon (data in {folders().data}{_beside(folders())})"
+
+
+def _beside(place: Folders) -> str:
+    """How to use the private engine that runs already, if one does in another state folder."""
+    return "".join(
+        f"; another one runs: to use that, set GPUENV_STATE_DIR={folder}" for folder in find_others(place)[:1]
+    )
 
 
 def install() -> bool:
@@ -86,7 +94,8 @@ def start() -> Daemon:
                 return answer
             ui.warn("the private engine does not answer; it is started anew")
             end(daemon)
-        ui.say(f"starting a private Docker daemon (data in {place.data}; `make engine-stop` ends it)")
+        how = f"data in {place.data}; `make engine-stop` ends it{_beside(place)}"
+        ui.say(f"starting a private Docker daemon ({how})")
         return _start(place)
 
 

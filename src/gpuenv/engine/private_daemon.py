@@ -120,6 +120,16 @@ def find_daemon(place: Folders) -> Daemon | None:
     return found if is_running(found, place) else None
 
 
+def find_others(place: Folders) -> list[Path]:
+    """The state folders of private engines that run besides the one in these folders: of another HOME, or setting."""
+    found = []
+    for pid_file in sorted(place.run.parent.glob("gpuenv-*/docker.pid")):
+        argv = processes.command_line(_number_in(pid_file) or 0)
+        if pid_file != place.pid_file and {f"unix://{pid_file.parent}/docker.sock", "--data-root"} <= set(argv):
+            found.append(Path(argv[argv.index("--data-root") + 1]).parents[1])
+    return found
+
+
 def forget_stale_numbers(place: Folders) -> None:
     """Remove the files in which dockerd would take a foreign process, or a dead one, for its own from before.
 

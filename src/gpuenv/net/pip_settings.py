@@ -68,10 +68,10 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _read_values(environ: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for path in config_files(environ, Path.home(), Path(sys.prefix)):
+        if not os.path.exists(path):  # noqa: PTH110 - Path's own raises in a folder that is closed to this user
+            continue
         try:
             text = path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            continue
         except (OSError, UnicodeDecodeError) as error:
             raise _unusable(str(path), f"it cannot be read: {error}") from error
         values.update(parse_config(text, str(path)))

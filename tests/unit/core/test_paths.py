@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gpuenv import cli
 from gpuenv.core import paths
-from gpuenv.core.errors import HostError
+from gpuenv.core.errors import HostError, UsageError
 
 
 def test_the_project_root_holds_what_the_readme_promises() -> None:
@@ -77,3 +80,93 @@ def test_a_fallback_that_is_a_link_or_not_ours_is_refused(tmp_path: Path) -> Non
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(HostError, match="belongs to somebody else"):
         paths._refuse_foreign(tmp_path / "link")
+
+
+def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nonexistent"))
+    assert paths.state_dir() == Path(f"/var/tmp/gpuenv-{os.getuid()}/state")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("home", ["", None])
+def test_a_home_that_is_not_set_is_the_users(home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    paths.settle_variables()
+    assert os.environ["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+
+
+def test_a_user_whom_nobody_knows_has_a_home_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    paths.settle_variables()
+    assert os.environ["HOME"] == "/"
+
+
+def test_a_home_that_is_closed_to_this_user_counts_as_not_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = os.stat
+
+    def stat(path: str, **options: Any) -> os.stat_result:
+        # As after `su`; root itself may enter every folder.
+        if path == "/another's/.":
+            raise PermissionError(13, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setenv("HOME", "/another's")
+    paths.settle_variables()
+    assert os.environ["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert "HOME=/another's is closed to this user" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", [".", "rel", "~", "-"])
+def test_a_relative_home_is_refused_before_anything_is_made(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", home)
+    assert cli.main(["engine"]) == UsageError.exit_code
+    assert capsys.readouterr().err.startswith(f"gpuenv: error: HOME={home} is not usable\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_are_the_same_ones_for_every_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "GPUENV_STATE_DIR": "state",
+        "GPUENV_CACHE_DIR": "~/c a",
+        "XDG_STATE_HOME": "relative",
+        "XDG_RUNTIME_DIR": "./run",
+        "XDG_CACHE_HOME": "/x",
+        "TMPDIR": str(tmp_path / "missing"),
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    paths.settle_variables()
+    assert {name: os.environ.get(name) for name in given} == {
+        "GPUENV_STATE_DIR": str(tmp_path / "state"),
+        "GPUENV_CACHE_DIR": str(Path.home() / "c a"),
+        "XDG_STATE_HOME": None,
+        "XDG_RUNTIME_DIR": None,
+        "XDG_CACHE_HOME": "/x",
+        "TMPDIR": None,
+    }
+    assert [line.split("=")[0] for line in capsys.readouterr().err.splitlines()] == [
+        f"gpuenv: warning: {name}" for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
+    ]
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    paths.settle_variables()
+    assert os.environ["TMPDIR"] == str(tmp_path)
+    # Nothing is said of what is not set, also by a user who may write nowhere.
+    monkeypatch.delenv("TMPDIR")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    paths.settle_variables()
+    assert capsys.readouterr().err == ""

@@ -14,17 +14,18 @@ import pytest
 
 from fakes.engine import began
 from gpuenv.core import processes
-from gpuenv.engine import private_daemon, private_network
+from gpuenv.engine import private, private_daemon, private_network
 from gpuenv.engine.private_daemon import Daemon, Folders
+from gpuenv.host import packages
 
 PLACE = Folders(Path("/s/data"), Path("/run/gpuenv-0123456789ab"), Path("/s/log"), Path("/s/record"), Path("/s/lock"))
 
 
 @contextmanager
-def given(argument: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with ``argument`` on its command line, which is not there yet in the first moment of a process."""
+def given(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with ``arguments`` on its command line, which is not there yet in the first moment of a process."""
     script = "import sys; print(flush=True); sys.stdin.read()"
-    argv = [sys.executable, "-c", script, argument]
+    argv = [sys.executable, "-c", script, *arguments]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
@@ -158,3 +159,25 @@ def test_processes_are_found_by_what_they_are_given(tmp_path: Path) -> None:
             time.sleep(0.005)
         assert processes.find_naming(tmp_path) == [child.pid]
         assert processes.find_naming(tmp_path / "x") == []
+
+
+def test_a_private_engine_of_another_state_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [Folders(tmp_path, tmp_path / f"gpuenv-{name}", tmp_path, tmp_path, tmp_path) for name in ("a", "b", "c")]
+    own, other, dead = places
+    for place in places:
+        place.run.mkdir()
+    with (
+        given("--host", own.url, "--data-root", "/own/engine/data") as first,
+        given("--host", other.url, "--data-root", "/home/of another/engine/data") as second,
+        given("--data-root", "/no/daemon") as third,
+    ):
+        for place, process in zip(places, (first, second, third)):
+            place.pid_file.write_text(str(process.pid))
+        assert private_daemon.find_others(own) == [Path("/home/of another")]
+        assert private_daemon.find_others(dead) == [Path("/own"), Path("/home/of another")]
+        monkeypatch.setattr(private, "folders", lambda: own)
+        monkeypatch.setattr(packages, "missing", list)
+        end = "; another one runs: to use that, set GPUENV_STATE_DIR=/home/of another)"
+        assert private.describe_start() == f"start a private Docker daemon (data in {tmp_path}{end}"
+    dead.pid_file.write_text("no number")
+    assert private_daemon.find_others(own) == []
