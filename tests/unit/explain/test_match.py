@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gpuenv.explain.catalog import Derived, Entry, Rule, Words
+from gpuenv.explain.catalog import MOST_LINES, Derived, Entry, Rule, Words
 from gpuenv.explain.lines import MOST_SUSPECTS, SHOWN_CHARACTERS, Line, Suspects
 from gpuenv.explain.match import Match, Matcher, Ordered, order
 
@@ -175,3 +175,91 @@ def test_words_on_every_line_do_not_make_a_wide_rule_slow() -> None:
     assert time.process_time() - begin < 1
     (found,) = match([entry("a", wide)], text, "alpha=1\n-\nbeta=2\n")
     assert [line.number for line in found.evidence] == [20_001, 20_003]
+
+
+def evidence(one: Rule, *pieces: str) -> list[tuple[int, str, int]]:
+    """Number, text and place of each line that shows it."""
+    (found,) = match([entry("a", one)], *pieces)
+    return [(line.number, line.text, line.at) for line in found.evidence]
+
+
+@pytest.mark.parametrize(
+    ("one", "text", "shown"),
+    [
+        # The places are those in the lines themselves, whichever line of the window it is.
+        (rule("alpha", "beta", within=2), "x alpha\nyy beta\n", [(1, "x alpha", 2), (2, "yy beta", 3)]),
+        (rule("alpha", "beta", within=3), "x alpha\n-\nyy beta\n", [(1, "x alpha", 2), (3, "yy beta", 3)]),
+        # Of several in a line the first counts.
+        (rule("beta"), "yy beta beta\n", [(1, "yy beta beta", 3)]),
+        # An expression that ends with the end of a line points at that line, not at the next one.
+        (rule("alpha", regex=r"alpha\n", within=2), "x alpha\nbeta\n", [(1, "x alpha", 2)]),
+        # What it spans: its begin and its end.
+        (rule("alpha", regex=r"(?s)a1.*b1", within=3), "a1 alpha\n-\n- b1\n", [(1, "a1 alpha", 0), (3, "- b1", 3)]),
+        # A fragment inside of what the expression found counts, not one before it.
+        (rule("alpha", regex=r"alpha 1", within=2), "alpha 0\nx alpha 1\n", [(2, "x alpha 1", 2)]),
+        # One that is outside counts where it stands.
+        (rule("alpha", "beta", regex=r"alpha 1", within=2), "x beta\nalpha 1\n", [(1, "x beta", 2), (2, "alpha 1", 0)]),
+        # And not one that stands behind it.
+        (rule("beta", regex=r"alpha", within=2), "beta alpha\n- beta\n", [(1, "beta alpha", 0)]),
+        (rule("alpha", regex=r"alpha 1"), "alpha 1\n", [(1, "alpha 1", 0)]),
+        (rule("alpha", regex=r"^"), "x alpha\n", [(1, "x alpha", 0)]),
+    ],
+)
+def test_where_it_shows(one: Rule, text: str, shown: list[tuple[int, str, int]]) -> None:
+    assert evidence(one, text) == shown
+    # In the same place of a longer log, at once and piece by piece.
+    later = [(number + 3, line, at) for number, line, at in shown]
+    assert evidence(one, "-\n\n-\n" + text) == later
+    if not one.without:
+        assert evidence(one, "-\n\n-\n", *text.splitlines(keepends=True))[: len(later)] == later[: len(shown)]
+
+
+def test_of_rules_that_match_the_one_that_shows_first_counts() -> None:
+    one = entry("a", rule("beta", regex=r"(?P<digits>\d+)"), rule("alpha", regex=r"(?P<digits>\d+)"))
+    (found,) = match([one], "alpha 100\nbeta 7\n")
+    assert (found.line, found.values["digits"]) == (1, "100")
+
+
+def test_a_rule_without_its_own_groups_says_that_it_does_not_know_them() -> None:
+    one = entry("a", rule("beta", regex=r"(?P<digits>\d+)"), rule("alpha"))
+    (found,) = match([one], "alpha\n")
+    assert found.values == {"digits": "?", "cuda": "another"}
+
+
+def test_a_group_that_took_no_part_is_not_known() -> None:
+    (found,) = match([entry("a", rule("alpha", regex=r"alpha(?P<digits>\d+)?"))], "alpha\n")
+    assert found.values == {"digits": "?", "cuda": "another"}
+
+
+def test_every_window_of_a_run_is_looked_at() -> None:
+    """Windows that reach into one another are tried as one text first; those that do not, one after the other."""
+    wide = rule("alpha", regex=r"alpha\n-\nbeta", within=3)
+    for before in ("", "alpha\nbeta\n-\nalpha\n", "alpha\n-\n-\n-\n", "alpha\n-\n-\n-\nalpha\n-\nx\nx\nx\nx\n"):
+        lines = before.count("\n")
+        assert [line[0] for line in evidence(wide, f"{before}alpha\n-\nbeta\n-\n")] == [lines + 1, lines + 3]
+
+
+def test_a_window_that_is_larger_than_the_log_is_the_log() -> None:
+    assert [line[0] for line in evidence(rule("alpha", "beta", within=9), "beta\nalpha\n")] == [1, 2]
+    # What must not stand in the window may stand before it.
+    assert match([entry("a", rule("alpha", without=("beta",), within=2))], "beta\n-\n-\nalpha\n")
+
+
+def test_a_line_that_was_cut_counts_once() -> None:
+    pieces = ["a" * 5 + "\r\n", "b\n", *("-\n" for _ in range(MOST_LINES + 2)), "alpha\n"]
+    assert [line[0] for line in evidence(rule("alpha"), *pieces)] == [MOST_LINES + 4]
+    assert [line[0] for line in evidence(rule("alpha"), "".join(pieces))] == [MOST_LINES + 4]
+    assert [line[0] for line in evidence(rule("alpha"), "".join(pieces[:-1]), pieces[-1])] == [MOST_LINES + 4]
+
+
+def test_a_window_reaches_back_as_far_as_a_rule_may() -> None:
+    one = rule("alpha", "beta", within=MOST_LINES)
+    pieces = ["-\n", "alpha\n", *("-\n" for _ in range(MOST_LINES - 2)), "beta\n"]
+    assert [line[0] for line in evidence(one, *pieces)] == [2, MOST_LINES + 1]
+
+
+def test_a_notice_stands_back_behind_what_needs_no_gpu_from_the_stage_of_packages_on() -> None:
+    notice = entry("n", rule("notice"), stage="driver", notice=True)
+    packages, before = entry("p", rule("ended"), stage="packages"), entry("b", rule("ended"), stage="libraries")
+    assert ordered([notice, packages], "notice\nended\n").root.entry.id == "p"
+    assert ordered([notice, before], "notice\nended\n").root.entry.id == "n"

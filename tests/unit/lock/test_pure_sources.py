@@ -6,13 +6,16 @@ import hashlib
 import io
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gpuenv.core.errors import DataError, SourceError
 from gpuenv.lock import wheels
 from gpuenv.lock.wheels import WINDOWS, Choice, wheel_tags
+from gpuenv.net import download
 from gpuenv.variants import locks
 from gpuenv.variants import model as variants
 from gpuenv.variants.kinds import FLAVORS
@@ -52,12 +55,12 @@ def test_a_zip_is_read_too(tmp_path: Path) -> None:
 def test_another_file_than_the_indexs_is_refused(tmp_path: Path) -> None:
     source = make_source(tmp_path / "x-1.0.tar.gz", "setup.py")
     make_source(tmp_path / "x-1.0.tar.gz", "setup.py", "evil.py")
-    with pytest.raises(SourceError, match="another file"):
+    with pytest.raises(SourceError, match=r"x-1\.0\.tar\.gz of x is another file"):
         wheels.find_pure({"x": source})
 
 
 def test_a_damaged_file_is_told() -> None:
-    with pytest.raises(SourceError, match="cannot be read"):
+    with pytest.raises(SourceError, match=r"x-1\.0\.tar\.gz cannot be read\n  cause: (not a gzip|file could not)"):
         wheels.compiled_files(b"no archive", "x-1.0.tar.gz")
 
 
@@ -77,3 +80,28 @@ def test_every_locked_package_installs_on_windows(name: str) -> None:
                 assert named & tags, pin.windows
             else:
                 assert not pin.windows or pin.is_pure
+
+
+@pytest.mark.parametrize("url", ["http://index.invalid/x-1.0.tar.gz", "https://index.invalid/x-1.0.tar.gz"])
+def test_a_source_of_an_index_is_asked_for(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = replace(make_source(tmp_path / "x 1.tar.gz", "setup.py"), url=url)
+    asked: list[tuple[str, str]] = []
+
+    def ask(*given: str) -> SimpleNamespace:
+        asked.append(given)  # type: ignore[arg-type]
+        return SimpleNamespace(content=(tmp_path / "x 1.tar.gz").read_bytes())
+
+    monkeypatch.setattr(download, "ask_index", ask)
+    assert wheels.find_pure({"x": source}) == {"x"}
+    assert asked == [(url, "x 1.tar.gz could not be fetched from the package index")]
+
+
+def test_a_source_of_a_folder_is_read_whatever_its_name(tmp_path: Path) -> None:
+    assert wheels.find_pure({"x": make_source(tmp_path / "x 1%.tar.gz", "setup.py")}) == {"x"}
+
+
+def test_three_files_to_compile_are_named(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "x.tar.gz", "d.c", "b.c", "c.c", "a.c")
+    with pytest.raises(DataError, match="without a compiler") as caught:
+        wheels.find_pure({"x": source})
+    assert caught.value.why.endswith("its source holds x-1.0/a.c, x-1.0/b.c, x-1.0/c.c")

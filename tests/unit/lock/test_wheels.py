@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.core.errors import DataError
-from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, parse_pylock
+from gpuenv.lock.wheels import LINUX, WINDOWS, Choice, Platform, parse_pylock, wheel_tags
 
 PYTHON = "3.6.15"
 A, B, C, D = (letter * 64 for letter in "abcd")
@@ -79,3 +79,32 @@ def test_a_file_without_a_digest_is_refused() -> None:
     text = package("x", {"x-1.0-py3-none-any.whl": A}).replace("sha256", "md5")
     with pytest.raises(DataError, match="without a sha256"):
         choose(text, LINUX)
+
+
+@pytest.mark.parametrize(
+    ("python", "tag"),
+    [("3.7.9", "cp37-cp37m"), ("3.8.1", "cp38-cp38"), ("3.9.1", "cp39-cp39")],
+)
+def test_up_to_3_7_the_abi_carries_an_m(python: str, tag: str) -> None:
+    tags = [str(one) for one in wheel_tags(python, WINDOWS)]
+    assert tags[0] == f"{tag}-win_amd64"
+    others = {one.split("-")[1] for one in tags if one.startswith(tag.split("-", maxsplit=1)[0] + "-")} - {
+        "abi3",
+        "none",
+    }
+    assert others == {tag.split("-")[1]}
+
+
+def test_a_pure_wheel_of_the_very_interpreter_fits() -> None:
+    assert choose(package("x", {"x-1.0-cp36-none-any.whl": A}), WINDOWS).file == "x-1.0-cp36-none-any.whl"
+
+
+def test_only_a_source_says_where_it_comes_from() -> None:
+    assert choose(package("x", WHEELS), WINDOWS).url == ""
+    assert choose(package("x", {}, ("x-1.0.tar.gz", B)), WINDOWS).url == "http://index.invalid/x-1.0.tar.gz"
+    of_a_folder = package("x", {}, ("x-1.0.tar.gz", B)).replace('url = "http://index.invalid/', 'path = "/packages/')
+    assert choose(of_a_folder, WINDOWS).url == "/packages/x-1.0.tar.gz"
+
+
+def test_a_size_that_the_index_does_not_tell_is_0() -> None:
+    assert choose(package("x", WHEELS).replace("size = 5, ", ""), WINDOWS).size == 0

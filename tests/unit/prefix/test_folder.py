@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -435,3 +437,116 @@ def test_only_what_is_simulated_is_called_so(flavor: str, is_simulated: bool | N
     assert content.name == name
     assert content.title == f"{name} (conda)"
     assert Content("conda", "cuda10.0", "gpu", "d1").name == "cuda10.0-gpu"
+
+
+@pytest.mark.parametrize(("flavor", "needed"), [("cpu", 2), ("gpu", 6)])
+def test_as_much_room_as_is_needed_is_enough(
+    flavor: str, needed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = prefix_at(tmp_path / "e", flavor=flavor)
+    for free in (needed * 10**9, needed * 10**9 - 1):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: argparse.Namespace(free=free))
+        with pytest.raises(HostError, match="no room for") if free < needed * 10**9 else contextlib.nullcontext():
+            prefixes.check_room(prefix)
+
+
+@pytest.mark.parametrize(("free", "is_full"), [(9_999_999, True), (10_000_000, False)])
+def test_a_disk_with_less_than_10_mb_is_full(
+    free: int, is_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: argparse.Namespace(free=free))
+    assert bool(prefixes.full_place(tmp_path / "e", "it failed")) is is_full
+
+
+def test_what_is_said_while_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "e"
+    kill_in(folder, "d1", "while it is made")
+    ensure(prefix_at(folder), lambda _: fill(folder))
+    assert f"gpuenv: {folder} is half made; making it anew\n" in capsys.readouterr().err
+    ensure(prefix_at(folder, "d2"), lambda _: fill(folder))
+    assert (
+        f"{folder} was made from something else, or lost what it leads to; making it anew\n" in capsys.readouterr().err
+    )
+
+    def fail(_: Making) -> None:
+        raise BuildError("the channel is down", "why", "next")
+
+    with pytest.raises(BuildError, match="the channel is down"):
+        ensure(prefix_at(folder, "d3"), fail)
+    assert f"gpuenv: {folder} is what it was before\n" in capsys.readouterr().err
+    kill_in(folder, "d3", "while it is made")
+    ensure(prefix_at(folder, "d2"), lambda _: pytest.fail("it was made"))
+    assert f"{folder} is again what it was before a run that was killed\n" in capsys.readouterr().err
+
+
+def test_one_of_the_cache_is_not_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asked for the old one, and two would take twice the room."""
+    prefix = prefixes.place(Content("venv", "cuda10.0", "cpu", "d" * 64), None)
+    ensure(prefix, lambda _: fill(prefix.folder))
+    (prefix.folder / "bin/python").unlink()
+    seen: list[list[Path]] = []
+
+    def make(_: Making) -> None:
+        seen.append(list(prefix.folder.parent.iterdir()))
+        fill(prefix.folder)
+
+    ensure(prefix, make)
+    assert seen == [[]]
+
+
+def test_the_folder_above_is_made_too(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b" / "e"
+
+    def make(making: Making) -> None:
+        making.claim()
+        making.claim()
+        (folder / "bin").mkdir()
+        (folder / "bin/python").touch(mode=0o755)
+
+    ensure(prefix_at(folder), make)
+    assert prefixes.is_complete(prefix_at(folder))
+
+
+def test_two_at_once_wait_for_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prefix = prefix_at(tmp_path / "e")
+
+    def make(_: Making) -> None:
+        fill(prefix.folder)
+
+    with locking.held(prefix.lock, None):
+        waiting = threading.Thread(target=ensure, args=(prefix, make))
+        waiting.start()
+        while "waiting" not in (said := capsys.readouterr().err):
+            pass
+    waiting.join(60)
+    assert said == "gpuenv: waiting for another gpuenv that makes cuda10.0-cpu\n"
+    assert prefixes.is_complete(prefix)
+
+
+def test_a_program_that_fills_it_reads_nothing_and_sees_no_other_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = prefix_at(tmp_path / "e")
+    script = "import os, sys; print(sys.stdin.read(), os.environ.get('PIP_TARGET'), os.environ['A'])"
+    Making(prefix).run([sys.executable, "-c", script], {"PIP_TARGET": "/elsewhere", "A": "b"})
+    assert prefix.log.read_text() == " None b\n"
+
+
+def test_each_failure_is_explained_by_its_own_output(tmp_path: Path) -> None:
+    prefix = prefix_at(tmp_path / "e")
+    making = Making(prefix)
+    making.run([sys.executable, "-c", "print('before')"])
+    said: list[str] = []
+
+    def explain(text: str) -> HostError:
+        said.append(text)
+        return HostError("explained", "why", "next")
+
+    script = "import sys; sys.stdout.buffer.write(b'\\xff odd\\n'); sys.exit(1)"
+    with pytest.raises(HostError, match="explained"):
+        making.run([sys.executable, "-c", script], explain=explain)
+    assert said == ["\ufffd odd\n"]
+    with pytest.raises(BuildError, match=r"the environment could not be made \(import") as caught:
+        making.run([sys.executable, "-c", script])
+    assert "odd" in caught.value.why
+    assert str(prefix.log) in caught.value.next_step

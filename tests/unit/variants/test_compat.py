@@ -116,3 +116,23 @@ def test_a_driver_without_a_card_serves_nothing() -> None:
 )
 def test_the_capability_of_a_card_by_its_name(name: str, capability: str | None) -> None:
     assert card_names.find_capability(name) == capability
+
+
+@pytest.mark.parametrize(
+    ("driver", "cards", "expected"),
+    [
+        ("300.1", [Card(0, "Tesla T4", "7.5")], ()),
+        ("470.57.02", [], ()),
+        ("470.57.02", [Card(0, "RTX 3080", "8.6"), Card(1, "Tesla T4", "7.5"), Card(2, "odd", None)], (1, 2)),
+    ],
+)
+def test_what_is_judged_and_by_which_cards(driver: str, cards: list[Card], expected: tuple[int, ...]) -> None:
+    found = compat.judge(NEW, driver, cards, "debian")
+    assert (found.variant, found.cards, found.is_served) == (NEW, expected, bool(expected))
+
+
+def test_on_windows_another_driver_is_enough() -> None:
+    (reason,) = compat.judge(NEW, "100.1", [Card(0, "Tesla T4", "7.5")], "wsl2").reasons
+    assert f"older than {NEW.cuda.driver_windows}," in reason
+    (reason,) = compat.judge(NEW, "100.1", [Card(0, "Tesla T4", "7.5")], "debian").reasons
+    assert f"older than {NEW.cuda.driver_linux}," in reason

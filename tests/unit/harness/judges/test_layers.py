@@ -139,3 +139,23 @@ def test_network_owner_history_and_modes() -> None:
         judge_isolation.judge_history(["RUN x"], ["HTTPS_PROXY=http://other"], ["/home/me"])
     with pytest.raises(CheckError, match="anybody"):
         judge_isolation.judge_world_writable(["/opt/x"])
+
+
+def test_what_is_just_small_enough_is_searched(tmp_path: Path) -> None:
+    for size, number in ((layers.MAX_SEARCHED_BYTES, 1), (layers.MAX_SEARCHED_BYTES + 1, 0)):
+        content = b"/home/me/clone".ljust(size, b"x")
+        (tmp_path / "file").write_bytes(content)
+        assert len(layers.search(layers.files_in_folders([tmp_path]), ["/home/me/clone"])[1]) == number
+        saved = tar_of({"0/layer.tar": tar_of({"./etc/file": content})})
+        found = layers.search(layers.files_in_saved(chunks_of(saved)), ["/home/me/clone"])
+        assert found == (1, ["/etc/file contains '/home/me/clone'"] * number)
+
+
+def test_only_layers_of_a_saved_image_are_searched() -> None:
+    saved = tar_of({"other.tar": tar_of({"etc/pip.conf": b"x"}), "0/layer.tar": tar_of({"a": b"", "b": b""})})
+    assert layers.search(layers.files_in_saved(chunks_of(saved)), []) == (2, [])
+
+
+def test_an_engine_that_names_some_folders_only(tmp_path: Path) -> None:
+    assert layers.layer_folders({"GraphDriver": {"Data": {"UpperDir": str(tmp_path)}}}) == (tmp_path,)
+    assert layers.layer_folders({"GraphDriver": {"Data": {"LowerDir": str(tmp_path)}}}) == (tmp_path,)
