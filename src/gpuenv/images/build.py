@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,10 +96,7 @@ def run(engine: Engine, job: Job, folder: Path, failure: str) -> str:
     """
     host_network = network.load_network()
     secrets = network.write_secrets(host_network, folder / "secrets")
-    # Without a value: the client takes it from its environment, and no password shows in a list of processes.
-    # What the client itself is configured to pass is meant for containers, where ours may name this machine.
-    proxies = [name for name in host_network.proxies if name not in engine.container_proxies()]
-    arguments = {**dict.fromkeys(proxies), **job.arguments}
+    arguments = {**proxy_arguments(engine, host_network.proxies), **job.arguments}
     prefix, environment = engine.build_prefix()
     log = paths.state_dir() / "logs" / f"{job.log_name}.log"
     argv = build_argv(prefix, arguments, job.labels, sorted(secrets), job.context)
@@ -110,6 +107,15 @@ def run(engine: Engine, job: Job, folder: Path, failure: str) -> str:
         raise engine.connection_lost(f"while {job.log_name} was built")
     cause = build_log.find_cause(last, host_network)
     raise BuildError(failure, cause.cause, f"{cause.remedy or 'see the log'} (the whole log: {log})")
+
+
+def proxy_arguments(engine: Engine, names: Iterable[str]) -> dict[str, None]:
+    """The proxy variables of ours that a build is told.
+
+    Without a value: the client takes it from its environment, and no password shows in a list of processes. What it is
+    configured to pass by itself is meant for containers, where ours may name this machine.
+    """
+    return dict.fromkeys(name for name in names if name not in engine.container_proxies())
 
 
 def arguments_on(inputs: Inputs, base: Base) -> dict[str, str]:

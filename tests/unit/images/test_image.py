@@ -147,6 +147,15 @@ def test_another_pinned_base_or_key_is_not_current(monkeypatch: pytest.MonkeyPat
     assert image.find_image(ENGINE, inputs, None) is None
 
 
+def test_proxies_of_the_client_count_more_than_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": "http://for-containers"}}}))
+    names = ("http_proxy", "HTTPS_PROXY")
+    assert image_build.proxy_arguments(ENGINE, names) == {"HTTPS_PROXY": None}
+    podman = dataclasses.replace(ENGINE, kind="podman")
+    assert image_build.proxy_arguments(podman, names) == dict.fromkeys(names)
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     arguments, labels = {"HTTPS_PROXY": None, "FLAVOR": "cpu"}, {"gpuenv.key": "k", "title": "a b"}
     argv = image_build.build_argv(["/usr/bin/docker", "build"], arguments, labels, ["ca", "pip"], tmp_path)
