@@ -105,6 +105,27 @@ def run(
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of ``process``, in the main thread; its exit code.
+
+    `Popen.wait` is blind to a signal in the moment before it: the handler would run only after the next one, and a
+    Ctrl-C be lost. The interpreter writes a byte for each signal, which is still there when we come to read.
+    """
+    source, sink = os.pipe()
+    os.set_blocking(sink, False)
+    # Not ignored, so that the child's end is a signal, too.
+    before = signal.signal(signal.SIGCHLD, lambda *_: None), signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
+    try:
+        while process.poll() is None:
+            os.read(source, 4096)
+    finally:
+        signal.set_wakeup_fd(before[1])
+        signal.signal(signal.SIGCHLD, before[0])
+        os.close(source)
+        os.close(sink)
+    return process.returncode
+
+
 class PassOn:
     """Passes signals on with ``kill(name)``, and sees to it that the container ends when it should.
 

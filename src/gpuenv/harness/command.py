@@ -194,7 +194,7 @@ def run_pytest(argv: list[str], found: Report, results: Path, log: Path | None) 
         stack.callback(process.kill)
         try:
             deliver()
-            return report_table.watch(process, found, results) if log else process.wait()
+            return report_table.watch(process, found, results) if log else signals.wait(process)
         except KeyboardInterrupt as error:
             # pytest got the same Ctrl-C and is removing its containers: let it. What was sent to us alone it gets now.
             if isinstance(error, signals.Ended):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from gpuenv.core import processes, ui
+from gpuenv.core import processes, signals, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.core.signals import PassOn, passed_on
@@ -54,7 +54,7 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
         values = environment(os.environ, settings.gpus, settings.port)
         child = subprocess.Popen(argv, cwd=work, env=values, stderr=errors)
         receiver.started()
-        code = child.wait()
+        code = signals.wait(child)
     return 128 - code if code < 0 else code
 
 

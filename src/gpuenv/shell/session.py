@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuenv.core import processes
+from gpuenv.core import processes, signals
 from gpuenv.core.errors import EngineError, full_output
 from gpuenv.core.signals import PassOn, passed_on
 from gpuenv.engine import build_client, reaper
@@ -107,7 +107,7 @@ class _Session:
             # An error here ends us, and that the client; the container is the watcher's.
             stack.enter_context(terminal.told_of(client))
             self.receiver.started()
-            return client.wait()
+            return signals.wait(client)
 
     def _exit_code(self, code: int, state: dict[str, Any]) -> int:
         """The engine's word; what the client said (``code``) may be its own failure."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.core import ui
+from gpuenv.core import signals, ui
 from gpuenv.harness.report.model import GROUPS, Column, Report
 
 if TYPE_CHECKING:
@@ -112,4 +112,4 @@ def watch(process: subprocess.Popen[bytes], report: Report, results: Path) -> in
         return render_live(report.update(results), time.time())
 
     with Live(console=ui.console(), transient=True, get_renderable=look):
-        return process.wait()
+        return signals.wait(process)
