@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import ui
 from gpuenv.core.errors import SourceError
-from gpuenv.engine.model import Engine, RefusedError, inspect
+from gpuenv.engine.model import Engine, RefusedError, inspect, login_problem
 from gpuenv.net.questions import ANSWERS_S, Question, ask_all
 from gpuenv.variants.model import BaseImage
 
@@ -75,7 +75,12 @@ def pull(engine: Engine, base: BaseImage) -> None:
     layers: dict[str, tuple[int, int]] = {}
     try:
         with engine.sdk() as client, ui.download_progress(f"pulling {base.reference}", None) as progress:
-            for event in client.api.pull(name, tag=base.digest, stream=True, decode=True):
+            problem = login_problem(client, name)
+            if problem is not None:
+                ui.warn(f"pulling without a login, as what `credsStore` or `credHelpers` names fails: {problem}")
+            # Nobody, as Docker's own client does then: a registry that wants somebody says so.
+            who: dict[str, str] | None = None if problem is None else {}
+            for event in client.api.pull(name, tag=base.digest, stream=True, decode=True, auth_config=who):
                 if "error" in event:
                     raise pull_error(base, str(event["error"]))
                 detail = event.get("progressDetail") or {}

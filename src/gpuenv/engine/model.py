@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -56,15 +57,12 @@ class Engine:
     @contextmanager
     def sdk(self) -> Iterator[DockerClient]:
         """The SDK's client. What it raises, its libraries' own errors too, leaves as EngineError."""
-        import docker
         from docker.errors import APIError, DockerException
         from requests import RequestException
         from urllib3.exceptions import HTTPError
 
         try:
-            # The version is known from the ping: without it the SDK would ask once more.
-            version, tls = self.api_version, self._tls()
-            with closing(docker.DockerClient(self.url, version, REQUEST_TIMEOUT_S, tls)) as client:
+            with closing(self._new_client()) as client:
                 yield client
         except APIError as error:
             raise RefusedError(error.status_code or 0, str(error.explanation or error)) from error
@@ -72,6 +70,22 @@ class Engine:
             raise EngineError(f"{self.url} cannot be used", str(error), "update the engine") from error
         except (RequestException, HTTPError) as error:
             raise self.connection_lost(error) from error
+
+    def _new_client(self) -> DockerClient:
+        import docker
+        from docker.errors import InvalidConfigFile
+
+        try:
+            # The version is known from the ping: without it the SDK would ask once more.
+            return docker.DockerClient(self.url, self.api_version, REQUEST_TIMEOUT_S, self._tls())
+        except (InvalidConfigFile, AttributeError, LookupError, TypeError, ValueError) as error:
+            # It reads Docker's settings without a look at what they are.
+            folder = os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker"
+            raise EngineError(
+                f"Docker's settings in {folder}/config.json cannot be used",
+                f"an entry is not what it has to be ({type(error).__name__}: {error})",
+                "correct `auths`, `credsStore`, `credHelpers` and `HttpHeaders` there, or move the file away",
+            ) from error
 
     def build_prefix(self) -> tuple[list[str], dict[str, str]]:
         """``([program, ..., "build"], environment)``, with BuildKit or Podman's builder. Raises EngineError."""
@@ -190,3 +204,17 @@ def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
 def labels_in(details: Mapping[str, Any]) -> dict[str, str]:
     """The labels of an inspected image."""
     return (details.get("Config") or {}).get("Labels") or {}
+
+
+def login_problem(client: DockerClient, name: str) -> str | None:
+    """Why Docker's settings lead to no login for an image: the program that they name for that fails; None if not."""
+    from docker import auth
+    from docker.errors import DockerException
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            auth.get_config_header(client.api, auth.resolve_repository_name(name)[0])
+    except (DockerException, AttributeError, LookupError, TypeError, ValueError) as error:
+        return str(error)
+    return None

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from fakes.doctor import write_script
 from fakes.engine import serving
 from gpuenv.base_image import registry
 from gpuenv.core.errors import EngineError, SourceError
@@ -150,3 +151,47 @@ def test_a_certificate_that_this_python_does_not_know_is_an_answer(monkeypatch: 
     monkeypatch.setattr(questions, "_connect", lambda _url: None)
     monkeypatch.setattr(requests, "head", refuse)
     assert registry.probe("https://registry.invalid") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ('{"credsStore": "desktop.exe"}', "docker-credential-desktop.exe not installed"),
+        ('{"credHelpers": {"https://index.docker.io/v1/": "gone"}}', "docker-credential-gone not installed"),
+        ('{"credsStore": "sad"}', "exited with"),
+        ('{"credsStore": "garbage"}', "Expecting value"),
+        ('{"credHelpers": ["gone"]}', "no attribute"),
+        ('{"auths": {}}', ""),
+    ],
+)
+def test_a_helper_for_logins_that_fails_does_not_keep_a_public_image_away(
+    settings: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(settings)
+    write_script(tmp_path / "docker-credential-sad", "echo locked; exit 1")
+    write_script(tmp_path / "docker-credential-garbage", "echo locked")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with serving(tmp_path) as fake:
+        fake.answers["POST /images/create"] = lambda *_: (200, {"status": "Pull complete"})
+        registry.pull(fake.engine, BASE)
+    said = capsys.readouterr().err
+    assert ("pulling without a login" in said) is bool(why)
+    assert why in said
+    assert "UserWarning" not in said
+
+
+@pytest.mark.parametrize(
+    "settings", ["[]", '{"auths": ["x"]}', '{"auths": {"x": "y"}}', '{"auths": {"x": {"auth": "!"}}}']
+)
+def test_settings_that_dockers_library_cannot_read_are_named(
+    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text(settings)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with (
+        serving(tmp_path) as fake,
+        pytest.raises(EngineError, match="Docker's settings in") as caught,
+    ):
+        registry.pull(fake.engine, BASE)
+    assert str(tmp_path / "config.json") in caught.value.what
