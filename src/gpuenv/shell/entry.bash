@@ -34,7 +34,7 @@ apt-get() {
 apt() { apt-get; }
 pip() {
     [[ " $* " != *" install "* ]] ||
-        echo "gpuenv: pip changes a pinned environment only until this shell ends, and only for root" >&2
+        echo "gpuenv: what pip installs here ends with this shell, and only root may; ADD=requirements.txt lasts" >&2
     command pip "$@"
 }
 export -f command_not_found_handle apt-get apt pip

@@ -147,7 +147,7 @@ def test_pip_is_told_what_it_cannot_do(tmp_path: Path) -> None:
     (tmp_path / ".mark").touch()
     done = begin(tmp_path, "env", f"PATH={tmp_path}:/bin", "bash", "-c", "pip --version; pip install 'a b'")
     assert done.stdout == b"--version\ninstall a b\n"
-    assert done.stderr.decode().count("gpuenv: pip changes a pinned environment only until this shell ends") == 1
+    assert done.stderr.decode().count("gpuenv: what pip installs here ends with this shell") == 1
 
 
 def test_what_an_engine_is_told_is_utf8() -> None:
