@@ -128,6 +128,8 @@ def test_an_altered_file_is_found(
     if content == "ok":
         row = ("file", "sha256=" + records.digest(str(tmp_path / "file")), "2")
     assert records.problem(str(tmp_path), row) == found
+    # Bytecode that a wheel brought is made anew where it is installed.
+    assert records.problem(str(tmp_path), ("file.pyc", *row[1:])) is None
 
 
 def test_one_failing_program_does_not_hide_the_others(load: Callable[[str], Any]) -> None:
