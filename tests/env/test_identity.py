@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 
 import pytest
 
+from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine, labels_in
@@ -15,6 +17,7 @@ from gpuenv.harness.report.model import not_tested
 from gpuenv.harness.targets.connection import Connection, ProgramResult
 from gpuenv.harness.targets.model import Target
 from gpuenv.images import recipe
+from gpuenv.images.build import TARGET
 from gpuenv.prefix import activate
 from gpuenv.variants.locks import linux_pins, load_lock
 from gpuenv.variants.model import Variant
@@ -110,10 +113,18 @@ def test_files_match_their_records(connection: Connection) -> None:
     judge.judge_records(found["problems"], found["files"])
 
 
+def files_of_the_recipe(flavor: str) -> dict[str, str]:
+    """What the Dockerfile copies into images: the ends of the paths, and the sha256 (hex) of the content."""
+    folder = paths.docker_dir()
+    names = recipe.copied((folder / "Dockerfile").read_text("utf-8"), TARGET, flavor)
+    return {path.lstrip("/"): hashlib.sha256((folder / name).read_bytes()).hexdigest() for path, name in names.items()}
+
+
 @pytest.mark.check("identity/stray-files")
 def test_every_file_belongs_to_a_package(bare: Connection, target: Target) -> None:
     """Fails: a .pth or a sitecustomize that runs code at every start, a program, a ~/.keras/keras.json."""
     is_image = target.kind == "image"
-    known = {"own": {} if is_image else activate.own_files(), "places": SETTINGS_IN_IMAGES if is_image else ()}
-    found = bare.program("stray", json.dumps(known))
+    own = files_of_the_recipe(target.flavor) if is_image else activate.own_files()
+    places = SETTINGS_IN_IMAGES if is_image else ()
+    found = bare.program("stray", json.dumps({"own": own, "places": places}))
     judge.judge_strays(found["strays"], found["files"])

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -45,6 +46,13 @@ def render(dockerfile: str, target: str, arguments: Mapping[str, str], base: Map
     return settings
 
 
+def copied(dockerfile: str, target: str, flavor: str) -> dict[str, str]:
+    """The files of the build's context that end in ``target`` by themselves: their paths there, and in the context."""
+    lines = (value.split() for name, value in _lines_of(dockerfile, target, {"FLAVOR": flavor}) if name == "COPY")
+    files = (parts for parts in lines if not parts[0].startswith("--") and not parts[0].endswith("/"))
+    return {f"{folder}{Path(source).name}" if folder.endswith("/") else folder: source for source, folder in files}
+
+
 def _lines_of(dockerfile: str, target: str, arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The lines that ``target`` is made of, from the first stage below it; each as instruction and value."""
     code = re.sub(r"^\s*#.*\n", "", dockerfile, flags=re.MULTILINE).replace("\\\n", " ")
@@ -53,7 +61,7 @@ def _lines_of(dockerfile: str, target: str, arguments: Mapping[str, str]) -> Ite
     for name, value in lines:
         if name == "FROM":
             below, _, stage = value.split()
-            stages[stage] = (Template(below).substitute(arguments), [])
+            stages[stage] = (Template(below).safe_substitute(arguments), [])
         if stages:
             list(stages.values())[-1][1].append((name, value))
     below, own = stages[target]

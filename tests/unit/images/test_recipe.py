@@ -27,6 +27,9 @@ FROM tools AS flavor-gpu
 ENV CACHE=/cache
 FROM flavor-${FLAVOR} AS image
 COPY --from=builder /a /b
+COPY settings/some.py /etc/some/
+COPY other /etc/another
+COPY folder/ /opt/
 USER 1000:1000
 WORKDIR /work
 CMD ["bash", "-l"]
@@ -42,6 +45,12 @@ def test_a_stage_has_the_settings_of_those_below_it(flavor: str, more: dict[str,
         "Cmd": ["bash", "-l"],
     }
     assert BASE["Env"] == {"PATH": "/usr/bin:/bin", "PYTHON_VERSION": "3.6.15"}
+
+
+def test_the_files_that_end_in_a_stage() -> None:
+    files = {"/etc/some/some.py": "settings/some.py", "/etc/another": "other"}
+    assert recipe.copied(DOCKERFILE, "image", "cpu") == files
+    assert recipe.copied(DOCKERFILE, "flavor-cpu", "cpu") == {}
 
 
 @pytest.mark.parametrize("line", ["EXPOSE 80", "ENTRYPOINT sh", "HEALTHCHECK NONE", "ENV X=${Y}", "CMD bash"])

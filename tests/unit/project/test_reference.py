@@ -264,19 +264,25 @@ def test_programs_that_give_rights(environment: Path, monkeypatch: pytest.Monkey
 
 def test_a_home_that_is_closed(load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rights = load("rights")
-    (tmp_path / ".keras").mkdir()
+    keras = tmp_path / ".keras"
+    keras.mkdir()
     (tmp_path / "file").touch()
+    for folder in (tmp_path, keras):
+        folder.chmod(0o1777)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert rights.run(str(tmp_path))["closed"] == {}
+    keras.chmod(0o1775)
+    assert rights.run(str(tmp_path))["closed"] == {str(keras): "its mode is 1775"}
 
-    def refuse(dir: str) -> Any:  # noqa: A002 - the library's name
-        if dir.endswith(".keras"):
-            raise PermissionError(13, "no")
-        return open(__file__)  # noqa: PTH123 - closed by whoever asked
+    def refuse(**_: object) -> None:
+        raise OSError(30, "no")
 
-    # Root may write everywhere, and these tests run as root, too.
+    # As on a file system that cannot be written, whatever the modes are.
     monkeypatch.setattr(rights.tempfile, "TemporaryFile", refuse)
-    assert rights.run(str(tmp_path))["closed"] == {str(tmp_path / ".keras"): "Permission denied"}
+    assert rights.run(str(tmp_path))["closed"] == {
+        str(tmp_path): "Read-only file system",
+        str(keras): "its mode is 1775",
+    }
 
 
 def test_text_of_many_languages_comes_out_as_it_went_in(load: Callable[[str], Any], tmp_path: Path) -> None:

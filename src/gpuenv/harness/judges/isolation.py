@@ -57,7 +57,7 @@ def judge_rights(searched: int, special: Sequence[str], closed: Mapping[str, str
         )
     if closed:
         folder, why = min(closed.items())
-        raise rebuild(f"the caller cannot write {folder}", f"{why}: it has to be open to any user, as /tmp is")
+        raise rebuild(f"not every user can write {folder}", f"{why}: it has to be open, as /tmp is: any user may come")
 
 
 def judge_network(interfaces: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """Programs that give whoever starts them the rights of others: setuid, setgid, file capabilities.
 
 rights.py               in this environment
-rights.py FOLDER        on the file system of FOLDER; and which folders of the home cannot be written
+rights.py FOLDER        on the file system of FOLDER; and which folders of the home not every user can write
 """
 
 import itertools
@@ -47,7 +47,10 @@ def look(folder):
 
 
 def refusal(folder):
-    """Why this user cannot write a folder, or None."""
+    """Why this user, or any other, cannot write a folder, or None."""
+    mode = stat.S_IMODE(os.stat(folder).st_mode)
+    if mode & stat.S_IRWXO != stat.S_IRWXO:
+        return "its mode is %o" % mode
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -56,7 +59,7 @@ def refusal(folder):
 
 
 def closed_home():
-    """The folders of the home that this user cannot write, and why."""
+    """The folders of the home that not every user can write, and why."""
     home = os.path.expanduser("~")
     folders = [home, *(os.path.join(home, name) for name in os.listdir(home))]
     refusals = {folder: refusal(folder) for folder in folders if os.path.isdir(folder)}

@@ -22,8 +22,6 @@ from gpuenv.variants.kinds import TITLES
 
 #: Every container of one run carries this label, so that none outlives the run.
 RUN_LABEL = "gpuenv.harness"
-#: A user that no image knows, as most callers are.
-STRANGER = "54321:54321"
 
 
 def container_user(engine: Engine) -> str:
@@ -55,7 +53,7 @@ def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> 
 def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare: bool = False) -> Iterator[Connection]:
     """A connection to ``target``; its container, which gets ``mounts`` too, is removed at the end.
 
-    ``is_bare``: the container is the image as it is, with nothing over its home folder, for a user it does not know.
+    ``is_bare``: the container is the image as it is, with nothing over its home and work folders, and can be written.
     """
     import testinfra
 
@@ -76,7 +74,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
         options = container_options(target, plan, folder, user)
         options["mounts"] = (*options["mounts"], *mounts)
         if is_bare:
-            options.update(user=STRANGER, tmpfs={}, read_only=False, device_requests=())
+            options.update(mounts=options["mounts"][:1], tmpfs={}, read_only=False, device_requests=())
         with ExitStack() as stack:
             refused = None
             try:
@@ -90,7 +88,7 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container}")
             with marked(Path(folder)) as mark:
-                if not host.file(f"/work/{mark.name}").exists:
+                if not is_bare and not host.file(f"/work/{mark.name}").exists:
                     raise is_unseen(Path(folder), "TMPDIR")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,

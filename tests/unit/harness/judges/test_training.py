@@ -171,6 +171,10 @@ def test_text() -> None:
             text(print={"texts": ["?", "é"], "error": None}, files={"texts": [], "error": "ValueError: x"})
         )
     assert caught.value.why == "the language is C.UTF-8, its encoding UTF-8"
+    boxes = {"texts": ["□", "□"], "error": None}
+    judges.judge_text(text(plots=boxes), ())
+    with pytest.raises(CheckError, match="lost: Korean by plots\n"):
+        judges.judge_text(text(plots=boxes))
     with pytest.raises(CheckError, match="by plots"):
         judges.judge_text(text(plots={"texts": ["가", "é"], "error": "no backend"}))
 
