@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import FrameType
@@ -21,6 +22,8 @@ _DEFERRED = tuple(name for name in ("SIGINT", "SIGQUIT", *_ENDING) if hasattr(si
 #: What `docker stop` gives a container between asking and killing.
 GRACE_S = 10.0
 _INTERRUPTS_BEFORE_KILL = 3
+#: A killed process is gone within milliseconds, unless nobody asks for its end: in a container without an init.
+_END_S = 2.0
 
 
 class Ended(KeyboardInterrupt):
@@ -86,7 +89,11 @@ def run(
     ``patience_s`` is its time to tidy up before it is killed. In a session of its own (``start_new_session``), what it
     started ends with it. Raises subprocess.TimeoutExpired.
     """
-    with deferred() as deliver, subprocess.Popen(argv, **options) as process:
+    with ExitStack() as stack:
+        deliver = stack.enter_context(deferred())
+        process = stack.enter_context(subprocess.Popen(argv, **options))
+        if options.get("start_new_session"):
+            stack.callback(_end_group, process)
         try:
             deliver()
             stdout, stderr = process.communicate(timeout=timeout_s)
@@ -97,9 +104,6 @@ def run(
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(patience_s)
             finally:
-                if options.get("start_new_session") and process.returncode is None:
-                    with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
                 process.kill()
             raise
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
@@ -124,6 +128,17 @@ def wait(process: subprocess.Popen[bytes]) -> int:
         os.close(source)
         os.close(sink)
     return process.returncode
+
+
+def _end_group(process: subprocess.Popen[Any]) -> None:
+    """End what is left of a process' group, and see it gone: nothing writes any more where we tidy up."""
+    deadline = time.monotonic() + _END_S
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
 
 
 class PassOn:

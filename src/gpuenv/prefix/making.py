@@ -185,6 +185,8 @@ class Making:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     pass_fds=self._locks,
+                    # A program that dies leaves others behind, which would write into what is removed.
+                    start_new_session=True,
                 )
         if done.returncode == 0:
             return

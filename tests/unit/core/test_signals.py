@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -122,6 +123,17 @@ def test_a_program_that_signals_at_once_is_not_left_behind(tmp_path: Path) -> No
         with ending_cleanly(), pytest.raises(Ended):
             signals.run(["bash", "-c", f"echo $$ > {note}; kill -TERM $PPID; exec sleep 60"])
         assert processes.start_time(int(note.read_text())) is None
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", "kill -9 $$"])
+def test_what_a_program_in_its_own_session_started_ends_with_it(end: str) -> None:
+    reading, writing = os.pipe()
+    signals.run(["bash", "-c", f"sleep 60 & {end}"], start_new_session=True, pass_fds=[writing])
+    os.close(writing)
+    # At once, as nobody holds the other end any more.
+    assert select.select([reading], [], [], 5)[0]
+    assert os.read(reading, 1) == b""
+    os.close(reading)
 
 
 def test_the_child_takes_signals_as_usual() -> None:

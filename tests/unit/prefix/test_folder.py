@@ -356,6 +356,20 @@ def test_programs_that_fill_it_hold_its_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_what_a_killed_program_started_does_not_go_on_writing(tmp_path: Path) -> None:
+    """As ensurepip does when `python -m venv` is killed: the folder would come back without our mark."""
+    prefix, goes_on = prefix_at(tmp_path / "env"), tmp_path / "goes-on"
+    goes_on.touch()
+    writing = f"while [ -e {goes_on} ]; do mkdir -p {prefix.folder}/lib; touch {prefix.folder}/lib/x; done"
+    script = f"({writing}) & until [ -e {prefix.folder}/lib/x ]; do :; done; kill -9 $$"
+    try:
+        with pytest.raises(BuildError):
+            ensure(prefix, lambda making: making.run(["bash", "-c", script]))
+        assert not prefix.folder.exists()
+    finally:
+        goes_on.unlink()
+
+
 def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="cannot be made"):
