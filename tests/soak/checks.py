@@ -45,12 +45,12 @@ def containers(client: DockerClient) -> list[str]:
     return [f"container {one['Names'][0]} ({one['State']})" for one in client.api.containers(all=True)]
 
 
-def images(client: DockerClient, variants: Iterable[Tiny]) -> list[str]:
-    """Images that have a variant's name, and lack what belongs into one."""
+def images(client: DockerClient, variants: Iterable[Tiny], good: set[str]) -> list[str]:
+    """Images that have a variant's name, and lack what belongs into one; ``good`` are those that were seen whole."""
     found = []
     names = {tag: one["Id"] for one in client.api.images() for tag in one["RepoTags"] or ()}
     for variant in variants:
-        if variant.tag in names:
+        if names.get(variant.tag, "none") not in {*good, "none"}:
             probe = variant.probe.partition("-")[0]
             command = ["python", "-c", _IMPORTS.format(probe=probe)]
             try:
@@ -60,6 +60,8 @@ def images(client: DockerClient, variants: Iterable[Tiny]) -> list[str]:
                 continue
             if said.decode().strip() != variant.name:
                 found.append(f"image {variant.tag} holds {said!r}")
+                continue
+            good.add(names[variant.tag])
     return found
 
 
@@ -106,8 +108,11 @@ def kept(work: Path) -> dict[str, str]:
 
 
 def outside(world: World) -> set[str]:
-    """What is where nothing of ours belongs: top folders of the machine, and the user's home and temporary folder."""
-    folders = ["/", "/etc", "/opt", "/srv", "/usr/local", "/usr/local/bin", "/var/lib", str(Path("~").expanduser())]
+    """What is where nothing of ours belongs: top folders of the machine, and the user's home and temporary folder.
+
+    Not where other programs of the machine write meanwhile, as its package manager does in /etc and /var.
+    """
+    folders = ["/", "/opt", "/srv", "/usr/local", "/usr/local/bin", str(Path("~").expanduser())]
     folders += [str(world.root / name) for name in ("home", "tmp")]
     found = {f"{folder}/{name}" for folder in folders for name in _names(Path(folder)) if not name.startswith(_SWEPT)}
     # Docker's own client keeps a number there from its first build on.

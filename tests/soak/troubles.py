@@ -120,7 +120,7 @@ def prepare(world: World, doing: Doing, trouble: str, random: Random) -> None:
         doing.argv = ["unshare", "--time", "--monotonic", jump, "--boottime", jump, *doing.argv]
     elif trouble == "wall clock":
         # From the start: libfaketime has no jump under way that leaves the clock for waiting alone, as a real one does.
-        jump = str(random.choice(_JUMPS))
+        jump = f"{random.choice(_JUMPS):+d}"
         doing.environment.update(LD_PRELOAD=str(_FAKETIME), FAKETIME=jump, NO_FAKE_STAT="1")
     elif trouble == "old files":
         when = time.time() + random.choice(_JUMPS)

@@ -116,7 +116,7 @@ class Doing:
 def choose(world: World, random: Random, label: str) -> Doing:
     """One of the things that users do; ``label`` names its log and its file."""
     variant = random.choice(world.variants)
-    kind = random.choices([shell, prompt, image, venv, tests, explain], [6, 2, 4, 2, 2, 1])[0]
+    kind = random.choices([shell, prompt, image, venv, tests, explain], [6, 2, 4, 2, 1, 1])[0]
     doing = kind(world, random, variant, label)
     doing.log.write_bytes(b"")
     return doing

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
@@ -64,6 +64,8 @@ class World:
     variants: tuple[Tiny, ...]
     index: Index
     is_small: bool
+    #: The images that were seen whole.
+    good: set[str] = field(default_factory=set)
 
     @property
     def work(self) -> Path:

@@ -68,13 +68,13 @@ def test_a_container_is_found(engine: FakeEngine) -> None:
 
 def test_a_half_image_is_found(engine: FakeEngine) -> None:
     engine.answers["GET /images/json"] = lambda *_: (200, [{"RepoTags": [VARIANT.tag], "Id": "sha256:1"}])
-    (found,) = checks.images(sdk(engine.engine), [VARIANT])
+    (found,) = checks.images(sdk(engine.engine), [VARIANT], set())
     assert found.startswith("image gpuenv:soak-0-cpu is half: ")
 
 
 def test_an_image_that_is_not_there_is_none(engine: FakeEngine) -> None:
     engine.answers["GET /images/json"] = lambda *_: (200, [{"RepoTags": None, "Id": "sha256:1"}])
-    assert checks.images(sdk(engine.engine), [VARIANT]) == []
+    assert checks.images(sdk(engine.engine), [VARIANT], set()) == []
 
 
 def test_a_lock_that_is_held_is_found(world: World) -> None:
