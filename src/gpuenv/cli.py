@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpuenv.core import paths, signals, ui
-from gpuenv.core.errors import GpuenvError, UsageError, full_disk
+from gpuenv.core.errors import GpuenvError, UsageError, closed_file, full_disk
 from gpuenv.core.settings import Option, Settings
 from gpuenv.core.verbs import COMMANDS, Verb, as_typed, check_given
 
@@ -97,8 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
         if ui.debug_enabled():
             traceback.print_exc()
-        # A full disk may show anywhere.
-        told = error if isinstance(error, GpuenvError) else full_disk(error) or _unforeseen(error)
+        # A full disk, or what is another user's, may show anywhere.
+        told = error if isinstance(error, GpuenvError) else full_disk(error) or closed_file(error) or _unforeseen(error)
         ui.say(f"error: {as_typed(str(told))}")
         _drop_output()
         return told.exit_code

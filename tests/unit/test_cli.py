@@ -253,6 +253,18 @@ def test_a_full_disk_is_told_wherever_it_shows(
     assert "the disk is full" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_what_is_closed_to_this_user_is_named_wherever_it_shows(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_verb(monkeypatch, OSError(number, os.strerror(number), "/home/u/.cache/gpuenv/venvs/lock"))
+    assert cli.main(["images"]) == HostError.exit_code
+    said = capsys.readouterr().err
+    assert said.startswith("gpuenv: error: /home/u/.cache/gpuenv/venvs/lock cannot be used\n")
+    assert os.strerror(number) in said
+    assert "GPUENV_CACHE_DIR" in said
+
+
 @pytest.mark.parametrize("verb", ["gpu-shell", "images", "test-env"])
 def test_every_verb_refuses_a_processor_without_avx_before_it_looks_for_an_engine(
     verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

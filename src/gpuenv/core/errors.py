@@ -104,3 +104,14 @@ def _is_full(descriptor: int) -> bool:
         return os.write(descriptor, b"") != 0
     except OSError as error:
         return error.errno == errno.ENOSPC
+
+
+def closed_file(error: Exception) -> HostError | None:
+    """An error of the system in words, if it keeps this user from a file or folder; else None."""
+    if not (isinstance(error, OSError) and error.filename and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)):
+        return None
+    return HostError(
+        f"{error.filename} cannot be used",
+        f"the system says: {error.strerror}",
+        "make it yours (after `sudo` it may be root's), or set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to other folders",
+    )
