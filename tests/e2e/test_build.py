@@ -67,10 +67,9 @@ def test_what_is_in_the_image(gpuenv: Gpuenv, engine: Engine) -> None:
     assert cached.startswith("/opt/gpuenv/lib/python3.6/site-packages/tensorflow/__pycache__/")
     assert run_in(engine, tag, f"import os; print(os.path.exists({cached!r}))") == "True"
     assert version == "0.0.1"
-    writable = (
-        "import os; print([p for p in ('/opt/gpuenv', '/work', os.environ['HOME'] + '/.keras') if os.access(p, 2)])"
-    )
-    assert run_in(engine, tag, writable) == "['/work', '/home/user/.keras']"
+    places = "['/opt/gpuenv', '/work', '/etc/passwd', '/etc/group', '/etc/shadow', os.environ['HOME'] + '/.keras']"
+    writable = run_in(engine, tag, f"import os; print(*[place for place in {places} if os.access(place, os.W_OK)])")
+    assert writable == "/work /etc/passwd /etc/group /home/user/.keras"
     image = sdk(engine).images.get(tag)
     assert image.attrs["Config"]["User"] == "1000:1000"
     assert image.labels["gpuenv.variant"] == gpuenv.tiny.name
