@@ -87,9 +87,9 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
                 container = stack.enter_context(containers.running(engine, **{**options, "device_requests": ()}))
             scheme = "podman" if engine.kind == "podman" else "docker"
             host = testinfra.get_host(f"{scheme}://{container}")
-            with marked(Path(folder)) as mark:
+            with marked(folder) as mark:
                 if not is_bare and not host.file(f"/work/{mark.name}").exists:
-                    raise is_unseen(Path(folder), "TMPDIR")
+                    raise is_unseen(folder, "TMPDIR")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,
                 user=user, work_dir=folder, refused=refused, cores=plan.cores,
