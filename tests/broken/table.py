@@ -30,8 +30,8 @@ class Fault:
     what: str
     source: str
     fails: tuple[str, ...]
+    says: str
     green: tuple[str, ...]
-    says: str = ""
     dockerfile: str = ""
     shell: str = ""
     wheel: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.grounds import require
 from gpuenv.harness.targets.connection import Connection
 
 
@@ -30,9 +31,12 @@ def test_notebook_with_a_plot_runs_in_the_targets_kernel(connection: Connection)
 @pytest.mark.kinds("image")
 def test_jupyter_listens_where_the_shell_publishes(connection: Connection) -> None:
     """Fails: an image without Jupyter's settings (it listens inside only, whatever is published)."""
-    for name, found in connection.program("server").data.items():
+    servers = connection.program("server").data
+    require(servers, "server")
+    for name, found in servers.items():
         address = f"http://127.0.0.1:{found['port']}/"
-        if found["status"] != 200 or not all(one.startswith(address) for one in found["printed"]):
+        is_printed = bool(found["printed"]) and all(one.startswith(address) for one in found["printed"])
+        if found["status"] != 200 or not is_printed:
             raise CheckError(
                 f"`jupyter {name}` under PORT={found['port']} prints {', '.join(found['printed']) or 'no address'} and "
                 f"answers {found['status'] or 'nothing'}",

@@ -23,6 +23,7 @@ def test_every_check_is_seen_failing_somewhere() -> None:
 def test_a_fault_names_checks_that_there_are(fault: Fault) -> None:
     groups = {check.split("/")[0] for check in table.known_checks()}
     assert fault.fails
+    assert fault.says, "a check that fails for another reason would pass for the catch"
     for check in fault.fails:
         assert table.check_of(check)
     for check in fault.green:
