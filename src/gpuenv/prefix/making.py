@@ -113,7 +113,7 @@ class Making:
         if self._aside is not None and self._aside.is_dir():
             self._aside.rename(folder)
             ui.say(f"{folder} is what it was before")
-        self.prefix.record.unlink(missing_ok=True)
+        self.prefix.record.unlink()
 
     def finish_what_was_killed(self) -> None:
         """Bring a folder back to what it was before a run that was killed, or to what that run had made whole."""
@@ -140,7 +140,7 @@ class Making:
 
     def claim(self) -> None:
         """Leave the mark of what is half made in the folder, which is made if need be: without it nobody removes it."""
-        self.prefix.folder.mkdir(parents=True, exist_ok=True)
+        self.prefix.folder.mkdir(exist_ok=True)
         (self.prefix.folder / prefixes.BEGUN).touch()
 
     @contextlib.contextmanager
@@ -174,7 +174,7 @@ class Making:
         Raises HostError for a full disk; else what ``explain`` makes of the output, or BuildError with its end.
         """
         log = self.prefix.log
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(exist_ok=True)
         with log.open("ab") as output:
             begin = output.tell()
             with self._claiming():

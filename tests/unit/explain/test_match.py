@@ -71,6 +71,9 @@ def test_a_value_that_is_not_in_the_map_gets_the_default() -> None:
         (rule("alpha", without=("warning",)), "warning: alpha\n", False),
         (rule("alpha", without=("warning",)), "warning: alpha\nalpha\n", True),
         (rule("alpha", without=("warning",), within=2), "alpha\nwarning\n", False),
+        (rule("alpha", without=("warning",), within=2), "warning\nalpha\n", False),
+        (rule("alpha", without=("warning",), within=9), "warning\nalpha\n", False),
+        (rule("1 alpha 2"), "1 alpha 2\n", True),
         (rule("alpha", regex=r"alpha \d"), "alpha x\nalpha 1\n", True),
         (rule("alpha", regex=r"alpha\nbeta", within=2), "x\nalpha\nbeta\n", True),
         (rule("Alpha"), "alpha\n", False),
@@ -193,6 +196,14 @@ def evidence(one: Rule, *pieces: str) -> list[tuple[int, str, int]]:
         (rule("beta"), "yy beta beta\n", [(1, "yy beta beta", 3)]),
         # An expression that ends with the end of a line points at that line, not at the next one.
         (rule("alpha", regex=r"alpha\n", within=2), "x alpha\nbeta\n", [(1, "x alpha", 2)]),
+        # An empty line before it is a line.
+        (rule("alpha", within=2), "\nx alpha\n", [(2, "x alpha", 2)]),
+        # Of several in what the expression found the first counts.
+        (
+            rule("beta", regex=r"(?s)a1.*beta.*beta", within=3),
+            "a1\nx beta\ny beta\n",
+            [(1, "a1", 0), (2, "x beta", 2), (3, "y beta", 5)],
+        ),
         # What it spans: its begin and its end.
         (rule("alpha", regex=r"(?s)a1.*b1", within=3), "a1 alpha\n-\n- b1\n", [(1, "a1 alpha", 0), (3, "- b1", 3)]),
         # A fragment inside of what the expression found counts, not one before it.
@@ -250,6 +261,15 @@ def test_a_line_that_was_cut_counts_once() -> None:
     assert [line[0] for line in evidence(rule("alpha"), *pieces)] == [MOST_LINES + 4]
     assert [line[0] for line in evidence(rule("alpha"), "".join(pieces))] == [MOST_LINES + 4]
     assert [line[0] for line in evidence(rule("alpha"), "".join(pieces[:-1]), pieces[-1])] == [MOST_LINES + 4]
+
+
+def test_so_much_is_kept_of_what_came_before_as_a_rule_may_need() -> None:
+    matcher = Matcher([])
+    matcher.feed(b"-\n" * 3 * MOST_LINES)
+    assert matcher.feed(b"-\n").data == b"-\n" * MOST_LINES
+    # Empty lines are lines.
+    pieces = ["\n" * 2 * MOST_LINES, "\n" * 2 * MOST_LINES, "alpha\n"]
+    assert [line[0] for line in evidence(rule("alpha"), *pieces)] == [4 * MOST_LINES + 1]
 
 
 def test_a_window_reaches_back_as_far_as_a_rule_may() -> None:

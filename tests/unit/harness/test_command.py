@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from gpuenv.core import paths, signals
+from gpuenv.core import paths, processes, signals
 from gpuenv.core.errors import CheckError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine
@@ -111,6 +112,7 @@ def test_the_unit_tests_are_started_on_the_cores(
         return types.SimpleNamespace(returncode=0)
 
     monkeypatch.setattr(signals, "run", run)
+    monkeypatch.setattr(processes, "ending_with_parent", lambda number: ("ends with us, by", number))
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     harness.run_unit_tests(jobs)
     ((argv, options),) = asked
@@ -120,6 +122,7 @@ def test_the_unit_tests_are_started_on_the_cores(
         "-n", workers, "--maxprocesses", "8", "--dist", "worksteal",
     ]  # fmt: skip
     assert options["cwd"] == root / "tests" / "unit"
+    assert options["preexec_fn"] == ("ends with us, by", signal.SIGTERM)
     assert "PYTHONPATH" not in dict(options["env"])  # type: ignore[call-overload]
     assert "unit tests" in capsys.readouterr().err
 
@@ -276,13 +279,17 @@ def test_a_run_is_reported_whatever_ends_it(
     log = tmp_path / "pytest.log" if is_live else None
     planned = dataclasses.replace(PLAN, engine=engine, at_a_time=2)
     seen: list[Any] = []
+    start = time.time()
 
     def run_pytest(argv: list[str], found: Report, results: Path, given: Path | None) -> int:
         folder = results.parent
         assert load_plan(folder / "plan.json").run == planned.run
         assert argv == harness.pytest_argv(folder / "plan.json", results, tmp_path / "junit.xml", 2)
         assert (results.name, given) == ("results.jsonl", log)
-        assert found.began <= time.time()
+        # What a killed one leaves there is removed by the next run.
+        assert folder.parent == Path(tempfile.gettempdir())
+        assert "-run-" in folder.name
+        assert start <= found.began <= time.time()
         results.write_text("no JSON\n")
         seen.append(folder)
         if engine is None:
@@ -430,15 +437,19 @@ def test_output_of_pytest_goes_to_the_log_under_a_live_table(
         return process.wait()
 
     monkeypatch.setattr(table, "watch", watch)
+    # It runs in the process that becomes pytest.
+    monkeypatch.setattr(
+        processes, "ending_with_parent", lambda number: lambda: os.write(2, f"ends by {number}\n".encode())
+    )
     monkeypatch.setattr(Engine, "build_prefix", lambda _: (["docker"], {"DOCKER_HOST": "unix:///x"}))
     log, found = tmp_path / "pytest.log", Report(dataclasses.replace(PLAN, engine=ENGINE))
     folder = Path(__file__).resolve().parents[2] / "env"
     assert harness.run_pytest([sys.executable, "-c", script], found, tmp_path / "r", log) == 3
-    assert log.read_text() == f"{folder}\nunix:///x\n"
+    assert log.read_text() == f"ends by {int(signal.SIGTERM)}\n{folder}\nunix:///x\n"
     assert watched == [found, tmp_path / "r"]
     assert capfd.readouterr().out == ""
     assert harness.run_pytest([sys.executable, "-c", script], found, tmp_path / "r", None) == 3
-    assert capfd.readouterr() == (f"{folder}\n", "unix:///x\n")
+    assert capfd.readouterr() == (f"{folder}\n", f"ends by {int(signal.SIGTERM)}\nunix:///x\n")
     assert len(watched) == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -542,7 +543,15 @@ def test_a_program_that_fills_it_reads_nothing_and_sees_no_other_pip(
 ) -> None:
     prefix = prefix_at(tmp_path / "e")
     script = "import os, sys; print(sys.stdin.read(), os.environ.get('PIP_TARGET'), os.environ['A'])"
-    Making(prefix).run([sys.executable, "-c", script], {"PIP_TARGET": "/elsewhere", "A": "b"})
+    (tmp_path / "typed").write_text("typed")
+    own = os.dup(0)
+    with (tmp_path / "typed").open() as typed:
+        os.dup2(typed.fileno(), 0)
+        try:
+            Making(prefix).run([sys.executable, "-c", script], {"PIP_TARGET": "/elsewhere", "A": "b"})
+        finally:
+            os.dup2(own, 0)
+            os.close(own)
     assert prefix.log.read_text() == " None b\n"
 
 

@@ -32,6 +32,11 @@ def test_other_settings_are_named(change: dict[str, Any], says: str) -> None:
     assert caught.value.what == f"settings that are not the recipe's: {says}"
 
 
+def test_settings_without_variables_are_compared() -> None:
+    with pytest.raises(CheckError, match=r"LANG is 'not set', by the recipe 'C\.UTF-8'"):
+        identity.judge_settings({"Cmd": ["bash"], "User": "1000:1000"}, RECIPE)
+
+
 def test_without_a_recipe_nothing_is_right() -> None:
     with pytest.raises(CheckError, match="no label says"):
         identity.judge_settings({}, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +155,17 @@ def test_what_is_just_small_enough_is_searched(tmp_path: Path) -> None:
 def test_only_layers_of_a_saved_image_are_searched() -> None:
     saved = tar_of({"other.tar": tar_of({"etc/pip.conf": b"x"}), "0/layer.tar": tar_of({"a": b"", "b": b""})})
     assert layers.search(layers.files_in_saved(chunks_of(saved)), []) == (2, [])
+
+
+def test_a_saved_image_that_is_cut_off_is_no_success() -> None:
+    saved = tar_of({"0/layer.tar": tar_of({"a": b"x" * 5000})})[:3000]
+    with pytest.raises(tarfile.ReadError, match="unexpected end of data"):
+        layers.search(layers.files_in_saved(chunks_of(saved)), [])
+
+
+def test_folders_that_may_be_read_and_entered_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda _, mode: mode == os.R_OK | os.X_OK)
+    assert layers.layer_folders({"GraphDriver": {"Data": {"UpperDir": str(tmp_path)}}}) == (tmp_path,)
 
 
 def test_an_engine_that_names_some_folders_only(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_another_curve_is_caught(losses: list[float], says: str) -> None:
 
 
 def test_where_two_curves_part() -> None:
-    assert judges.leaves_at([1.0, 1.0], [1.0, 1.0001]) is None
+    assert judges.leaves_at([1.0, 1e-4], [1.0, 0.0]) is None
     assert judges.leaves_at([1.0, 1.0], [1.0, 1.00011]) == 1
     assert judges.leaves_at([1.0], [1.0, 0.5]) == judges.leaves_at([1.0, 0.5], [1.0]) == 1
 
@@ -177,6 +177,13 @@ def test_text() -> None:
         judges.judge_text(text(plots=boxes))
     with pytest.raises(CheckError, match="by plots"):
         judges.judge_text(text(plots={"texts": ["가", "é"], "error": "no backend"}))
+
+
+def test_in_plots_only_what_there_is_a_font_for_has_to_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judges, "DRAWN", ("Korean",))
+    judges.judge_text(text(plots={"texts": ["가", "?"], "error": None}))
+    with pytest.raises(CheckError, match="text is lost: Korean by plots\n"):
+        judges.judge_text(text(plots={"texts": ["?", "?"], "error": None}))
 
 
 LOCKED = {"numpy": "1.16.2", "Scikit_Learn": "0.24.2"}
