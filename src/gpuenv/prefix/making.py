@@ -175,12 +175,13 @@ class Making:
         """
         log = self.prefix.log
         log.parent.mkdir(exist_ok=True)
-        with log.open("ab") as output:
+        # A folder of its own to unpack in: a program that is killed does not empty it.
+        with scratch.folder("unpacked", is_local=True) as temporary, log.open("ab") as output:
             begin = output.tell()
             with self._claiming():
                 done = signals.run(
                     argv,
-                    env=pip_environment(environ),
+                    env={**pip_environment(environ), "TMPDIR": str(temporary)},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

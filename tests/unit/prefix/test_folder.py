@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -369,6 +370,17 @@ def test_what_a_killed_program_started_does_not_go_on_writing(tmp_path: Path) ->
         assert not prefix.folder.exists()
     finally:
         goes_on.unlink()
+
+
+def test_what_a_killed_program_unpacked_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix, place = prefix_at(tmp_path / "env"), tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    script = f'mkdir "$TMPDIR/wheel" && find {place} -name wheel > {tmp_path}/seen; kill -9 $$'
+    with pytest.raises(BuildError):
+        ensure(prefix, lambda making: making.run(["bash", "-c", script]))
+    assert Path((tmp_path / "seen").read_text().strip()).parent.parent == place
+    assert list(place.iterdir()) == []
 
 
 def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:
