@@ -76,10 +76,11 @@ class Round:
             for victim in self.victims:
                 self._pause(doings, random.uniform(0, victim.length_s))
                 troubles.break_off(self.world, victim, how)
-            deadline = time.monotonic() + users.END_LIMIT_S
+            began = time.monotonic()
             for doing in doings:
-                if not doing.wait(deadline):
+                if not doing.wait(began + users.END_LIMIT_S):
                     self._find("commands", [f"{doing.name} did not end within {users.END_LIMIT_S} s"])
+            self.what += f", ended in {time.monotonic() - began:.0f} s"
 
     @staticmethod
     def _pause(doings: list[users.Doing], seconds: float) -> None:
