@@ -3,7 +3,7 @@
 # A setting on the command line (`make gpu-shell VARIANT=name`) reaches the command as GPUENV_VARIANT, word for word
 # ($(value ...), so that make does not expand a `$` inside CMD). Only the command line counts, not the
 # environment: names like WORK mean other things on many clusters. `make docs` writes the names.
-SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA GPUS WORK ADD PORT CMD TARGET HOSTS JOBS REQUIRE_GPU LOG JSON CHECK UPGRADE YES VERBOSE N SEED
+SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNELS CONDA GPUS WORK ADD PORT CMD TARGET HOSTS JOBS REQUIRE_GPU UPSTREAM LOG JSON CHECK UPGRADE YES VERBOSE N SEED
 OWN := PYTHON VENV SHELL MAKEFLAGS GPUENV_%
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 $(foreach name,$(filter $(SETTINGS),$(GIVEN)),$(eval export GPUENV_$(name) = $$(value $(name))))

@@ -36,6 +36,7 @@ CACHED = (
     "simulated",
     "sources",
     "tmp-*",
+    "upstream",
     "uv",
     "venvs",
 )

@@ -56,7 +56,7 @@ def make_plan(engine: Engine, faults: Sequence[Fault], built: Mapping[str, str])
         return dataclasses.replace(there, prefix=built[fault.name])
 
     found = map(target, faults)
-    return Plan(secrets.token_hex(8), tuple(found), engine, require_gpu=False)
+    return Plan(secrets.token_hex(8), tuple(found), engine, require_gpu=False, upstream=True)
 
 
 def check(engine: Engine, plan: Plan, built: Mapping[str, str], folder: Path, jobs: int) -> tuple[Outcome, ...]:

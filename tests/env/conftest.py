@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +49,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One case for each target that the check is about; for imports, one for each distribution of its lock."""
+    """A case for each target that the check is about, each distribution of its lock, or each part of Keras' tests."""
     plan = metafunc.config.stash[PLAN]
     if "planned" in metafunc.fixturenames:
         metafunc.parametrize("planned", plan.targets, ids=[target.identity for target in plan.targets])
     if "target" not in metafunc.fixturenames:
         return
     targets = [target for target in plan.testable if _is_meant(metafunc.definition, target)]
-    if "distribution" in metafunc.fixturenames:
-        pairs = [(target, name) for target in targets for name in _distributions(target)]
-        ids = [f"{target.identity}-{name}" for target, name in pairs]
-        metafunc.parametrize(("target", "distribution"), pairs, ids=ids, indirect=["target"], scope="session")
+    for more, list_names in (("distribution", _distributions), ("part", _parts if plan.upstream else _nothing)):
+        if more in metafunc.fixturenames:
+            pairs = [(target, name) for target in targets for name in list_names(target)]
+            ids = [f"{target.identity}-{name}" for target, name in pairs]
+            metafunc.parametrize(("target", more), pairs, ids=ids, indirect=["target"], scope="session")
+            break
     else:
         ids = [target.identity for target in targets]
         metafunc.parametrize("target", targets, ids=ids, indirect=True, scope="session")
@@ -76,6 +78,15 @@ def _is_meant(item: pytest.Item, target: Target) -> bool:
 def _distributions(target: Target) -> list[str]:
     variant = variants.find_variant(target.variant)
     return [pin.name for pin in linux_pins(load_lock(variant.lock_path(target.flavor)))]
+
+
+def _parts(target: Target) -> Sequence[str]:
+    upstream = variants.find_variant(target.variant).upstream
+    return upstream.tests if upstream else ()
+
+
+def _nothing(_: Target) -> Sequence[str]:
+    return ()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -152,6 +152,7 @@ class Settings:
         more="a `gpu` image where there is a driver fails without one anyway. The only setting that `make` takes from "
         "the environment too: `REQUIRE_GPU=1 make test-env FLAVOR=gpu`",
     )
+    upstream: bool = _flag("also run Keras' own tests in each environment (minutes)")
     log: str | None = _text("the log of what failed; standard input if not given, or for -", argument="FILE")
     json: bool = _flag("print JSON, for programs")
     check: bool = _flag("only say whether the locks are current (needs no network)")

@@ -54,7 +54,7 @@ VERBS = (
         (
             *(_ANY_FLAVOR if option.name == "flavor" else option for option in _BUILD),
             *_CONDA,
-            *_take("add", "target", "hosts", "jobs", "require_gpu"),
+            *_take("add", "target", "hosts", "jobs", "require_gpu", "upstream"),
         ),
     ),
     Verb(

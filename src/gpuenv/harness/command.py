@@ -133,6 +133,7 @@ def plan(settings: Settings, engine: Engine | None, host: gpu.HostGpus) -> Plan:
         at_a_time=jobs,
         # Other machines have cores of their own.
         jobs=max(1, min(jobs, len(testable) - remote)),
+        upstream=settings.upstream,
     )
 
 

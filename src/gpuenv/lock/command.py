@@ -18,7 +18,7 @@ from gpuenv.core import atomic, ui
 from gpuenv.core.errors import DataError, suggest_known
 from gpuenv.core.settings import Settings
 from gpuenv.lock import tool
-from gpuenv.lock.resolve import resolve, unsatisfied
+from gpuenv.lock.resolve import resolve, resolve_suite, unsatisfied
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
@@ -76,9 +76,10 @@ def update(locks: LockSet, *, upgrade: bool) -> None:
 
 def variant_locks(variant: Variant) -> LockSet:
     """The locks of both flavors of a variant, and the conda environments made from them."""
+    suite = [variant.upstream_lock_path] if variant.upstream else []
     return LockSet(
         name=variant.name,
-        paths=(*map(variant.lock_path, FLAVORS), *map(conda_spec.path, conda_spec.environments(variant))),
+        paths=(*map(variant.lock_path, FLAVORS), *suite, *map(conda_spec.path, conda_spec.environments(variant))),
         check=partial(_check_variant, variant),
         render=partial(_render_variant, variant),
     )
@@ -101,6 +102,15 @@ def inputs_digest(environment: Environment) -> str:
     return sha256_hex("\n".join([f"python {environment.variant.python}", *read_requirements(environment)]))
 
 
+def _suite_requirements(variant: Variant) -> tuple[str, ...]:
+    return (f"keras=={variant.keras}", *(variant.upstream.needs if variant.upstream else ()))
+
+
+def _suite_digest(variant: Variant) -> str:
+    """The sha256 (hex) of what decides the lock of the tests: Python, Keras, what they need. No wheel changes it."""
+    return sha256_hex("\n".join([f"python {variant.python}", *_suite_requirements(variant)]))
+
+
 def _check_variant(variant: Variant) -> None:
     for flavor in FLAVORS:
         environment, lock = Environment(variant, flavor), load_lock(variant.lock_path(flavor))
@@ -112,6 +122,10 @@ def _check_variant(variant: Variant) -> None:
             why = f"nothing says that {', '.join(unproved)} can be installed on Windows without a compiler"
             raise drifted(lock.path, why, variant.name)
     conda_spec.check(variant)
+    if variant.upstream:
+        suite = load_lock(variant.upstream_lock_path)
+        if suite.inputs_digest != _suite_digest(variant):
+            raise drifted(suite.path, "variant.toml changed after it was made", variant.name)
 
 
 def _render_variant(variant: Variant, upgrade: bool) -> dict[Path, str]:
@@ -124,6 +138,14 @@ def _render_variant(variant: Variant, upgrade: bool) -> dict[Path, str]:
         _refuse_both_frameworks(environment, pins)
         texts[variant.lock_path(environment.flavor)] = render_lock(variant.name, pins, inputs_digest(environment))
         preferred = {pin.name: pin.version for pin in pins}
+    if variant.upstream:
+        path = variant.upstream_lock_path
+        kept = load_lock(path).pins if path.exists() and not upgrade else ()
+        suite = {pin.name: pin.version for pin in kept}
+        source, *needs = _suite_requirements(variant)
+        texts[path] = render_lock(
+            variant.name, resolve_suite(source, needs, variant.python, pins, suite), _suite_digest(variant)
+        )
     for environment in conda_spec.environments(variant):
         text = texts[variant.lock_path(environment.flavor)]
         texts[conda_spec.path(environment)] = conda_spec.render(environment, text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -37,6 +38,22 @@ def resolve(requirements: Iterable[str], python: str, preferred: Mapping[str, st
         fixed = [f"{name}=={choice.version}" for name, choice in linux.items()]
         windows = _resolve_one(folder, python, WINDOWS, fixed, preferred)
     return merge(linux, windows, find_pure(windows))
+
+
+def resolve_suite(
+    source: str, needs: Iterable[str], python: str, pins: Iterable[Pin], preferred: Mapping[str, str]
+) -> tuple[Pin, ...]:
+    """The pins for the tests of one package, for Linux: its source, and what they need besides ``pins``.
+
+    ``source`` is that package as a requirement. Raises as :func:`resolve` does.
+    """
+    name, known = Requirement(source).name, {pin.name: pin.version for pin in pins}
+    with tempfile.TemporaryDirectory(prefix="gpuenv-lock-") as temporary:
+        folder = Path(temporary)
+        _write_lines(folder / "requirements.in", [source, *needs])
+        fixed = [f"{name}=={version}" for name, version in known.items()]
+        found = _resolve_one(folder, python, replace(LINUX, source=name), fixed, preferred)
+    return merge({one: choice for one, choice in found.items() if one == name or one not in known}, {})
 
 
 def _resolve_one(

@@ -11,7 +11,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -40,11 +40,15 @@ COMPILED = frozenset({".c", ".cc", ".cpp", ".cxx", ".cu", ".f", ".f90", ".go", "
 
 @dataclass(frozen=True)
 class Platform:
-    """A system a lock serves: its ``sys.platform``, uv's name for it, and its wheel tags, best first."""
+    """A system a lock serves: its ``sys.platform``, uv's name for it, and its wheel tags, best first.
+
+    ``source`` is the package of which it takes the source, although there are wheels.
+    """
 
     name: str
     uv_name: str
     tags: tuple[str, ...]
+    source: str = ""
 
 
 LINUX = Platform("linux", "x86_64-manylinux2014", _LINUX_TAGS)
@@ -68,7 +72,8 @@ def parse_pylock(text: str, python: str, platform: Platform) -> dict[str, Choice
     """The chosen files by package name. Raises DataError for a package that has none."""
     pylock = Pylock.from_dict(msgspec.toml.decode(text))
     order = {tag: rank for rank, tag in enumerate(wheel_tags(python, platform))}
-    return {package.name: choose(package, order, python, platform) for package in pylock.packages}
+    packages = (replace(one, wheels=None) if one.name == platform.source else one for one in pylock.packages)
+    return {package.name: choose(package, order, python, platform) for package in packages}
 
 
 def wheel_tags(python: str, platform: Platform) -> Iterator[Tag]:

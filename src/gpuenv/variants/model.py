@@ -103,6 +103,13 @@ class CondaTable(Data, frozen=True):
     not_shipped: tuple[Soname, ...] = ()
 
 
+class Upstream(Data, frozen=True):
+    """Keras' own tests, in its source distribution: the folders and files that are run, and what they need besides."""
+
+    tests: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    needs: tuple[Distribution, ...] = ()
+
+
 class Variant(Data, frozen=True):
     """One environment, as ``variant.toml`` describes it."""
 
@@ -119,6 +126,8 @@ class Variant(Data, frozen=True):
     folder: Path
     #: What a conda environment of it takes from conda; None where it has none.
     conda: Optional[CondaTable] = None
+    #: Its Keras' own tests; None where none are run.
+    upstream: Optional[Upstream] = None
     is_default: bool = field(name="default", default=False)
 
     def __post_init__(self) -> None:
@@ -134,6 +143,11 @@ class Variant(Data, frozen=True):
     def lock_path(self, flavor: str) -> Path:
         """The hashed requirements of one flavor."""
         return self.folder / f"requirements-{flavor}.txt"
+
+    @property
+    def upstream_lock_path(self) -> Path:
+        """The hashed requirements of its Keras' own tests."""
+        return self.folder / "requirements-upstream.txt"
 
     @property
     def intent_path(self) -> Path:

@@ -35,7 +35,7 @@ def no_resolver(*_: object) -> None:
     raise AssertionError("nothing may be resolved here")
 
 
-@pytest.mark.parametrize(("name", "count"), [(None, 4), ("tool", 3), ("cuda9.0", 4)])
+@pytest.mark.parametrize(("name", "count"), [(None, 5), ("tool", 3), ("cuda9.0", 5)])
 def test_the_locks_in_the_repository_are_current(
     name: str | None, count: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,6 +51,7 @@ def test_the_locks_in_the_repository_are_current(
         ("requirements.in", "tqdm\n", "tqdm\nlightgbm\n"),
         ("variant.toml", 'keras = "2.2.5"', 'keras = "2.2.4"'),
         ("variant.toml", 'python = "3.6.15"', 'python = "3.6.14"'),
+        ("variant.toml", 'needs = ["flaky"]', 'needs = ["flaky", "mock"]'),
     ],
 )
 def test_check_finds_drift_of_the_inputs(envs: Path, file: str, old: str, new: str) -> None:

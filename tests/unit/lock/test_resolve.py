@@ -61,6 +61,7 @@ needs_uv = pytest.mark.skipif(
 #: File name -> what it requires.
 SERVED = {
     "app-1.0-py3-none-any.whl": ["lib", 'winonly ; sys_platform == "win32"'],
+    "app-1.0.tar.gz": ["lib"],
     "lib-1.0-cp36-cp36m-manylinux1_x86_64.whl": [],
     "lib-1.0-cp36-cp36m-win_amd64.whl": [],
     "lib-2.0-cp36-cp36m-manylinux1_x86_64.whl": [],
@@ -141,6 +142,16 @@ def test_resolve_finds_the_newest_that_pip_accepts_for_both_platforms(capsys: py
 def test_resolve_keeps_the_version_that_is_locked() -> None:
     versions = {pin.name: pin.version for pin in resolve.resolve(["app"], PYTHON, {"lib": "1.0"})}
     assert versions == {"app": "1.0", "lib": "1.0", "winonly": "1.0"}
+
+
+@needs_uv
+@pytest.mark.usefixtures("index")
+def test_the_tests_of_a_package_are_its_source_and_what_is_not_there_yet() -> None:
+    there = Pin("lib", "1.0", None, (B,), "lib-1.0.whl", "lib-1.0.whl")
+    source = Pin("app", "1.0", 'sys_platform == "linux"', (A,), "app-1.0.tar.gz", "", 9, 0)
+    assert resolve.resolve_suite("app==1.0", [], PYTHON, [there], {}) == (source,)
+    (_, more) = resolve.resolve_suite("app==1.0", ["lib"], PYTHON, [], {})
+    assert (more.name, more.version, more.windows) == ("lib", "2.0", "")
 
 
 @needs_uv

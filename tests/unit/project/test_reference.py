@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import tarfile
 import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -290,3 +292,32 @@ def test_text_of_many_languages_comes_out_as_it_went_in(load: Callable[[str], An
     texts = list(text.TEXTS.values())
     for way in ("print", "standard input", "arguments", "files", "JSON"):
         assert text.WAYS[way](texts, str(tmp_path)) == texts, way
+
+
+SUITE = """
+import needed, pytest
+def test_good(): assert needed.VALUE == 1
+def test_left_out(): pytest.skip("no CNTK")
+def test_bad(): raise ValueError("boom")
+"""
+
+
+def test_the_tests_of_a_source_distribution_are_counted(
+    load: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its package is not what is tested: only its tests are unpacked."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    source = tmp_path / "Keras-0"
+    (source / "tests").mkdir(parents=True)
+    (source / "tests/one_test.py").write_text(SUITE)
+    (source / "needed.py").write_text("raise SystemExit")
+    with tarfile.open(tmp_path / "Keras-0.tar.gz", "w:gz") as archive:
+        archive.add(source, "Keras-0")
+    with zipfile.ZipFile(tmp_path / "needed-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("needed.py", "VALUE = 1")
+    found = load("upstream").run(str(tmp_path), ["one_test.py", "no_such_test.py"])
+    one = found["one_test.py"]
+    assert (one["passed"], one["skipped"], one["failed"], one["exit_code"]) == (1, 1, ["test_bad: ValueError: boom"], 1)
+    missing = found["no_such_test.py"]
+    assert (missing["passed"], missing["exit_code"]) == (0, 4)
+    assert "no_such_test.py" in missing["last"][-1]

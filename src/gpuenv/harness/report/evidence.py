@@ -76,6 +76,13 @@ class Evidence:
     #: For each start, how far the worst of the four outputs is from its target.
     seeds: Mapping[str, float] = field(default_factory=dict)
     gaps: Mapping[str, str] = field(default_factory=dict)
+    #: Of Keras' own tests, where they ran: how many "passed", "failed" and were "skipped".
+    upstream: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def upstream_words(self) -> str:
+        """``"410 passed, 0 failed, 82 skipped"``; "" where they did not run."""
+        return ", ".join(f"{number} {kind}" for kind, number in self.upstream.items())
 
     @property
     def trained_on(self) -> tuple[str, ...]:
@@ -99,7 +106,15 @@ def parse_evidence(findings: Mapping[str, Any]) -> Evidence:
         nets={name: net for name in (REFERENCE, *PACKAGES) if (net := _part(training, name, Net, gaps))},
         seeds={str(seed): worst for seed, worst in sorted(seeds.items())},
         gaps=gaps,
+        upstream=_count_suites(list((findings.get("keras_tests") or {}).values())),
     )
+
+
+def _count_suites(parts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    if not parts:
+        return {}
+    passed, skipped = (sum(part[kind] for part in parts) for kind in ("passed", "skipped"))
+    return {"passed": passed, "failed": sum(len(part["failed"]) for part in parts), "skipped": skipped}
 
 
 def _part(training: Mapping[str, Any], name: str, kind: type[T], gaps: dict[str, str]) -> T | None:

@@ -112,7 +112,7 @@ def render_page(report: Report) -> str:
         report=report,
         ended=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended)),
         machine=f"{platform.node()}, {platform.system()} {platform.machine()}",
-        groups=GROUPS,
+        groups=[group for group in GROUPS if group != "upstream" or report.plan.upstream],
         count=count,
         render_duration=render_duration,
         learned=learn([(target, report.of(target)) for target in report.plan.targets]),

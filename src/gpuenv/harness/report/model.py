@@ -20,8 +20,8 @@ from gpuenv.harness.targets.model import Plan, Target
 #: How the reason of every skip begins in pytest.
 NOT_TESTED = "not tested: "
 #: The fixtures of tests/env whose finding the reports show, by their names.
-KEPT = ("facts", "frameworks", "driver_inside", "training")
-GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolation", "notebook")
+KEPT = ("facts", "frameworks", "driver_inside", "training", "keras_tests")
+GROUPS = ("target", "identity", "imports", "linkage", "gpu", "training", "isolation", "notebook", "upstream")
 #: pytest's exit codes when it ran to its end: all passed, some failed, there was nothing to run.
 NOTHING_TO_RUN = 5
 FINISHED = (0, 1, NOTHING_TO_RUN)

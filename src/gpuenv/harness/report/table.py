@@ -35,6 +35,8 @@ def render_table(report: Report, now: float | None = None) -> Table:
     for group in GROUPS:
         if any(column.counts(group).parts for column in columns):
             table.add_row(group, *(_render_group(column, group, is_live=now is not None) for column in columns))
+    if report.plan.upstream and now is None:
+        table.add_row("Keras' own tests", *(report.of(column.target).upstream_words for column in columns))
     return table
 
 

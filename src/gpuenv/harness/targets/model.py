@@ -93,7 +93,8 @@ class Plan:
 
     ``engine`` runs the images, if there are any; ``host_driver`` is the version of this machine's NVIDIA driver;
     ``require_gpu`` is None where each target decides (see the GPU policy). ``left_out`` says what nobody asked for.
-    ``at_a_time`` targets are tested at a time, ``jobs`` of them on this machine's cores.
+    ``at_a_time`` targets are tested at a time, ``jobs`` of them on this machine's cores. ``upstream``: Keras' own
+    tests, too.
     """
 
     run: str
@@ -104,6 +105,7 @@ class Plan:
     left_out: str = ""
     at_a_time: int = 1
     jobs: int = 1
+    upstream: bool = False
 
     @property
     def cores(self) -> int:

@@ -19,6 +19,10 @@ def test_a_learned_xor_passes() -> None:
     judges.judge_xor(GOOD_XOR)
 
 
+def saved(**change: float) -> dict[str, Any]:
+    return {"differences": {"h5": 0.0, "json": 0.0, "yaml": 0.0, **change}, "bytes": 9}
+
+
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
@@ -102,7 +106,7 @@ def test_a_part_of_the_training_run() -> None:
 def test_each_bound_itself_is_good() -> None:
     judges.judge_xor({"table": [0, 1, 1, 0], "output": [0.25, 0.75, 0.75, 0.25], "losses": [0.7, 0.05]})
     judges.judge_convnet({"accuracy": 0.9})
-    judges.judge_round_trip({"difference": 0.0, "bytes": 1})
+    judges.judge_round_trip({**saved(), "bytes": 1})
     judges.judge_seeds({str(seed): 0.25 for seed in range(20)})
 
 
@@ -125,8 +129,10 @@ def test_seeds_that_missed_are_in_the_order_of_numbers() -> None:
             {"first": [0.5], "second": [0.5000001]},
             "differ: 0.5 and 0.5000001",
         ),
-        (judges.judge_round_trip, {"difference": 0.0, "bytes": 9}, {"difference": 1e-9, "bytes": 9}, "differ by 1e-09"),
-        (judges.judge_round_trip, {"difference": 0.0, "bytes": 9}, {"difference": 0.0, "bytes": 0}, "0 bytes of h5"),
+        (judges.judge_round_trip, saved(), saved(h5=1e-9), r"by h5: 1e-09 \("),
+        (judges.judge_round_trip, saved(), saved(yaml=float("nan")), "by yaml: nan"),
+        (judges.judge_round_trip, saved(), {"differences": {"h5": 0.0, "yaml": 0.0}, "bytes": 9}, "by json: None"),
+        (judges.judge_round_trip, saved(), {**saved(), "bytes": 0}, "0 bytes of h5"),
         (
             judges.judge_seeds,
             {str(n): 0.02 for n in range(20)},
@@ -173,8 +179,9 @@ def test_text() -> None:
     assert caught.value.why == "the language is C.UTF-8, its encoding UTF-8"
     boxes = {"texts": ["□", "□"], "error": None}
     judges.judge_text(text(plots=boxes), ())
-    with pytest.raises(CheckError, match="lost: Korean by plots\n"):
+    with pytest.raises(CheckError, match="lost: Korean by plots\n") as caught:
         judges.judge_text(text(plots=boxes))
+    assert caught.value.why == "the font that matplotlib takes lacks these letters"
     with pytest.raises(CheckError, match="by plots"):
         judges.judge_text(text(plots={"texts": ["가", "é"], "error": "no backend"}))
 

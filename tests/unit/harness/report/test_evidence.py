@@ -38,6 +38,13 @@ def test_evidence_of_a_target_in_order() -> None:
     assert found.gaps == {}
 
 
+def test_keras_own_tests_are_counted() -> None:
+    parts = {"a": {"passed": 3, "skipped": 1, "failed": []}, "b": {"passed": 1, "skipped": 0, "failed": ["x", "y"]}}
+    assert parse_evidence({"keras_tests": parts}).upstream_words == "4 passed, 2 failed, 1 skipped"
+    assert evidence.summarize(parse_evidence({"keras_tests": parts}))["upstream"]["passed"] == 4
+    assert parse_evidence({}).upstream_words == ""
+
+
 def test_the_starts_are_those_of_the_net() -> None:
     assert [round(fake.worst_of(fake.train(seed)), 4) for seed in (1, 14)] == [fake.STARTS[0], fake.STARTS[13]]
 

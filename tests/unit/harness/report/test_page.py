@@ -10,7 +10,7 @@ import pytest
 from markupsafe import escape
 
 from fakes import report as fake
-from gpuenv.harness.report import files
+from gpuenv.harness.report import files, table
 from gpuenv.harness.report.model import GROUPS, Report
 
 #: Elements that have no end tag.
@@ -125,12 +125,29 @@ def test_page_is_accessible(page: Page) -> None:
 
 def test_matrix_has_every_target_and_group_in_words(page: Page) -> None:
     heads = [data for path, data in page.texts if path[-2:] == ("tr", "th") and "thead" in path]
-    assert heads[: len(GROUPS) + 3] == ["target", "trained on", *GROUPS, "time"]
+    # Keras' own tests are a group where they were asked for.
+    *groups, upstream = GROUPS
+    assert upstream == "upstream"
+    assert heads[: len(GROUPS) + 2] == ["target", "trained on", *groups, "time"]
     text = page.text_in("table")
     for words in ("cuda10.0-cpu", "Python 3.6.15, TensorFlow 1.15.5, Keras 2.2.5", "1 failed", "2 not tested", "26 s"):
         assert words in text
     assert "there is no such environment: no source answers for CUDA 9.0" in text
-    assert [data for path, data in page.texts if path[-1:] == ("dt",) and "details" in path] == list(GROUPS)
+    assert [data for path, data in page.texts if path[-1:] == ("dt",) and "details" in path] == groups
+
+
+def test_keras_own_tests_are_counted_where_they_were_asked_for() -> None:
+    found = fake.make_report(0)
+    plan = dataclasses.replace(found.plan, upstream=True)
+    suite = {"keras/layers": {"passed": 410, "skipped": 82, "failed": []}}
+    findings = {**found.findings, fake.GOOD.identity: {**found.findings[fake.GOOD.identity], "keras_tests": suite}}
+    found = dataclasses.replace(found, plan=plan, findings=findings)
+    html = files.render_page(found)
+    assert '<th scope="col">upstream</th>' in html
+    assert html.count("own tests: 410 passed, 0 failed, 82 skipped") == 1
+    assert [str(row) for row in table.render_table(found).columns[0].cells][-1] == "Keras' own tests"
+    assert "410 passed, 0 failed, 82 skipped" in list(table.render_table(found).columns[1].cells)
+    assert "Keras' own tests" not in list(table.render_table(fake.make_report(0)).columns[0].cells)
 
 
 def test_what_is_not_tested_never_looks_passed(html: str) -> None:

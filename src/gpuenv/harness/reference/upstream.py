@@ -1,0 +1,77 @@
+"""Keras' own tests, by the pytest of this target: FOLDER (their archives) and the tests that are meant.
+
+They run on the installed Keras: of the source distribution only the tests are unpacked. What they need besides is
+on the path of their processes alone.
+"""
+
+import functools
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from multiprocessing.pool import ThreadPool
+from xml.etree import ElementTree as ET
+
+from common import cores, emit
+
+#: Of what pytest says.
+LAST_LINES = 15
+
+
+def run(archives, names):
+    """Run them, as many at a time as there are cores; on a GPU one, as each takes all of its memory."""
+    folder = tempfile.mkdtemp()
+    try:
+        unpack(archives, folder)
+        at_a_time = 1 if os.path.exists("/dev/nvidiactl") else cores()
+        with ThreadPool(at_a_time) as pool:
+            return dict(zip(names, pool.map(functools.partial(run_one, folder), names, chunksize=1)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unpack(archives, folder):
+    """Put the tests into ``tests``, and packages into ``site``."""
+    (source,) = glob.glob(os.path.join(archives, "*.tar.gz"))
+    with tarfile.open(source) as archive:
+        root = archive.getnames()[0].split("/")[0]
+        # Its sum, and the wheels', are the lock's.
+        archive.extractall(folder, [one for one in archive if one.name.startswith(root + "/tests/")])  # noqa: S202
+    os.rename(os.path.join(folder, root, "tests"), os.path.join(folder, "tests"))
+    for wheel in glob.glob(os.path.join(archives, "*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(os.path.join(folder, "site"))  # noqa: S202
+
+
+def run_one(folder, name):
+    """One folder or file of tests: how many passed and were skipped, which failed, and how long it took."""
+    began = time.time()
+    report = os.path.join(folder, name.replace("/", "-") + ".xml")
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", "tests", "--junit-xml", report]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, os.path.join("tests", name)],
+        cwd=folder,
+        env=dict(os.environ, PYTHONPATH=os.path.join(folder, "site")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    found = {"passed": 0, "skipped": 0, "failed": []}
+    if os.path.exists(report):
+        for case in ET.parse(report).iter("testcase"):  # noqa: S314 - our own pytest's
+            problem = next((one for one in case if one.tag in ("failure", "error")), None)
+            if problem is not None:
+                found["failed"].append("{}: {}".format(case.get("name"), (problem.get("message") or "")[:200]))
+            else:
+                found["skipped" if case.find("skipped") is not None else "passed"] += 1
+    last = done.stdout.decode("utf-8", "replace").strip().splitlines()[-LAST_LINES:]
+    return dict(found, exit_code=done.returncode, seconds=time.time() - began, last=last)
+
+
+if __name__ == "__main__":
+    emit(run(sys.argv[1], sys.argv[2:]))
