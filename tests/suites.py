@@ -11,6 +11,9 @@ import pytest
 
 from gpuenv.core import mounts
 
+# Assertions of the tests' own packages, which no suite has imported yet, say the values, too.
+pytest.register_assert_rewrite("fakes", "simulated", "soak", "tiny")
+
 
 def prepare(config: pytest.Config) -> None:
     """Give the programs that tests start the default signals, and the session a folder of its own.

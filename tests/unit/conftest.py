@@ -19,9 +19,6 @@ import suites
 from gpuenv.core import paths
 from gpuenv.core.errors import GpuenvError
 
-# Their assertions say the values, too.
-pytest.register_assert_rewrite("fakes", "simulated", "tiny")
-
 #: How long a setup or a teardown takes is told from here on (seconds), for ``--durations``.
 TOLD_S = 0.05
 _numbers = itertools.count()

@@ -547,6 +547,8 @@ def test_targets_at_a_time_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> N
     away = harness.plan(Settings(hosts="x", jobs=8), None, DRIVER)
     assert (away.at_a_time, away.cores, away.left_out) == (8, 8, "")
     assert harness.plan(Settings(), ENGINE, DRIVER).at_a_time == 1
+    monkeypatch.setattr("gpuenv.harness.targets.hosts.list_targets", lambda _: (host,))
+    assert harness.plan(Settings(hosts="x"), None, DRIVER).at_a_time == 1
 
 
 def test_what_pytest_said_last_is_shown_where_it_could_not_go_on(
