@@ -438,6 +438,19 @@ def test_the_place_where_the_output_goes_is_full(shell: Shell, command: str) -> 
     assert b"gpuenv: error: the place where standard output goes is full\n  cause: " in done.stderr
 
 
+def test_output_that_cannot_be_written_for_another_reason(shell: Shell, tmp_path: Path) -> None:
+    """A limit of the caller's; a quota behaves as this does, but for the signal, which Docker's client passes on."""
+    if shell.engine.kind == "podman":
+        pytest.skip("its client fails also where nothing is lost")
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 8; trap "" XFSZ; exec "$@" > "$0"', str(tmp_path / "output"),
+         *shell.argv("--cmd", 'trap "" XFSZ; seq 9999')],
+        stdin=subprocess.DEVNULL, capture_output=True, env=shell.environment, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == EngineError.exit_code, done.stderr
+    assert b"the command ended well, but some of its output is lost" in done.stderr
+
+
 def test_a_command_that_begins_with_a_dash(shell: Shell) -> None:
     shell.environment["GPUENV_CMD"] = "-x"
     done = subprocess.run(shell.argv(), capture_output=True, env=shell.environment, timeout=TIMEOUT_S, check=False)

@@ -3,6 +3,11 @@
 # PASSWD and GROUP name the caller, or are empty. UNSEEN is the exit code where MARK, a file of the work folder, is not
 # there: then it is another folder than the caller's, and nothing may run in it.
 
+# A shared folder of a virtual machine may come to know of a new file a moment later.
+for _ in {1..20}; do
+    [ ! -e "$2" ] || break
+    sleep 0.1
+done
 [ -e "$2" ] || exit "$1"
 rm -f -- "$2" 2>/dev/null
 umask "$3"

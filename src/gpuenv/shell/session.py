@@ -120,13 +120,20 @@ class _Session:
         full = full_output()
         if full:
             raise full
-        # Podman's client fails also if nobody reads the input.
+        if ended is None:
+            # The client was cut off at the container's end, or before.
+            with suppress(EngineError):
+                waited = self.engine.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)
+                ended = int(waited["StatusCode"])
+        # A quota, a broken disk. (Podman's client fails also if nobody reads the input.)
+        if ended == 0 and self.engine.kind != "podman":
+            raise EngineError(
+                "the command ended well, but some of its output is lost",
+                f"the engine's client ended with {code}: its own words are above",
+                "mend what they name, or send the output elsewhere, then repeat",
+            )
         if ended is not None:
             return ended
-        # The client was cut off at the container's end, or before.
-        with suppress(EngineError):
-            ended = self.engine.call("POST", f"/containers/{self.spec.name}/wait", timeout_s=_END_PATIENCE_S)
-            return int(ended["StatusCode"])
         raise self.engine.connection_lost("it answers again, but the client lost the container")
 
     def _state(self) -> dict[str, Any]:

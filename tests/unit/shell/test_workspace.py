@@ -102,16 +102,22 @@ def test_the_name_of_nobody() -> None:
     assert workspace.user_name(3_999_999_999) == "user3999999999"
 
 
-def begin(folder: Path, *command: str) -> subprocess.CompletedProcess[bytes]:
-    """What a container does first, done here."""
+def begin(folder: Path, *command: str, sleep: str = "false") -> subprocess.CompletedProcess[bytes]:
+    """What a container does first, done here; ``sleep`` is what it does instead of waiting."""
     argv = workspace.entry(".mark", ("", ""), command)
-    return subprocess.run(argv, cwd=folder, capture_output=True, timeout=20, check=False)
+    environment = {**os.environ, "BASH_FUNC_sleep%%": f"() {{ {sleep}; }}"}
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, timeout=20, check=False)
 
 
 def test_nothing_runs_in_a_folder_that_is_not_the_callers(tmp_path: Path) -> None:
-    done = begin(tmp_path, "touch", "ran")
-    assert (done.returncode, done.stdout, done.stderr) == (workspace.UNSEEN, b"", b"")
+    done = begin(tmp_path, "touch", "ran", sleep="echo waited")
+    assert (done.returncode, done.stdout, done.stderr) == (workspace.UNSEEN, b"waited\n" * 20, b"")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    done = begin(tmp_path, "echo", "ran", sleep="touch .mark")
+    assert (done.returncode, done.stdout) == (0, b"ran\n")
 
 
 def test_the_mark_is_gone_before_the_command_runs_with_the_callers_mask(tmp_path: Path) -> None:
