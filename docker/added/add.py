@@ -28,8 +28,7 @@ def main(argv=None):
     for line in found:
         print("not added: " + line)
     # The harness tells by it what is the lock's and what is the user's.
-    place = Path(sys.prefix) / "share" / "gpuenv" / "added.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
+    place = Path(sys.prefix) / "gpuenv-added.json"
     place.write_text(json.dumps(dict(name.rsplit("-", 1) for name in sorted(after.keys() - before.keys()))))
     return 1 if found else 0
 

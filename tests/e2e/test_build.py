@@ -250,7 +250,7 @@ def test_packages_of_the_users_own_last(gpuenv: Gpuenv, index: Index, engine: En
         "requirements.txt", sdk(engine).images.get(gpuenv.tiny.tag).labels["gpuenv.lock"],
     )  # fmt: skip
     assert sdk(engine).images.get(tag).attrs["Config"]["User"] == "1000:1000"
-    assert run_in(engine, tag, "print(open('/opt/gpuenv/share/gpuenv/added.json').read())") == (
+    assert run_in(engine, tag, "print(open('/opt/gpuenv/gpuenv-added.json').read())") == (
         '{"extra": "0.0.1", "local": "0.0.1"}'
     )
     # `make clean` goes by label and name.

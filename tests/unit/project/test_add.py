@@ -57,7 +57,7 @@ def test_what_was_added_is_listed(
     monkeypatch.setattr("sys.prefix", str(tmp_path))
     assert SCRIPT["main"](["/folder"]) == code
     assert asked[-4:] == ["-c", "/folder/constraints.txt", "-r", "/folder/main.txt"]
-    listed = tmp_path / "share" / "gpuenv" / "added.json"
+    listed = tmp_path / "gpuenv-added.json"
     assert ("not added: cv_too-1.0 brings" in capsys.readouterr().out) == (code == 1)
     assert listed.exists() == (code != 3)
     if code == 0:

@@ -19,7 +19,7 @@ def _libc():
 def _added():
     """``{name: version}`` of what a layer of the user's own brought, as it says; None if there is none."""
     try:
-        with open(os.path.join(sys.prefix, "share", "gpuenv", "added.json")) as stream:
+        with open(os.path.join(sys.prefix, "gpuenv-added.json")) as stream:
             return json.load(stream)
     except OSError:
         return None
