@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ class Round:
 
     def __init__(self, world: World, seed: int, number: int, baseline: set[str]) -> None:
         self.world = world
+        self.seed = seed
         self.number = number
         self.random = Random(f"{seed}/{number}")
         self.baseline = baseline
@@ -132,38 +134,45 @@ class Round:
         self.found += [(kind, str(line)) for line in lines]  # type: ignore[attr-defined]
 
 
-def soak(world: World, seed: int, rounds: int) -> Counter[str]:
-    """Run the rounds; how much of each kind was found."""
+def soak(world: World, seed: int, rounds: int) -> tuple[Counter[str], int]:
+    """Run the rounds; how much of each kind was found, and how many rounds were done."""
     missing = troubles.possible(world)
     for name, why in missing.items():
         print(f"soak: {name} is left out: {why}")
     total: Counter[str] = Counter()
-    held = 0
-    for number in range(1, rounds + 1):
-        began = time.monotonic()
-        one = Round(world, seed, number, checks.outside(world))
-        one.run(missing)
-        used = shutil.disk_usage(world.root).used
-        held = held or used
-        if used - held > checks.GROWTH:
-            one.found.append(("disk", f"the file system holds {used / 1e6:.0f} MB, {held / 1e6:.0f} MB at first"))
-        total.update(kind for kind, _ in one.found)
-        verdict = "; ".join(line for _, line in one.found) or "ok"
-        seconds = time.monotonic() - began
-        print(
-            f"soak: seed {seed} round {number}: {one.what}: {verdict} ({seconds:.1f} s, {used / 1e6:.0f} MB)",
-            flush=True,
-        )
-        if one.found:
-            keep(one, seed)
-        for log in one.logs:
-            log.unlink(missing_ok=True)
-        for path in world.work.glob("*-*"):
-            path.unlink()
-    for kind, line in finish(world):
-        print(f"soak: at the end: {line}")
-        total[kind] += 1
-    return total
+    done = 0
+    try:
+        for number in range(1, rounds + 1):
+            run_one(world, Round(world, seed, number, checks.outside(world)), missing, total)
+            done = number
+        for kind, line in finish(world):
+            print(f"soak: at the end: {line}")
+            total[kind] += 1
+    except KeyboardInterrupt:
+        print(f"soak: broken off after {done} rounds")
+    return total, done
+
+
+def run_one(world: World, one: Round, missing: dict[str, str], total: Counter[str]) -> None:
+    """Run one round, say what it found, and tidy up after it."""
+    began = time.monotonic()
+    one.run(missing)
+    used = shutil.disk_usage(world.root).used
+    if used - world.used > checks.GROWTH:
+        one.found.append(("disk", f"the file system holds {used / 1e6:.0f} MB, {world.used / 1e6:.0f} MB at first"))
+    total.update(kind for kind, _ in one.found)
+    verdict = "; ".join(line for _, line in one.found) or "ok"
+    seconds = time.monotonic() - began
+    print(
+        f"soak: seed {one.seed} round {one.number}: {one.what}: {verdict} ({seconds:.1f} s, {used / 1e6:.0f} MB)",
+        flush=True,
+    )
+    if one.found:
+        keep(one)
+    for log in one.logs:
+        log.unlink(missing_ok=True)
+    for path in world.work.glob("*-*"):
+        path.unlink()
 
 
 def finish(world: World) -> Iterator[tuple[str, str]]:
@@ -188,7 +197,7 @@ def finish(world: World) -> Iterator[tuple[str, str]]:
     yield from (("processes", line) for line in checks.patiently(lambda: checks.orphans(world)))
 
 
-def keep(one: Round, seed: int) -> None:
+def keep(one: Round) -> None:
     """Keep what a round printed, and what was found, in `reports`."""
     folder = paths.reports_dir()
     folder.mkdir(exist_ok=True)
@@ -196,7 +205,7 @@ def keep(one: Round, seed: int) -> None:
     texts += [f"\n== {log.name}\n{log.read_text(errors='replace')}" for log in one.logs if log.exists()]
     engine = one.world.state / "engine/dockerd.log"
     texts += [f"\n== {engine}\n{engine.read_text(errors='replace')[-20000:]}"] if engine.exists() else []
-    path = folder / f"soak-{seed}-{one.number}.log"
+    path = folder / f"soak-{one.seed}-{one.number}.log"
     path.write_text("".join(texts))
     print(f"soak: the log of this round: {path}")
 
@@ -218,10 +227,10 @@ def main() -> int:
     rounds, seed = int(str(read.get("n", _DEFAULT_ROUNDS))), int(str(read.get("seed", secrets.randbelow(10**6))))
     print(f"soak: seed {seed}; `make soak N={rounds} SEED={seed}` does the same again", flush=True)
     with opened() as world:
-        total = soak(world, seed, rounds)
-    line, code = summary(seed, rounds, total)
+        total, done = soak(world, seed, rounds)
+    line, code = summary(seed, done, total)
     print(line)
-    return code
+    return code if done == rounds else 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -66,6 +67,8 @@ class World:
     is_small: bool
     #: The images that were seen whole.
     good: set[str] = field(default_factory=set)
+    #: Bytes that the file system held before the first round.
+    used: int = 0
 
     @property
     def work(self) -> Path:
@@ -185,7 +188,7 @@ def opened() -> Iterator[World]:
         world = World(root, token, environment, made, index, is_small)
         stack.callback(_close, world)
         _settle(world)
-        yield world
+        yield dataclasses.replace(world, used=shutil.disk_usage(root).used)
 
 
 def _settle(world: World) -> None:

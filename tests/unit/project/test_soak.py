@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -152,7 +154,8 @@ def test_a_round_with_a_finding_is_told_kept_and_counted(
     monkeypatch.setattr(rounds, "finish", lambda _: [("outside", "it is left")])
     monkeypatch.setattr(troubles, "possible", lambda _: {"full disk": "no loop device"})
     monkeypatch.setattr(paths, "reports_dir", lambda: tmp_path / "reports")
-    assert soak(world, 5, 3) == {"locks": 1, "outside": 1}
+    world = dataclasses.replace(world, used=shutil.disk_usage(world.root).used)
+    assert soak(world, 5, 3) == ({"locks": 1, "outside": 1}, 3)
     printed = capsys.readouterr().out
     assert "seed 5 round 1: gpu-shell, ctrl-c: ok" in printed
     assert "seed 5 round 2: gpu-shell, ctrl-c: lock a is held" in printed
@@ -162,3 +165,17 @@ def test_a_round_with_a_finding_is_told_kept_and_counted(
     assert kept.name == "soak-5-2.log"
     assert "the output of 2" in kept.read_text()
     assert list((world.root / "logs").iterdir()) == []
+
+
+def test_a_soak_that_is_broken_off_says_what_it_found(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_world: World, one: Round, _missing: dict[str, str], total: Counter[str]) -> None:
+        total["locks"] += 1
+        if one.number == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(rounds, "run_one", run)
+    monkeypatch.setattr(troubles, "possible", lambda _: {})
+    assert soak(world, 5, 3) == ({"locks": 2}, 1)
+    assert "broken off after 1 rounds" in capsys.readouterr().out
