@@ -106,8 +106,11 @@ def _output(argv: list[str], environment: Mapping[str, str], timeout_s: float = 
 
 def docker_environment(environ: Mapping[str, str], url: str, tls_dir: Path | None) -> dict[str, str]:
     """The environment in which a Docker client uses this engine, and no other, with BuildKit."""
-    others = ("DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+    others = ("DOCKER_CONTEXT", "DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION")
     kept = {name: value for name, value in environ.items() if name not in others}
+    # For images of another platform than ours the client would ask a registry, for the bases made here, too.
+    if kept.get("DOCKER_DEFAULT_PLATFORM") != "linux/amd64":
+        kept.pop("DOCKER_DEFAULT_PLATFORM", None)
     # With DOCKER_HOST set, buildx's "default" is the engine itself; a builder in a container of its
     # own, which users may have chosen, would see no local image and keep what it builds to itself.
     kept.update(DOCKER_HOST=url, DOCKER_BUILDKIT="1", BUILDX_BUILDER="default")

@@ -104,6 +104,14 @@ def test_the_environment_leads_to_this_engine_only() -> None:
     assert chosen["BUILDX_CONFIG"] == "/mine"
 
 
+def test_what_the_user_told_the_client_for_other_images_stays_out() -> None:
+    environ = {"DOCKER_API_VERSION": "1.24", "DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
+    found = build_client.docker_environment(environ, "unix:///x", None)
+    assert not environ.keys() & found.keys()
+    same = build_client.docker_environment({"DOCKER_DEFAULT_PLATFORM": "linux/amd64"}, "unix:///x", None)
+    assert same["DOCKER_DEFAULT_PLATFORM"] == "linux/amd64"
+
+
 def test_certificates_go_along() -> None:
     found = build_client.docker_environment({}, "tcp://h:2376", Path("/certificates"))
     assert (found["DOCKER_TLS_VERIFY"], found["DOCKER_CERT_PATH"]) == ("1", "/certificates")
