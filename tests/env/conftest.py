@@ -82,7 +82,7 @@ def _distributions(target: Target) -> list[str]:
 
 def _parts(target: Target) -> Sequence[str]:
     upstream = variants.find_variant(target.variant).upstream
-    return upstream.tests if upstream else ()
+    return (*upstream.tests, *upstream.left_out) if upstream else ()
 
 
 def _nothing(_: Target) -> Sequence[str]:

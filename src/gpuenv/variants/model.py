@@ -7,6 +7,7 @@ one. Adding a variant is adding a folder.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -104,10 +105,14 @@ class CondaTable(Data, frozen=True):
 
 
 class Upstream(Data, frozen=True):
-    """Keras' own tests, in its source distribution: the folders and files that are run, and what they need besides."""
+    """Keras' own tests, in its source distribution: the folders and files that are run, and what they need besides.
+
+    ``left_out`` says of single tests (pytest's ids) why they cannot pass.
+    """
 
     tests: Annotated[tuple[Text, ...], Meta(min_length=1)]
     needs: tuple[Distribution, ...] = ()
+    left_out: Mapping[Text, Text] = field(default_factory=dict)
 
 
 class Variant(Data, frozen=True):

@@ -299,6 +299,7 @@ import needed, pytest
 def test_good(): assert needed.VALUE == 1
 def test_left_out(): pytest.skip("no CNTK")
 def test_bad(): raise ValueError("boom")
+def test_other(): raise ValueError("it cannot pass here")
 """
 
 
@@ -315,7 +316,9 @@ def test_the_tests_of_a_source_distribution_are_counted(
         archive.add(source, "Keras-0")
     with zipfile.ZipFile(tmp_path / "needed-1-py3-none-any.whl", "w") as wheel:
         wheel.writestr("needed.py", "VALUE = 1")
-    found = load("upstream").run(str(tmp_path), ["one_test.py", "no_such_test.py"])
+    found = load("upstream").run(
+        str(tmp_path), ["one_test.py", "no_such_test.py", "--deselect=one_test.py::test_other"]
+    )
     one = found["one_test.py"]
     assert (one["passed"], one["skipped"], one["failed"], one["exit_code"]) == (1, 1, ["test_bad: ValueError: boom"], 1)
     missing = found["no_such_test.py"]

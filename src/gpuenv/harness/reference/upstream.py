@@ -1,4 +1,4 @@
-"""Keras' own tests, by the pytest of this target: FOLDER (their archives) and the tests that are meant.
+"""Keras' own tests, by the pytest of this target: FOLDER (their archives), the tests that are meant, --deselect=ID.
 
 They run on the installed Keras: of the source distribution only the tests are unpacked. What they need besides is
 on the path of their processes alone.
@@ -23,14 +23,16 @@ from common import cores, emit
 LAST_LINES = 15
 
 
-def run(archives, names):
+def run(archives, arguments):
     """Run them, as many at a time as there are cores; on a GPU one, as each takes all of its memory."""
+    options = [one for one in arguments if one.startswith("--")]
+    names = [one for one in arguments if one not in options]
     folder = tempfile.mkdtemp()
     try:
         unpack(archives, folder)
         at_a_time = 1 if os.path.exists("/dev/nvidiactl") else cores()
         with ThreadPool(at_a_time) as pool:
-            return dict(zip(names, pool.map(functools.partial(run_one, folder), names, chunksize=1)))
+            return dict(zip(names, pool.map(functools.partial(run_one, folder, options), names, chunksize=1)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -48,11 +50,11 @@ def unpack(archives, folder):
             archive.extractall(os.path.join(folder, "site"))  # noqa: S202
 
 
-def run_one(folder, name):
+def run_one(folder, options, name):
     """One folder or file of tests: how many passed and were skipped, which failed, and how long it took."""
     began = time.time()
     report = os.path.join(folder, name.replace("/", "-") + ".xml")
-    options = ["-q", "-p", "no:cacheprovider", "--rootdir", "tests", "--junit-xml", report]
+    options = ["-q", "-p", "no:cacheprovider", "--rootdir", "tests", "--junit-xml", report, *options]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, os.path.join("tests", name)],
         cwd=folder,
