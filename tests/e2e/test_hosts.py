@@ -20,24 +20,21 @@ from fakes.engine import sdk
 from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin
 from simulated.ssh_hosts import PREFIX, SshHost, SshHosts, running_ssh_hosts
+from tiny import some_checks
 from tiny.command import Gpuenv, plain_environment
 from tiny.index import served
 from tiny.variant import Tiny, make_tiny
 
 TIMEOUT_S = 300
-#: What a tiny environment passes: it has no TensorFlow.
-TINY_CHECKS = {
-    "target/starts", "identity/python", "identity/installed-set", "identity/pip-check", "identity/records",
-}  # fmt: skip
-_TESTS = ("target_is_there", "python_version", "installed_set", "pip_check", "files_match")
 #: The command, without its own unit tests, and with the reports in another folder than this project's.
 _COMMAND = """
 import pathlib, sys
 from gpuenv import cli
 from gpuenv.harness import command as harness
 from gpuenv.harness.report import files as report_files
-reports, clear = pathlib.Path(sys.argv[1]), report_files.clear
-report_files.clear = lambda _: clear(reports)
+reports, claimed, argv = pathlib.Path(sys.argv[1]), report_files.claimed, harness.pytest_argv
+report_files.claimed = lambda _: claimed(reports)
+harness.pytest_argv = lambda *args: [*argv(*args), "-p", "tiny.some_checks"]
 harness.run_unit_tests = lambda *_: None
 sys.exit(cli.main(sys.argv[2:]))
 """
@@ -104,7 +101,6 @@ def run(lab: Tiny, hosts: list[str], tmp_path: Path, own_tmp: Path) -> Run:
     environment = {
         **plain_environment(),
         "GPUENV_ENVS_DIR": str(lab.envs),
-        "PYTEST_ADDOPTS": f"-k '{' or '.join(_TESTS)}'",
         "TMPDIR": str(own_tmp),
     }
     argv = [sys.executable, "-c", _COMMAND, str(reports), "test-env", "--hosts", " ".join(hosts), "--variant", lab.name]
@@ -134,7 +130,7 @@ def test_hosts_are_tested_at_the_same_time_and_nothing_is_left(
     done = run(lab, two.uris, tmp_path, own_tmp)
     assert done.code == 0, done.text
     for name in ("lab1", "lab2"):
-        assert done.of(name) == dict.fromkeys(TINY_CHECKS, "passed")
+        assert done.of(name) == dict.fromkeys(some_checks.CHECKS.values(), "passed")
     (began, ended), (other_began, other_ended) = done.span("lab1"), done.span("lab2")
     assert began < other_ended
     assert other_began < ended
@@ -149,7 +145,7 @@ def test_a_host_that_cannot_be_reached_fails_alone(lab: Tiny, two: SshHosts, tmp
     done = run(lab, [f"ssh://{address}?ssh_config={two.config}", two.uris[0]], tmp_path, own_tmp)
     assert done.code != 0
     assert done.of(address) == {"target/starts": "failed"}
-    assert done.of("lab1") == dict.fromkeys(TINY_CHECKS, "passed")
+    assert done.of("lab1") == dict.fromkeys(some_checks.CHECKS.values(), "passed")
     (failure,) = (one for one in done.checks if one["outcome"] == "failed")
     assert failure["what"] == f"{lab.name}-cpu on ssh://{address} was asked for and is not there"
     assert failure["why"].startswith("it cannot be reached: ssh: connect to host 127.0.0.1")
@@ -181,7 +177,7 @@ def test_a_host_that_dies_takes_no_other_with_it(engine: Engine, lab: Tiny, tmp_
         uris = [running.uris[0].replace(PREFIX, "/home/user/dying"), running.uris[1]]
         done = run(lab, uris, tmp_path, own_tmp)
         assert done.code != 0
-        assert done.of("lab2") == dict.fromkeys(TINY_CHECKS, "passed")
+        assert done.of("lab2") == dict.fromkeys(some_checks.CHECKS.values(), "passed")
         assert done.of("lab1") == {
             "target/starts": "passed", "identity/python": "passed", "identity/installed-set": "passed",
             "identity/pip-check": "failed", "identity/records": "failed",

@@ -123,8 +123,9 @@ def files_of_the_recipe(flavor: str) -> dict[str, str]:
 @pytest.mark.check("identity/stray-files")
 def test_every_file_belongs_to_a_package(bare: Connection, target: Target) -> None:
     """Fails: a .pth or a sitecustomize that runs code at every start, a program, a ~/.keras/keras.json."""
-    is_image = target.kind == "image"
-    own = files_of_the_recipe(target.flavor) if is_image else activate.own_files()
-    places = SETTINGS_IN_IMAGES if is_image else ()
+    # A host may be a container of an image of ours.
+    own = files_of_the_recipe(target.flavor) if target.kind in ("image", "host") else {}
+    own.update(activate.own_files() if target.kind != "image" else {})
+    places = SETTINGS_IN_IMAGES if target.kind == "image" else ()
     found = bare.program("stray", json.dumps({"own": own, "places": places}))
     judge.judge_strays(found["strays"], found["files"])

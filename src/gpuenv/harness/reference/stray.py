@@ -21,8 +21,6 @@ from common import emit
 REASONS = (
     # What `python -m venv` makes.
     r"bin/(activate(\.c?sh|\.fish)?|Activate\.ps1|python[\d.]*)",
-    # What a user added to the lock's packages (ADD=); identity/installed-set names it.
-    r"share/gpuenv/added\.json",
     # Python's own.
     r"lib/python[\d.]+/site-packages/README(\.txt)?",
     # TensorFlow's way to CUDA without a container: links to its folder, which the group linkage follows.
