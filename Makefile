@@ -22,7 +22,7 @@ VENV := .venv
 RUN := @$(VENV)/bin/python -I -m gpuenv
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench clean lint test-unit test-e2e test-broken soak
+.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench mutation clean lint test-unit test-e2e test-broken soak
 
 # Any Python at hand does: nothing is prepared for a list, nor for a name that is misspelled, or not for this verb.
 HELP := PYTHONHOME= PYTHONPATH=src $(PYTHON) -s -B -m gpuenv help
@@ -68,6 +68,9 @@ docs: $(VENV)/ready
 
 bench: $(VENV)/ready-dev
 	$(RUN) bench
+
+mutation: $(VENV)/ready-dev
+	$(RUN) mutation
 
 clean: $(VENV)/ready
 	$(RUN) clean

@@ -21,7 +21,14 @@ OURS = {"gpuenv.project": "gpuenv", "gpuenv.owner": "1:1"}
 
 
 def test_only_our_names_of_an_image_are_removed() -> None:
-    tags = ["gpuenv:v-cpu", "course:2019", "localhost/gpuenv:v-cpu", "registry.example:5000/gpuenv:1", "gpuenv-base:1"]
+    tags = [
+        "gpuenv:5000/course:1",
+        "gpuenv:v-cpu",
+        "course:2019",
+        "localhost/gpuenv:v-cpu",
+        "registry.example:5000/gpuenv:1",
+        "gpuenv-base:1",
+    ]
     assert clean.own_names(tags, "sha256:1") == ["gpuenv:v-cpu", "localhost/gpuenv:v-cpu", "gpuenv-base:1"]
     assert clean.own_names(["course:2019"], "sha256:1") == []
     assert clean.own_names([], "sha256:1") == ["sha256:1"]
@@ -295,10 +302,18 @@ def test_all_engines_that_answer_are_cleaned_and_the_private_one_goes_as_a_whole
     engines["docker"] = private_one
     assert list(clean._running_engines(None)) == [podman]
     (paths.cache_dir() / "sources").mkdir()
+    engines["docker"] = docker
     assert clean.run(Settings(engine="podman", yes=True)) == 0
     said = capsys.readouterr().err.splitlines()
     assert said[0] == f"gpuenv: removed image of {podman.url}"
     assert len(said) == 2
+
+
+def test_everybody_who_shares_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared_by_another_checkout(tmp_path)
+    monkeypatch.setattr(private, "running", lambda: private_daemon.Daemon(1, 1, "unix:///run/x.sock"))
+    monkeypatch.setattr(clean, "foreign_in", lambda _: ["container x"])
+    assert [re.findall("other|container x", line) for line in clean.shared_with()] == [["other"], ["container x"]]
 
 
 @pytest.mark.parametrize("foreign", [["container x", "volume y"], []])

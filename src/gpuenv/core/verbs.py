@@ -99,6 +99,13 @@ VERBS = (
     Verb("docs", "gpuenv_dev.docs", "write the generated parts of the documentation", needs_checkout=True),
     Verb("bench", "gpuenv_dev.bench", "measure speed and size against the engine alone", _BUILD, needs_checkout=True),
     Verb(
+        "mutation",
+        "gpuenv_dev.mutation",
+        "change what decides things, one place at a time, and name what no test notices",
+        _take("jobs"),
+        needs_checkout=True,
+    ),
+    Verb(
         "clean",
         "gpuenv.clean",
         "remove what this project made on this machine, and nothing else",

@@ -74,6 +74,7 @@ def test_a_value_that_is_not_in_the_map_gets_the_default() -> None:
         (rule("alpha", without=("warning",), within=2), "warning\nalpha\n", False),
         (rule("alpha", without=("warning",), within=9), "warning\nalpha\n", False),
         (rule("1 alpha 2"), "1 alpha 2\n", True),
+        (rule("e alpha: b"), "the alpha: beta\n", True),
         (rule("alpha", regex=r"alpha \d"), "alpha x\nalpha 1\n", True),
         (rule("alpha", regex=r"alpha\nbeta", within=2), "x\nalpha\nbeta\n", True),
         (rule("Alpha"), "alpha\n", False),

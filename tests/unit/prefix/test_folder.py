@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -585,3 +587,31 @@ def test_each_failure_is_explained_by_its_own_output(tmp_path: Path) -> None:
         making.run([sys.executable, "-c", script])
     assert "odd" in caught.value.why
     assert str(prefix.log) in caught.value.next_step
+
+
+def test_while_it_is_made_a_record_says_where_the_older_one_stands(tmp_path: Path) -> None:
+    prefix = prefix_at(tmp_path / "e", "d2")
+    ensure(prefix_at(tmp_path / "e"), lambda _: fill(prefix.folder))
+    seen: list[str] = []
+
+    def make(_: Making) -> None:
+        seen.append(prefix.record.read_text())
+        assert digest_of(Path(json.loads(seen[0])["aside"])) == "d1"
+        fill(prefix.folder)
+
+    ensure(prefix, make)
+    record = re.fullmatch(r'\{"folder": "(.*)", "aside": "(.*)"\}\n', seen[0])
+    assert record
+    assert record[1] == str(prefix.folder)
+    assert re.fullmatch(re.escape(str(tmp_path)) + r"/\.e\.gpuenv-old-[0-9a-f]{8}", record[2])
+
+
+def test_what_a_record_names_and_has_no_mark_is_not_removed(tmp_path: Path) -> None:
+    prefix = prefix_at(tmp_path / "e")
+    ensure(prefix, lambda _: fill(prefix.folder))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").touch()
+    prefix.record.write_text(json.dumps({"folder": str(prefix.folder), "aside": str(tmp_path / "thesis")}))
+    assert ensure(prefix, lambda _: pytest.fail("it was made")) == prefix.folder
+    assert (tmp_path / "thesis" / "chapter1.txt").exists()
+    assert not prefix.record.exists()
