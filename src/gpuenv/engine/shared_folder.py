@@ -36,7 +36,8 @@ def is_unseen(folder: Path, variable: str = "WORK") -> EngineError:
     return EngineError(
         f"the engine has another folder under the name {folder}",
         "a file that was just made in it is not there in the container: the engine runs on another machine, in a "
-        "virtual machine that does not share this folder, or in a mount namespace of its own",
+        "virtual machine that does not share this folder, or in a mount namespace of its own, or its users may not "
+        "enter this folder (userns-remap)",
         f"set {variable} to a folder that the engine shares (Docker Desktop: Settings, Resources, File sharing), or "
         "use an engine of this machine (`make engine`)",
     )

@@ -11,8 +11,12 @@ done
 [ -e "$2" ] || exit "$1"
 rm -f -- "$2" 2>/dev/null
 umask "$3"
-{ [ -z "$4" ] || echo "$4" >>/etc/passwd; [ -z "$5" ] || echo "$5" >>/etc/group; } 2>/dev/null
-shift 5
+# Above the image's own, as the first line with a number is the one that counts.
+for name in passwd group; do
+    { lines=$4$'\n'$(</etc/$name); [ -z "$4" ] || echo "$lines" >/etc/$name; } 2>/dev/null
+    shift
+done
+shift 3
 
 # Without what the image knows of the caller's terminal, full screen programs do not start.
 known=terminfo/${TERM:0:1}/$TERM
@@ -27,7 +31,7 @@ fi
 command_not_found_handle() {
     echo "bash: $1: command not found" >&2
     case "$1" in
-    git | curl | wget | ssh | sudo | vi | vim | nano | emacs | less | man | make | gcc | g++)
+    git | curl | wget | ssh | sudo | vi | vim | nano | emacs | less | man)
         echo "gpuenv: $1 is not in this environment; use it outside of it, on the same folder" >&2 ;;
     esac
     return 127
@@ -38,10 +42,13 @@ apt-get() {
 }
 apt() { apt-get; }
 pip() {
-    [[ " $* " != *" install "* ]] ||
+    # An environment of the user's own, or a folder, is another matter.
+    if [[ " $* " == *" install "* && -z ${VIRTUAL_ENV-} && ! " $* " =~ \ (-t|--(target|prefix|root))[\ =] ]]; then
         echo "gpuenv: what pip installs here ends with this shell, and only root may; ADD=requirements.txt lasts" >&2
+    fi
     command pip "$@"
 }
+# (A bash in POSIX mode says that it takes no name with a hyphen, and goes on.)
 export -f command_not_found_handle apt-get apt pip
 
 exec "$@"

@@ -16,8 +16,7 @@ WORK_INSIDE = "/work"
 CA_BUNDLE_INSIDE = "/etc/gpuenv/ca-bundle.crt"
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-#: Users and groups that the image names already.
-_KNOWN = (0, 1000)
+_ROOT = 0
 #: The exit code of a container that sees another work folder; a command may end with it, too.
 UNSEEN = 97
 
@@ -113,7 +112,7 @@ def ca_mounts() -> tuple[Mount, ...]:
 
 
 def names(user: str, name: str) -> tuple[str, str]:
-    """Lines for /etc/passwd and /etc/group that name ``user`` (``uid:gid``); empty where the image does so already.
+    """Lines for /etc/passwd and /etc/group that name ``user`` (``uid:gid``); empty for root, whom each image names.
 
     Without them a prompt says "I have no name!", and `whoami` and Python's ``pwd.getpwuid`` fail.
     """
@@ -123,8 +122,8 @@ def names(user: str, name: str) -> tuple[str, str]:
     except KeyError:
         group = name
     return (
-        "" if uid in _KNOWN else f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash",
-        "" if gid in _KNOWN else f"{group}:x:{gid}:",
+        "" if uid == _ROOT else f"{name}:x:{uid}:{gid}::{HOME}:/bin/bash",
+        "" if gid == _ROOT else f"{group}:x:{gid}:",
     )
 
 

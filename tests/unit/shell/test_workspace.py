@@ -93,8 +93,7 @@ def test_the_bundle_is_mounted_where_the_link_leads(tmp_path: Path, monkeypatch:
 
 def test_a_caller_whom_the_image_does_not_know_gets_a_name() -> None:
     assert workspace.names("1234:4000000", "kim") == ("kim:x:1234:4000000::/home/user:/bin/bash", "kim:x:4000000:")
-    assert workspace.names("1000:1000", "kim") == ("", "")
-    assert workspace.names("1000:4000000", "kim") == ("", "kim:x:4000000:")
+    assert workspace.names("0:4000000", "kim") == ("", "kim:x:4000000:")
 
 
 def test_the_name_of_nobody() -> None:
@@ -146,13 +145,16 @@ def test_what_is_not_inside_is_told(command: str, said: str, code: int, tmp_path
     assert done.returncode == code
 
 
+OF_PIP = "pip --version; pip install 'a b'; pip install --target=here c; VIRTUAL_ENV=/mine pip install d"
+
+
 def test_pip_is_told_what_it_cannot_do(tmp_path: Path) -> None:
     program = tmp_path / "pip"
     program.write_text('#!/bin/sh\necho "$@"\n')
     program.chmod(0o755)
     (tmp_path / ".mark").touch()
-    done = begin(tmp_path, "env", f"PATH={tmp_path}:/bin", "bash", "-c", "pip --version; pip install 'a b'")
-    assert done.stdout == b"--version\ninstall a b\n"
+    done = begin(tmp_path, "env", f"PATH={tmp_path}:/bin", "bash", "-c", OF_PIP)
+    assert done.stdout == b"--version\ninstall a b\ninstall --target=here c\ninstall d\n"
     assert done.stderr.decode().count("gpuenv: what pip installs here ends with this shell") == 1
 
 
