@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpuenv.core import mounts, paths, processes
@@ -23,10 +23,13 @@ def folder(purpose: str, *, is_local: bool = False) -> Iterator[Path]:
     sweep(place)
     prefix = f"{_prefix()}{os.getpid()}-{processes.start_time(os.getpid())}-{purpose}-"
     made = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    in_use = _locked(made)
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+        if in_use is not None:
+            os.close(in_use)
 
 
 def _place(*, is_local: bool) -> Path:
@@ -34,11 +37,21 @@ def _place(*, is_local: bool) -> Path:
 
 
 def _prefix() -> str:
-    """How the names of this machine's folders begin: several may share a home folder, and each knows its own PIDs.
+    """How the names of this machine's folders begin: several may share a home folder, and each knows its own PIDs."""
+    return f"tmp-gpuenv-{zlib.crc32(os.uname().nodename.encode()):08x}-"
 
-    So do containers that go by their machine's name.
-    """
-    return f"tmp-gpuenv-{zlib.crc32(f'{os.uname().nodename} {processes.scope()}'.encode()):08x}-"
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock; None if somebody has it, or it cannot be locked."""
+    import fcntl  # not on Windows
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def sweep(place: Path | None = None) -> None:
@@ -46,5 +59,10 @@ def sweep(place: Path | None = None) -> None:
     for path in (place or _place(is_local=False)).glob(f"{_prefix()}*"):
         is_alive = processes.is_alive(":".join(path.name.split("-")[3:5]))
         # Removing would reach into what is mounted below.
-        if is_alive is False and not mounts.find_below(path):
-            shutil.rmtree(path, ignore_errors=True)
+        if is_alive is not False or mounts.find_below(path):
+            continue
+        with suppress(OSError):
+            # In another namespace a process has another number, and may have begun at another time.
+            if (unused := _locked(path)) is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(unused)

@@ -57,10 +57,12 @@ def test_what_is_not_ours_is_left_alone(name: str) -> None:
 def test_what_is_used_in_another_namespace_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """There this process' number and start time are another's, or nobody's."""
     with scratch.folder("test") as used:
-        monkeypatch.setattr(processes, "scope", lambda: "pid:[7]")
         monkeypatch.setattr(processes, "is_alive", lambda _: False)
         scratch.sweep()
         assert used.exists()
+    used.mkdir()
+    scratch.sweep()
+    assert not used.exists(), "nor does it stay once nobody uses it"
 
 
 def test_the_second_one_waits_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
