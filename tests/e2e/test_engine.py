@@ -42,6 +42,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Folders]:
     yield place
     private.stop()
     assert mounts.find_below(place.data) == []
+    assert not place.run.exists()
 
 
 def gpuenv(*arguments: str) -> subprocess.CompletedProcess[str]:

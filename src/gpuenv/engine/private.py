@@ -135,8 +135,9 @@ def _tidy(place: Folders) -> None:
     """Remove what a daemon that is gone leaves: rules, bridge, mount, socket, record."""
     recorded = read_record(place)
     private_network.remove(private_network.bridge_name(place.run), recorded.subnet if recorded else "")
-    # dockerd mounts its data on itself, and does not undo that when an earlier one was killed.
-    mounts.unmount_below(place.data)
+    # dockerd mounts its data on itself, and a network in its run folder: not undone when an earlier one was killed.
+    for folder in (place.data, place.run):
+        mounts.unmount_below(folder)
     shutil.rmtree(place.run, ignore_errors=True)
     place.record.unlink(missing_ok=True)
 
