@@ -1,12 +1,14 @@
 """Install a user's requirements beside what an image's lock holds; nothing of this file ends in the image.
 
-    add.py FOLDER       the folder with main.txt, and constraints.txt, which is the lock
+    add.py FOLDER VARIABLES     the folder with main.txt, and constraints.txt, which is the lock; and a file of JSON
+                                with the variables that these name, by whose values pip replaces them
 
 Runs under the Python of the image: standard library only, syntax of Python 3.6.
 """
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -15,12 +17,13 @@ from pathlib import Path
 
 def main(argv=None):
     """Install; returns pip's exit status, or 1 if a file of the lock was overwritten."""
-    folder = Path((sys.argv[1:] if argv is None else argv)[0])
+    folder, variables = map(Path, sys.argv[1:] if argv is None else argv)
     site = Path(sysconfig.get_path("purelib"))
     before = read_records(site)
     options = ["--cache-dir", "/run/pip-cache", "--progress-bar", "off"]
     files = ["-c", str(folder / "constraints.txt"), "-r", str(folder / "main.txt")]
-    status = subprocess.call([sys.executable, "-m", "pip", "install", *options, *files])
+    environment = dict(os.environ, **json.loads(variables.read_text()))
+    status = subprocess.call([sys.executable, "-m", "pip", "install", *options, *files], env=environment)
     if status:
         return status
     after = read_records(site)

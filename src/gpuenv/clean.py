@@ -22,9 +22,8 @@ from gpuenv.core.settings import Settings
 from gpuenv.engine import container as containers
 from gpuenv.engine import private, private_daemon, reaper
 from gpuenv.engine.find import find_engine
-from gpuenv.engine.model import Engine, RefusedError
+from gpuenv.engine.model import Engine, RefusedError, is_own
 
-REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 #: What this project keeps in the cache folder and in the state folder.
 CACHED = (
     "conda",
@@ -107,7 +106,7 @@ def foreign_in(engine: Engine) -> list[str]:
     volumes = [volume for volume in engine.listed("volumes") if "gpuenv.project" not in (volume["Labels"] or {})]
     return [
         *(f"container {_name(box)}" for box in boxes),
-        *(f"image {tag}" for tag in tags if tag not in own_names(tags, "")),
+        *(f"image {tag}" for tag in tags if not is_own(tag)),
         *(f"volume {volume['Name']}" for volume in volumes),
     ]
 
@@ -180,7 +179,7 @@ def own_names(tags: list[str], image_id: str) -> list[str]:
     """
     if not tags:
         return [image_id]
-    return [tag for tag in tags if tag.rpartition(":")[0].removeprefix("localhost/") in REPOSITORIES]
+    return [tag for tag in tags if is_own(tag)]
 
 
 def _attempt(what: str, remove: Callable[[], object], removed: list[str]) -> None:

@@ -228,20 +228,22 @@ def test_packages_of_the_users_own_last(gpuenv: Gpuenv, index: Index, engine: En
     make_wheel(gpuenv.tiny.packages, "extra", content="from the index")
     make_wheel(work / "more", "local", content="from the folder")
     (work / "requirements.txt").write_text("-r more/other.txt\nkeras\n")
-    (work / "more" / "other.txt").write_text("extra  # of the index\n./local-0.0.1-py3-none-any.whl\n")
+    (work / "more" / "other.txt").write_text(
+        'extra==${EXTRA}  # of the index\nlocal @ file:local-0.0.1-py3-none-any.whl;python_version>"3"\n'
+    )
     code = "import extra, local; print(extra.CONTENT, local.CONTENT)"
     ask = ("gpu-shell", "--variant", gpuenv.tiny.name, "--flavor", "cpu", "--work", str(work), "--add")
     shell = (*ask, "requirements.txt", "--cmd", f"python -c '{code}'")
 
     index.withheld = "extra-0.0.1-py3-none-any.whl"
-    killed = gpuenv.start(*shell)
+    killed = gpuenv.start(*shell, EXTRA="0.0.1")
     index.wait_until_asked()
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate(timeout=TIMEOUT_S)
     assert added_tags(engine, gpuenv) == []
     index.release()
 
-    first = gpuenv.run(*shell)
+    first = gpuenv.run(*shell, EXTRA="0.0.1")
     assert first.stdout == "from the index from the folder\n", first.stderr
     assert "Python 3.6.15, and your requirements.txt; device:" in first.stderr
     (tag,) = added_tags(engine, gpuenv)
@@ -259,7 +261,8 @@ def test_packages_of_the_users_own_last(gpuenv: Gpuenv, index: Index, engine: En
 
     # The same content elsewhere, without a network.
     (work / "requirements.txt").rename(work / "environment.txt")
-    again = gpuenv.run(*ask, "environment.txt", *shell[-2:], PIP_INDEX_URL="http://127.0.0.1:9/simple/")
+    elsewhere = {"EXTRA": "0.0.1", "PIP_INDEX_URL": "http://127.0.0.1:9/simple/"}
+    again = gpuenv.run(*ask, "environment.txt", *shell[-2:], **elsewhere)
     assert again.stdout == first.stdout, again.stderr
     assert "adding" not in again.stderr
     assert index.downloads.count("extra-0.0.1-py3-none-any.whl") == 2

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds that an engine may stay silent within one request: it unpacks images without a word.
 REQUEST_TIMEOUT_S = 180
+REPOSITORIES = ("gpuenv", "gpuenv-base", "gpuenv-builder")
 
 
 class RefusedError(EngineError):
@@ -204,6 +205,11 @@ def inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
 def labels_in(details: Mapping[str, Any]) -> dict[str, str]:
     """The labels of an inspected image."""
     return (details.get("Config") or {}).get("Labels") or {}
+
+
+def is_own(tag: str) -> bool:
+    """Whether that is a name that this project gives images; what somebody built on one of them bears theirs."""
+    return tag.rpartition(":")[0].removeprefix("localhost/") in REPOSITORIES
 
 
 def login_problem(client: DockerClient, name: str) -> str | None:

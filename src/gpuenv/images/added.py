@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.core.errors import BuildError
-from gpuenv.engine.model import Engine, RefusedError, inspect, labels_in
+from gpuenv.engine.model import Engine, RefusedError, inspect, is_own, labels_in
 from gpuenv.images import build
 from gpuenv.images.context import Built, lock_path
 from gpuenv.net.requirements import Requirements
@@ -40,7 +40,8 @@ def ensure_added(engine: Engine, base: Built, wanted: Requirements) -> Built:
     # The lock of the image below: nobody replaces it meanwhile.
     with locking.held(lock_path(environment), f"another gpuenv builds {base.tag}; waiting for it"):
         found = _find(engine, blank)
-        return found or _build(engine, base, blank, wanted, {**recipe, "constraints.txt": constraints})
+        # The engine's cache goes by the files: secrets do not count there, but in the key.
+        return found or _build(engine, base, blank, wanted, {**recipe, "constraints.txt": constraints, "key": key})
 
 
 def _find(engine: Engine, blank: Built) -> Built | None:
@@ -62,7 +63,8 @@ def _build(engine: Engine, base: Built, blank: Built, wanted: Requirements, file
         for name, text in files.items():
             (context / name).write_text(text, encoding="utf-8")
         labels = {name: value for name, value in blank.labels.items() if base.labels.get(name) != value}
-        job = build.Job(context, {"IMAGE": base.tag}, labels, f"gpuenv-{base.environment.name}-added")
+        log_name, secrets = f"gpuenv-{base.environment.name}-added", {"variables": json.dumps(dict(wanted.variables))}
+        job = build.Job(context, {"IMAGE": base.tag}, labels, log_name, secrets)
         failure = f"{wanted.name} could not be added to {base.environment.name}"
         image_id = build.run(engine, job, folder, failure)
     build.give_name(engine, blank.tag, image_id, blank.labels)
@@ -73,10 +75,13 @@ def _build(engine: Engine, base: Built, blank: Built, wanted: Requirements, file
 
 
 def _remove_useless(engine: Engine, base: Built) -> None:
-    """Remove what was added to an older image of that name: nobody finds it any more."""
+    """Remove what was added to an older image of that name: nobody finds it any more.
+
+    What somebody built on that inherits the labels, and bears a name of theirs.
+    """
     names = ("gpuenv.variant", "gpuenv.flavor", "gpuenv.cuda")
     for image in engine.listed("images", NAME_LABEL, *(f"{name}={base.labels[name]}" for name in names)):
         if image["Labels"].get(BASE_LABEL) != base.id:
             with suppress(RefusedError):  # a container uses it
-                for tag in image["RepoTags"] or ():
+                for tag in filter(is_own, image["RepoTags"] or ()):
                     engine.call("DELETE", f"/images/{tag}")

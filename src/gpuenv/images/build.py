@@ -10,7 +10,8 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,12 +82,16 @@ def free_bytes(engine: Engine, info: Mapping[str, Any]) -> int | None:
 
 @dataclass(frozen=True)
 class Job:
-    """What the engine's client is given: a folder with a Dockerfile, arguments, labels; and the name of the log."""
+    """What the engine's client is given: a folder with a Dockerfile, arguments, labels; and the name of the log.
+
+    ``secrets`` are given beside those of the network.
+    """
 
     context: Path
     arguments: Mapping[str, str]
     labels: Mapping[str, str]
     log_name: str
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def run(engine: Engine, job: Job, folder: Path, failure: str) -> str:
@@ -95,7 +100,7 @@ def run(engine: Engine, job: Job, folder: Path, failure: str) -> str:
     ``failure`` says what failed, if it does.
     """
     host_network = network.load_network()
-    secrets = network.write_secrets(host_network, folder / "secrets")
+    secrets = network.write_secrets(host_network, folder / "secrets", job.secrets)
     arguments = {**proxy_arguments(engine, host_network.proxies), **job.arguments}
     prefix, environment = engine.build_prefix()
     log = paths.state_dir() / "logs" / f"{job.log_name}.log"
@@ -167,15 +172,20 @@ def build_argv(
 
 
 def give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str]) -> None:
-    """Read an image's labels back, give it its name, and remove the one that had it before."""
+    """Read an image's labels back, give it its name, and remove the one that had it before.
+
+    One that cannot have it is removed; raises BuildError then.
+    """
     details = inspect(engine, image_id)
     if details is None or not labels.items() <= labels_in(details).items():
+        _remove_unnamed(engine, details)
         raise BuildError(f"{tag} was built, but is not what was asked for", f"{image_id} has other labels", "try again")
     before = inspect(engine, tag)
     repository, name = tag.split(":")
     try:
         engine.call("POST", f"/images/{image_id}/tag", query={"repo": repository, "tag": name})
     except RefusedError as error:
+        _remove_unnamed(engine, details)
         raise BuildError(f"{tag} was built, but the engine refuses the name", error.why, "try again") from error
     if before is not None and before["Id"] != details["Id"]:
         try:
@@ -183,3 +193,9 @@ def give_name(engine: Engine, tag: str, image_id: str, labels: Mapping[str, str]
         except RefusedError as error:
             # A container uses it, or it has another name that somebody gave it.
             ui.say(f"the former {tag} stays: {error.why}")
+
+
+def _remove_unnamed(engine: Engine, details: Mapping[str, Any] | None) -> None:
+    if details and not details.get("RepoTags"):
+        with suppress(RefusedError):  # another is built on it
+            engine.call("DELETE", f"/images/{details['Id']}")

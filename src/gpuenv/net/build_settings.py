@@ -100,10 +100,10 @@ def render_pip_conf(settings: PipSettings, *, has_ca: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_secrets(network: BuildNetwork, folder: Path) -> dict[str, Path]:
-    """Write what a build mounts as secrets, readable by this user only; returns their files by id."""
+def write_secrets(network: BuildNetwork, folder: Path, more: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """Write what a build mounts as secrets, and ``more``, readable by this user only; returns their files by id."""
     folder.mkdir(mode=0o700)
-    contents = {"pip": network.pip_conf, **({"ca": network.ca_pem} if network.ca_pem else {})}
+    contents = {"pip": network.pip_conf, **({"ca": network.ca_pem} if network.ca_pem else {}), **(more or {})}
     for name, content in contents.items():
         (folder / name).touch(mode=0o600)
         (folder / name).write_text(content, encoding="utf-8")

@@ -1,7 +1,8 @@
 """Reads a user's requirements file with all that it names on this machine, for a build that sees none of it.
 
 Files that a line names (``-r``, ``-c``, ``-f``, wheels and archives) are taken along, and the line then names the copy;
-every other line reaches pip as it was written. A path is one below the folder of the file that names it.
+every other line reaches pip as it was written. A path is one below the folder of the file that names it. ``${TOKEN}``
+reaches pip unexpanded, and its value as a secret of the build: a build's files stay in the engine's cache.
 """
 
 from __future__ import annotations
@@ -9,58 +10,61 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from gpuenv.core.errors import UsageError
-from gpuenv.core.settings import Settings
+from gpuenv.core.settings import Settings, in_utf8
 
 #: Where the build finds what was taken along.
 INSIDE = "/run/added"
 MAIN = "main.txt"
 #: What pip installs from a file; the others that it can unpack are not in use.
 ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
+RENAME = "rename that file (`convmv -f EUC-KR -t UTF-8 --notest`)"
 
 _FILE_OPTION = re.compile(
     r"(?P<before>(?:^|\s)(?P<option>-r|-c|-f|-e|--requirement|--constraint|--find-links|--editable)\s*=?\s*)"
     r"(?P<quote>[\"']?)(?P<path>.+?)(?P=quote)(?=\s+-|\s*$)"
 )
 #: ``name @ where`` or ``where``, and behind it a marker, or options such as --hash.
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<where>.+?)(?P<rest>\s+;.*|;\s.*|\s+--.*)?")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<where>.+?)(?P<rest>\s*;.*|\s+--.*)?")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+#: A line of its own: a backslash at its end continues nothing.
+_COMMENT_LINE = re.compile(r"^[^\S\n]*#.*$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _VERSION_CONTROL = re.compile(r"(git|hg|svn|bzr)\+")
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """A requirements file, and what it names. ``texts`` and ``files`` are by their names below :data:`INSIDE`."""
+    """A requirements file, and what it names. ``texts`` and ``files`` are by their names below :data:`INSIDE`.
 
-    path: Path
+    ``name`` is what people call it; ``variables`` are the values of those in the texts that are set.
+    """
+
+    name: str
     texts: Mapping[str, str]
     files: Mapping[str, Path]
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-        return self.path.name
+    variables: Mapping[str, str] = field(repr=False)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of all content; of variables (``${TOKEN}``) the names alone count."""
+        """SHA-256 (hex) of all content and values at once, so that no single value can be guessed by it."""
         total = hashlib.sha256(repr(sorted(self.texts.items())).encode())
+        total.update(json.dumps(self.variables, sort_keys=True).encode())
         for name, path in sorted(self.files.items()):
             total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
         return total.hexdigest()
 
     def write(self, folder: Path) -> None:
-        """Write it all into ``folder``, with the values of variables, as pip has them."""
+        """Write it all into ``folder``, without the values of variables."""
         for name, text in self.texts.items():
-            expanded = _VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], text)
-            (folder / name).write_text(expanded, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8")
         for name, path in self.files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(path.read_bytes())
@@ -86,9 +90,13 @@ def load(path: Path) -> Requirements:
     """Read a file and what it names. Raises UsageError for what a build cannot have, or what cannot be read."""
     if path.suffix in (".yml", ".yaml"):
         raise _refused(path, "that is a file of conda's, and pip fills images", "name a requirements file of pip's")
+    name = in_utf8("ADD", path.name, RENAME)
     reader = _Reader(path)
     reader.take_text(path.resolve(), MAIN)
-    return Requirements(path, reader.texts, reader.files)
+    used = {match[1] for text in reader.texts.values() for match in _VARIABLE.finditer(text)}
+    # As in pip, an empty one is as one that is not set.
+    variables = {variable: value for variable in used if (value := os.environ.get(variable))}
+    return Requirements(name, reader.texts, reader.files, variables)
 
 
 @dataclass
@@ -115,7 +123,8 @@ class _Reader:
             text = data.decode("utf-16" if is_wide else "utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise self._refused(f"{path} cannot be read: {error}", "write it as text in UTF-8") from error
-        return [_COMMENT.sub("", line).strip() for line in re.sub(r"\\\r?\n", " ", text).splitlines()]
+        text = re.sub(r"\\\r?\n", " ", _COMMENT_LINE.sub(" #", text))
+        return [_COMMENT.sub("", line).strip() for line in text.splitlines()]
 
     def _line(self, line: str, of: Path) -> str:
         if line.startswith("-"):
@@ -128,13 +137,16 @@ class _Reader:
                 f"{match['where']} needs git, or its like, which is not in the image",
                 "name an archive instead, such as `name @ https://host/project/archive/<commit>.zip`",
             )
-        where, bracket, extras = match["where"].partition("[")
+        where, bracket, extras = _expanded(match["where"]).partition("[")
         if not _is_local(where):
             return line
-        return f"{match['name'] or ''}{self._archive(where, of)}{bracket}{extras}{match['rest'] or ''}"
+        inside, name = self._archive(where, of), match["name"]
+        # Behind a name pip takes an address only.
+        inside = f"{name}file://{quote(inside)}" if name else inside
+        return f"{inside}{bracket}{extras}{match['rest'] or ''}"
 
     def _option(self, match: re.Match[str], of: Path) -> str:
-        option, where = match["option"], match["path"]
+        option, where = match["option"], _expanded(match["path"])
         if option in ("-e", "--editable"):
             raise self._refused(
                 f"`{option} {where}` leads to a folder, which is not in the image",
@@ -143,8 +155,9 @@ class _Reader:
         take: Callable[[Path], str] = self._take_folder
         if option not in ("-f", "--find-links"):
             take = lambda path: self.take_text(path, f"{len(self.texts)}.txt")  # noqa: E731
-        inside = where if re.match(r"https?:", where) else take(self._resolve(where, of))
-        return f"{match['before']}{inside}"
+        if re.match(r"https?:", where):
+            return match[0]
+        return f"{match['before']}{take(self._resolve(where, of))}"
 
     def _archive(self, where: str, of: Path) -> str:
         path = self._resolve(where, of)
@@ -165,7 +178,7 @@ class _Reader:
         return f"{INSIDE}/{folder}"
 
     def _take_file(self, path: Path, folder: str) -> str:
-        name = f"{folder}/{path.name}"
+        name = f"{folder}/{in_utf8('ADD', path.name, RENAME)}"
         self.files[name] = path
         return f"{INSIDE}/{name}"
 
@@ -180,6 +193,11 @@ class _Reader:
 
     def _refused(self, why: str, remedy: str) -> UsageError:
         return _refused(self.main, why, remedy)
+
+
+def _expanded(text: str) -> str:
+    """A text with the values of its variables, as pip has them."""
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1]) or match[0], text)
 
 
 def _is_local(where: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
-from gpuenv.core.settings import Settings
+from gpuenv.core.settings import Settings, in_utf8
 from gpuenv.engine import container as containers
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
@@ -102,8 +102,8 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     from gpuenv.shell.session import run_attached
 
     # Before anything is built.
-    work = workspace.in_utf8("WORK", request.work)
-    workspace.in_utf8("CMD", request.command or "")
+    work = in_utf8("WORK", request.work)
+    in_utf8("CMD", request.command or "")
     environment = cuda_choice.environment(settings, request.variant, request.flavor)
     built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
@@ -131,10 +131,10 @@ def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:
 def make_spec(engine: Engine, built: Built, request: Request, mark: str, *, has_terminal: bool) -> containers.Spec:
     """The container of a shell; ``mark`` is the name of a file in its work folder."""
     uid = os.getuid()
-    work = workspace.in_utf8("WORK", request.work)
+    work = in_utf8("WORK", request.work)
     user, name = containers.user_inside(engine), workspace.user_name(uid)
     if request.command is not None:
-        words = ["bash", "-c", "--", workspace.in_utf8("CMD", request.command)]
+        words = ["bash", "-c", "--", in_utf8("CMD", request.command)]
     else:
         # By `env`, as the bash before it drops the prompt that it is given.
         words = [*(["env", f"PS1={shell_words.prompt(built.labels)}"] if has_terminal else []), "bash", "--norc"]

@@ -46,19 +46,6 @@ def check_work(value: str | None) -> Path:
     return folder
 
 
-def in_utf8(setting: str, value: str | Path) -> str:
-    """``value`` as an engine is told it, whatever this process' own encoding. Raises UsageError if it is not UTF-8."""
-    raw = os.fsencode(value)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{setting} is not UTF-8: {raw!r}",
-            "it holds bytes of an older encoding, and container engines take UTF-8 only",
-            "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`), or set ENGINE=venv: no container",
-        ) from error
-
-
 def user_name(uid: int) -> str:
     """The caller's name; ``user<uid>`` where the host knows none (a container, a lost directory service)."""
     try:

@@ -89,7 +89,7 @@ def remade(engine: FakeEngine, image_id: str) -> Built:
 def test_a_build_is_bound_to_the_lock(engine: FakeEngine, tmp_path: Path) -> None:
     built = added.ensure_added(engine, BASE, wanted(tmp_path))
     job, files = engine.contexts[0]
-    assert sorted(files) == ["Dockerfile", "add.py", "constraints.txt", "main.txt"]
+    assert sorted(files) == ["Dockerfile", "add.py", "constraints.txt", "key", "main.txt"]
     pins = locks.linux_pins(locks.load_lock(ENVIRONMENT.variant.lock_path("cpu")))
     assert files["constraints.txt"].splitlines() == [f"{pin.name}=={pin.version}" for pin in pins]
     assert job.arguments == {"IMAGE": "gpuenv:cuda10.0-cpu"}
@@ -107,6 +107,26 @@ def test_what_was_added_to_an_older_image_goes(engine: FakeEngine, tmp_path: Pat
     added.ensure_added(engine, remade(engine, "sha256:new"), wanted(tmp_path))
     assert len(engine.removed) == 2
     assert f"/images/{former.tag}" in engine.removed
+
+
+def test_what_somebody_built_on_it_stays(engine: FakeEngine, tmp_path: Path) -> None:
+    former = added.ensure_added(engine, BASE, wanted(tmp_path))
+    engine.put("course:2019", "sha256:theirs", former.labels)
+    added.ensure_added(engine, remade(engine, "sha256:new"), wanted(tmp_path))
+    assert engine.removed == [f"/images/{former.tag}"]
+
+
+def test_a_value_is_a_secret_of_the_build(engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for value in ("s3cr3t", "0ther"):
+        monkeypatch.setenv("TOKEN", value)
+        made.append(added.ensure_added(engine, BASE, wanted(tmp_path, "--index-url https://${TOKEN}@host/\n")))
+        job, files = engine.contexts[-1]
+        assert job.secrets == {"variables": f'{{"TOKEN": "{value}"}}'}
+        assert not any(value in text for text in (*files.values(), repr(job)))
+    # The files differ, as an engine that kept the first step would take it again.
+    assert engine.contexts[0][1]["key"] != engine.contexts[1][1]["key"]
+    assert made[0].tag != made[1].tag
 
 
 def test_an_image_that_was_replaced_meanwhile_is_not_built_on(engine: FakeEngine, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gpuenv.base_image import base
 from gpuenv.base_image.local import Base
 from gpuenv.core import paths
 from gpuenv.core.errors import BuildError
-from gpuenv.engine.model import Engine
+from gpuenv.engine.model import Engine, RefusedError
 from gpuenv.images import build as image_build
 from gpuenv.images import context as build_context
 from gpuenv.images import image, recipe
@@ -191,10 +191,30 @@ def test_arguments_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert image.find_image(ENGINE, inputs, None) is not None
 
 
-def test_what_was_built_is_read_back_before_it_gets_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, {"gpuenv.key": "other"})
-    with pytest.raises(BuildError, match="not what was asked for"):
+@pytest.mark.parametrize(
+    ("details", "complaint", "removed"),
+    [
+        ({"Config": {"Labels": {"gpuenv.key": "other"}}}, "not what was asked for", ["DELETE /images/sha256:1"]),
+        ({"Config": {"Labels": {"gpuenv.key": "k"}}}, "refuses the name", ["DELETE /images/sha256:1"]),
+        # What has another name is somebody's.
+        ({"RepoTags": ["mine:1"]}, "not what was asked for", []),
+    ],
+)
+def test_what_was_built_is_read_back_before_it_gets_its_name_or_goes(
+    monkeypatch: pytest.MonkeyPatch, details: dict[str, Any], complaint: str, removed: list[str]
+) -> None:
+    asked: list[str] = []
+
+    def call(_: Engine, method: str, path: str, **__: object) -> None:
+        if method == "POST":
+            raise RefusedError(409, "no such name")
+        asked.append(f"{method} {path}")
+
+    monkeypatch.setattr(Engine, "call", call)
+    monkeypatch.setattr(image_build, "inspect", lambda *_: {"Id": "sha256:1", **details})
+    with pytest.raises(BuildError, match=complaint):
         image_build.give_name(ENGINE, "gpuenv:v-cpu", "sha256:1", {"gpuenv.key": "k"})
+    assert asked == removed
 
 
 def all_variants() -> list[Variant]:

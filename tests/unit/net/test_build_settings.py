@@ -95,8 +95,8 @@ def test_a_folder_as_index_is_announced(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_secrets_are_readable_by_their_owner_only(tmp_path: Path) -> None:
-    files = network.write_secrets(BuildNetwork("[global]\n", FIRST, None, "", ()), tmp_path / "secrets")
-    assert {name: path.read_text() for name, path in files.items()} == {"pip": "[global]\n", "ca": FIRST}
+    files = network.write_secrets(BuildNetwork("[global]\n", FIRST, None, "", ()), tmp_path / "secrets", {"more": "x"})
+    assert {name: path.read_text() for name, path in files.items()} == {"pip": "[global]\n", "ca": FIRST, "more": "x"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -40,6 +41,36 @@ def test_lines_that_go_on_are_one(tmp_path: Path) -> None:
     assert load(tmp_path, "six==1.0 \\\n    --hash=sha256:ab\n").texts["main.txt"] == "six==1.0      --hash=sha256:ab\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("# hello \\\nrequests\nsix\n", ["", "requests", "six"]),
+        ("six \\\n  # why \\\nrequests\n", ["six", "requests"]),
+        ("six \\\r\n>=1\r\n", ["six  >=1"]),
+    ],
+)
+def test_a_comment_goes_on_nowhere(tmp_path: Path, text: str, lines: list[str]) -> None:
+    assert load(tmp_path, text).texts["main.txt"].splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("line", "inside"),
+    [
+        ('./x+1.whl;python_version>"3"', '/run/added/0/x+1.whl;python_version>"3"'),
+        ("x[fast] @ file:x+1.whl", "x[fast] @ file:///run/added/0/x%2B1.whl"),
+        ('x @ ${D}/x+1.whl ; python_version>"3"', 'x @ file:///run/added/0/x%2B1.whl ; python_version>"3"'),
+        ("-f ${D}", "-f /run/added/links-0"),
+        ("-f https://${D}/", "-f https://${D}/"),
+    ],
+)
+def test_the_copy_is_named_as_pip_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, inside: str
+) -> None:
+    (tmp_path / "x+1.whl").touch()
+    monkeypatch.setenv("D", str(tmp_path))
+    assert load(tmp_path, line).texts["main.txt"] == f"{inside}\n"
+
+
 def test_what_it_names_is_taken_along(tmp_path: Path) -> None:
     (tmp_path / "more" / "wheels").mkdir(parents=True)
     for name in ("a-1-py3-none-any.whl", "b-1.tar.gz", "more/c-1.zip", "more/wheels/d-1-py3-none-any.whl"):
@@ -59,7 +90,7 @@ def test_what_it_names_is_taken_along(tmp_path: Path) -> None:
         "main.txt": [
             "-r /run/added/1.txt",
             "/run/added/1/a-1-py3-none-any.whl[fast] ; python_version < '4'",
-            "b @ /run/added/2/b-1.tar.gz --hash=sha256:ab",
+            "b @ file:///run/added/2/b-1.tar.gz --hash=sha256:ab",
             "--find-links=/run/added/links-3 --no-index",
             "--constraint /run/added/2.txt",
         ],
@@ -107,24 +138,43 @@ def test_encodings(tmp_path: Path) -> None:
     assert "UTF-8" in caught.value.next_step
 
 
+def test_names_are_utf8(tmp_path: Path) -> None:
+    named = tmp_path / os.fsdecode(b"\xc7\xd1.txt")
+    named.write_text("six\n")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / os.fsdecode(b"\xc7\xd1.zip")).touch()
+    linking = tmp_path / "requirements.txt"
+    linking.write_text("-f links\n")
+    for path in (named, linking):
+        with pytest.raises(UsageError, match=r"ADD is not UTF-8: b.\\xc7\\xd1") as caught:
+            requirements.load(path)
+        assert "rename that file" in caught.value.next_step
+
+
 def test_a_file_of_condas_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         requirements.load(tmp_path / "environment.yml")
     assert "conda" in caught.value.why
 
 
-def test_the_digest_is_that_of_all_content_and_of_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_is_that_of_all_content_and_of_the_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a-1-py3-none-any.whl").write_text("one")
     text = "--index-url https://${TOKEN}@host/\n./a-1-py3-none-any.whl\n"
     monkeypatch.setenv("TOKEN", "first")
     first = load(tmp_path, text)
     monkeypatch.setenv("TOKEN", "second")
     second = load(tmp_path, text)
-    assert first.digest() == second.digest() != load(tmp_path, text + "six\n").digest()
+    assert len({first.digest(), second.digest(), load(tmp_path, text + "six\n").digest()}) == 3
+    assert second.digest() == load(tmp_path, text).digest()
+    assert (first.variables, second.variables) == ({"TOKEN": "first"}, {"TOKEN": "second"})
+    assert "second" not in repr(second)
+    monkeypatch.setenv("TOKEN", "")
+    assert load(tmp_path, text).variables == {}
+    monkeypatch.setenv("TOKEN", "first")
     inside = tmp_path / "inside"
     inside.mkdir()
     second.write(inside)
-    assert (inside / "main.txt").read_text().startswith("--index-url https://second@host/\n")
+    assert (inside / "main.txt").read_text().startswith("--index-url https://${TOKEN}@host/\n")
     before = first.digest()
     (tmp_path / "a-1-py3-none-any.whl").write_text("two")
     assert load(tmp_path, text).digest() != before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sysconfig
@@ -45,8 +46,11 @@ def test_what_was_added_is_listed(
 ) -> None:
     put(tmp_path / "site", "cv-1.0", {"cv2/__init__.py": "a"})
     asked: list[Any] = []
+    variables = tmp_path / "variables"
+    variables.write_text('{"TOKEN": "value"}')
 
-    def install(argv: list[str]) -> int:
+    def install(argv: list[str], env: dict[str, str]) -> int:
+        assert env == {**os.environ, "TOKEN": "value"}
         asked.extend(argv)
         if name:
             put(tmp_path / "site", name, {"cv2/__init__.py" if name == "cv_too-1.0" else "extra.py": "b"})
@@ -55,7 +59,7 @@ def test_what_was_added_is_listed(
     monkeypatch.setattr(subprocess, "call", install)
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "site"))
     monkeypatch.setattr("sys.prefix", str(tmp_path))
-    assert SCRIPT["main"](["/folder"]) == code
+    assert SCRIPT["main"](["/folder", str(variables)]) == code
     assert asked[-4:] == ["-c", "/folder/constraints.txt", "-r", "/folder/main.txt"]
     listed = tmp_path / "gpuenv-added.json"
     assert ("not added: cv_too-1.0 brings" in capsys.readouterr().out) == (code == 1)

@@ -156,10 +156,3 @@ def test_pip_is_told_what_it_cannot_do(tmp_path: Path) -> None:
     done = begin(tmp_path, "env", f"PATH={tmp_path}:/bin", "bash", "-c", OF_PIP)
     assert done.stdout == b"--version\ninstall a b\ninstall --target=here c\ninstall d\n"
     assert done.stderr.decode().count("gpuenv: what pip installs here ends with this shell") == 1
-
-
-def test_what_an_engine_is_told_is_utf8() -> None:
-    assert workspace.in_utf8("WORK", Path("/딥러닝")) == "/딥러닝"
-    with pytest.raises(UsageError, match="CMD is not UTF-8: b'echo") as caught:
-        workspace.in_utf8("CMD", os.fsdecode(b"echo \xc7\xd1"))
-    assert "EUC-KR" in caught.value.next_step
