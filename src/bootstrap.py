@@ -107,13 +107,15 @@ def install(venv, lock, is_new):
     """Install LOCK into VENV, with uv if it is there, else with pip; a new one is made first, with the same program."""
     python = os.path.join(venv, "bin", "python")
     uv = shutil.which("uv")
+    # Before anything is in it, as we may be killed at any moment.
+    claim(venv)
     # uv does not read pip's configuration, so where an index of one's own is set there it may fail: then pip does it.
-    if uv and (not is_new or run([uv, "venv", "--quiet", "--python", sys.executable, venv])):
-        # Only now: into a folder that is not empty uv makes none.
-        claim(venv)
+    # So it does where uv is too old (before 2024) to make an environment in a folder that holds our mark.
+    if uv and (not is_new or run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, venv])):
         pip = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock]
         if run(pip) and is_usable(venv, lock):
             return
+    if uv:
         ui.say("uv could not install it; trying pip")
     if is_new:
         remove(venv)
@@ -252,7 +254,7 @@ if __name__ == "__main__":
             or HostError(
                 "the command's own environment cannot be made in %s" % goal,
                 "the system says: %s" % error,
-                "use a checkout of your own, or put it elsewhere: make VENV=$HOME/.cache/gpuenv/venv ...",
+                "use a checkout of your own, or put it elsewhere: make VENV=$HOME/.gpuenv-venv ...",
             )
         )
         ui.say("error: %s" % told)

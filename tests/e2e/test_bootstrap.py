@@ -19,13 +19,12 @@ from gpuenv.core.errors import HostError
 BOOTSTRAP = paths.project_root() / "src" / "bootstrap.py"
 
 
-def bootstrap(venv: Path, lock: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+def bootstrap(venv: Path, lock: Path, path: str = "/usr/bin:/bin") -> subprocess.CompletedProcess[str]:
     # No uv on PATH and no index: an empty lock needs neither, and the way through pip is the one that must always work.
     # Python 3.11 and newer then do not look for modules beside the script.
-    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "PIP_NO_INDEX": "1", "PYTHONSAFEPATH": "1"}
-    return subprocess.run(
-        [python, str(BOOTSTRAP), str(venv), str(lock)], env=environment, capture_output=True, text=True, check=False
-    )
+    environment = {"PATH": path, "HOME": os.environ["HOME"], "PIP_NO_INDEX": "1", "PYTHONSAFEPATH": "1"}
+    argv = [sys.executable, str(BOOTSTRAP), str(venv), str(lock)]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +138,30 @@ def test_the_older_environment_stays_until_the_newer_one_is_whole(made: Path, tm
     assert not (tmp_path / ".venv.old").exists()
 
 
+@pytest.mark.parametrize("number", ["INT", "KILL"])
+def test_what_uv_began_is_not_in_the_way_of_the_next_call(made: Path, tmp_path: Path, number: str) -> None:
+    """Ctrl-C or kill -9 when uv has made the environment; then a uv that is too old."""
+    uv = tmp_path / "uv"
+    real = Path(sys.executable).with_name("uv")
+    interrupting = f'#!/bin/sh\n"{real}" "$@"\nkill -{number} $PPID\n'
+    uv.write_text(interrupting)
+    uv.chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+    begun = bootstrap(tmp_path / ".venv", made / "requirements.txt", path)
+    assert begun.returncode == (130 if number == "INT" else -9), begun.stderr
+    assert (tmp_path / ".venv/pyvenv.cfg").exists()
+    uv.write_text('#!/bin/sh\ncase "$*" in *--allow-existing*) echo "unexpected argument" >&2; exit 2; esac\nexit 1\n')
+    result = bootstrap(tmp_path / ".venv", made / "requirements.txt", path)
+    assert result.returncode == 0, result.stderr
+    assert "trying pip" in result.stderr
+    # The good one is put back, as it stood aside.
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("# another\n")
+    uv.write_text(interrupting)
+    assert bootstrap(tmp_path / ".venv", lock, path).returncode == begun.returncode
+    assert bootstrap(tmp_path / ".venv", made / "requirements.txt").stderr == ""
+
+
 def test_an_old_python_is_told_which_one_is_needed(tmp_path: Path) -> None:
     fake = tmp_path / "old.py"
     fake.write_text(
@@ -235,3 +258,6 @@ def test_a_checkout_that_cannot_be_written_is_told_in_three_lines(tmp_path: Path
     assert result.returncode == HostError.exit_code
     assert result.stderr.startswith("gpuenv: error: the command's own environment cannot be made in ")
     assert len(result.stderr.splitlines()) == 3
+    # Not in a folder of our state or cache, in which nothing else may stand before us.
+    for told in (result.stderr, (paths.project_root() / "README.md").read_text()):
+        assert "make VENV=$HOME/.gpuenv-venv " in told
