@@ -31,7 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pathlib import Path  # noqa: E402
 
-from gpuenv.core import atomic, locking, paths, ui  # noqa: E402
+from gpuenv.core import atomic, locking, paths, signals, ui  # noqa: E402
 from gpuenv.core.errors import GpuenvError, HostError, full_disk  # noqa: E402
 from gpuenv.net.pip_settings import pip_environment  # noqa: E402
 
@@ -239,6 +239,7 @@ def main(venv, lock):
 
 if __name__ == "__main__":
     ui.open_closed_streams()
+    signals.hear_children()
     goal = os.path.abspath(sys.argv[1])
     try:
         paths.settle_variables()

@@ -75,6 +75,7 @@ def refuse_without_checkout(verb: Verb) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the only place that prints errors."""
     ui.open_closed_streams()
+    signals.hear_children()
     try:
         # Taken away, as programs that this one starts are not what make was asked for.
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))

@@ -34,6 +34,12 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
+def hear_children() -> None:
+    """Take back a SIGCHLD that our caller ignores: the system tells no exit code then, and 0 is taken for it."""
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 @contextmanager
 def _handled(names: Sequence[str], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     before: dict[int, Any] = {}
@@ -117,12 +123,14 @@ def wait(process: subprocess.Popen[bytes]) -> int:
     """
     source, sink = os.pipe()
     os.set_blocking(sink, False)
-    # Not ignored, so that the child's end is a signal, too.
+    # Neither ignored nor blocked, so that the child's end is a signal, too.
     before = signal.signal(signal.SIGCHLD, lambda *_: None), signal.set_wakeup_fd(sink, warn_on_full_buffer=False)
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     try:
         while process.poll() is None:
             os.read(source, 4096)
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.set_wakeup_fd(before[1])
         signal.signal(signal.SIGCHLD, before[0])
         os.close(source)

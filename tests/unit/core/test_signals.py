@@ -155,3 +155,19 @@ def test_no_signal_is_lost_while_a_program_is_waited_for() -> None:
         os.close(source)
         os.close(sink)
     assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("state", ["pthread_sigmask(SIG_BLOCK, [SIGCHLD])", "signal(SIGCHLD, SIG_IGN)"])
+def test_the_end_of_a_program_is_heard_whatever_our_caller_does_about_it(state: str) -> None:
+    """Blocked or ignored is inherited."""
+    ours = (
+        "import subprocess\n"
+        "from gpuenv.core import signals\n"
+        "signals.hear_children()\n"
+        "print(signals.wait(subprocess.Popen(['sh', '-c', 'sleep 0.1; exit 3'])))\n"
+        "print(subprocess.call(['sh', '-c', 'exit 4']))\n"
+    )
+    theirs = f"import os, sys; from signal import *; {state}; os.execv(sys.argv[1], sys.argv[1:])"
+    argv = [sys.executable, "-c", theirs, sys.executable, "-c", ours]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.stderr) == ("3\n4\n", "")
