@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -55,6 +56,12 @@ def say(line: str) -> None:
 def warn(line: str) -> None:
     """Print one warning line on standard error."""
     say(f"warning: {line}")
+
+
+@functools.cache
+def warn_once(line: str) -> None:
+    """Print a warning unless this process printed the same one already."""
+    warn(line)
 
 
 def is_interactive() -> bool:

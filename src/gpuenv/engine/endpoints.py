@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from gpuenv.core import ui
+
 #: Long enough for a daemon under load, short enough for a person who waits for the next one to be tried.
 PING_TIMEOUT_S = 2.0
 
@@ -158,14 +160,20 @@ def docker_endpoints(environ: Mapping[str, str] = os.environ, home: Path | None 
 
 
 def client_proxies(url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that Docker's client sets in the containers of the engine at ``url``, from its ``config.json``."""
-    folder = _client_folder(environ, Path(environ.get("HOME") or Path.home()))
+    """The variables that Docker's client sets in the containers of the engine at ``url``, from its ``config.json``.
+
+    None, and a warning, where the proxies there are not what Docker writes.
+    """
+    config = _client_folder(environ, Path(environ.get("HOME") or Path.home())) / "config.json"
     try:
-        proxies = _read_json(folder / "config.json").get("proxies") or {}
+        proxies = _read_json(config).get("proxies") or {}
     except (OSError, ValueError):
         return {}
-    chosen = proxies.get(url) or proxies.get("default") or {}
-    values = {name: chosen.get(key) for name, key in _PROXY_KEYS.items()}
+    chosen = (proxies.get(url) or proxies.get("default") or {}) if isinstance(proxies, dict) else None
+    values = {name: chosen.get(key) or "" for name, key in _PROXY_KEYS.items()} if isinstance(chosen, dict) else {}
+    if not values or not all(isinstance(value, str) for value in values.values()):
+        ui.warn_once(f"`proxies` in {config} are not used: they must be objects of strings, as Docker's client asks")
+        return {}
     return {name: value for low, value in values.items() if value for name in (low, low.upper())}
 
 

@@ -75,8 +75,12 @@ class Engine:
     def _new_client(self) -> DockerClient:
         import docker
         from docker.errors import InvalidConfigFile
+        from docker.utils.config import load_general_config
+        from requests import Request
 
         try:
+            # Only looked at here: what is wrong would show in some later request.
+            Request("GET", "http://engine", dict.copy(load_general_config().get("HttpHeaders", {}))).prepare()
             # The version is known from the ping: without it the SDK would ask once more.
             return docker.DockerClient(self.url, self.api_version, REQUEST_TIMEOUT_S, self._tls())
         except (InvalidConfigFile, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -85,7 +89,7 @@ class Engine:
             raise EngineError(
                 f"Docker's settings in {folder}/config.json cannot be used",
                 f"an entry is not what it has to be ({type(error).__name__}: {error})",
-                "correct `auths`, `credsStore`, `credHelpers` and `HttpHeaders` there, or move the file away",
+                "correct `auths`, `credsStore`, `credHelpers`, `HttpHeaders`, `proxies` there, or move the file away",
             ) from error
 
     def build_prefix(self) -> tuple[list[str], dict[str, str]]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
 from gpuenv.net import certificates
 
@@ -68,10 +69,14 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def _read_values(environ: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for path in config_files(environ, Path.home(), Path(sys.prefix)):
-        if not os.path.exists(path):  # noqa: PTH110 - Path's own raises in a folder that is closed to this user
+        if not _exists(path):
             continue
         try:
             text = path.read_text(encoding="utf-8")
+        except PermissionError:
+            # As pip does, which says nothing.
+            ui.warn_once(f"this user may not read {path}, so what it tells pip is not used")
+            continue
         except (OSError, UnicodeDecodeError) as error:
             raise _unusable(str(path), f"it cannot be read: {error}") from error
         values.update(parse_config(text, str(path)))
@@ -89,7 +94,7 @@ def config_files(environ: Mapping[str, str], home: Path, prefix: Path) -> list[P
     shared = [Path(folder) / "pip/pip.conf" for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")]
     own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
     # Like pip: a file that is named and exists takes the place of the user's.
-    users = [] if explicit and Path(explicit).exists() else [home / ".pip/pip.conf", own]
+    users = [] if explicit and _exists(explicit) else [home / ".pip/pip.conf", own]
     named = [Path(explicit)] if explicit else []
     return [*shared, Path("/etc/pip.conf"), *users, prefix / "pip.conf", *named]
 
@@ -130,6 +135,10 @@ def parse_settings(values: Mapping[str, str]) -> PipSettings:
 def with_scheme(proxy: str) -> str:
     """A proxy's address as programs read it: without a scheme it is one of HTTP."""
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def _exists(path: str | Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - Path's own raises in a folder that is closed to this user
 
 
 def _key(name: str) -> str:

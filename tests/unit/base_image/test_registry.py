@@ -182,7 +182,11 @@ def test_a_helper_for_logins_that_fails_does_not_keep_a_public_image_away(
 
 
 @pytest.mark.parametrize(
-    "settings", ["[]", '{"auths": ["x"]}', '{"auths": {"x": "y"}}', '{"auths": {"x": {"auth": "!"}}}']
+    "settings",
+    [
+        *("[]", '{"auths": ["x"]}', '{"auths": {"x": "y"}}', '{"auths": {"x": {"auth": "!"}}}'),
+        *('{"HttpHeaders": "x"}', '{"HttpHeaders": {"x": 1}}', '{"proxies": "x"}', '{"proxies": {"default": "x"}}'),
+    ],
 )
 def test_settings_that_dockers_library_cannot_read_are_named(
     settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -220,3 +220,14 @@ def test_the_proxies_of_containers_are_the_clients(tmp_path: Path) -> None:
     assert client_proxies("tcp://far", environ).keys() == {"ftp_proxy", "FTP_PROXY", "https_proxy", "HTTPS_PROXY"}
     (tmp_path / "config.json").write_text('{"auths": {}}')
     assert client_proxies("unix:///x", {"HOME": str(tmp_path)}) == {}
+
+
+@pytest.mark.parametrize("proxies", ["x", ["x"], {"default": "x"}, {"default": {"httpProxy": 1}}])
+def test_proxies_that_docker_would_not_write_are_not_used_and_named_once(
+    proxies: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"proxies": proxies}))
+    for _ in range(2):
+        assert client_proxies("unix:///x", {"DOCKER_CONFIG": str(tmp_path)}) == {}
+    assert capsys.readouterr().err.count(f"warning: `proxies` in {config} are not used") == 1

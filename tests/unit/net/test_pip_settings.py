@@ -45,6 +45,28 @@ def test_a_file_that_is_no_ini_file_is_named() -> None:
         pipconfig.parse_config("index-url = x\n", "/etc/pip.conf")
 
 
+def test_a_file_that_this_user_may_not_read_is_left_out_and_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As root's own /etc/pip.conf, which pip passes over."""
+    closed, mine = tmp_path / "closed", tmp_path / "pip.conf"
+    for path in (closed, mine):
+        path.write_text(f"[global]\nindex-url = http://{path.name}.invalid\n")
+    monkeypatch.setattr(pipconfig, "config_files", lambda *_: [mine, closed])
+    read = Path.read_text
+
+    def read_text(path: Path, encoding: str) -> str:
+        # Not by its mode, which means nothing to root.
+        if path == closed:
+            raise PermissionError
+        return read(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    for _ in range(2):
+        assert pipconfig.pip_environment({})["PIP_INDEX_URL"] == "http://pip.conf.invalid"
+    assert capsys.readouterr().err.count(str(closed)) == 1
+
+
 def test_variables_win_over_files(monkeypatch: pytest.MonkeyPatch, isolated: Path) -> None:
     config = isolated / ".config/pip/pip.conf"
     config.parent.mkdir(parents=True)
