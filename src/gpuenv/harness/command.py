@@ -212,7 +212,8 @@ def pytest_environment(engine: Engine | None) -> dict[str, str]:
     Without what Python and pytest read from it: a plugin more, or assertions that are off (PYTHONOPTIMIZE), and the run
     proves something else.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
+    of_others = ("PYTEST_", "PYTHON", "PY_COLORS", "FORCE_COLOR")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(of_others)}
     if engine is None:
         return environment
     prefix, more = engine.build_prefix()

@@ -138,6 +138,8 @@ def test_a_missing_one_names_the_command(envs: Path) -> None:
 def test_make_lock_writes_them(envs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pins = {flavor: locks.load_lock(envs / f"cuda9.0/requirements-{flavor}.txt").pins for flavor in FLAVORS}
     monkeypatch.setattr(lock, "resolve", lambda lines, *_: pins["gpu" if "-gpu" in lines[0] else "cpu"])
+    suite = locks.load_lock(envs / "cuda9.0/requirements-upstream.txt").pins
+    monkeypatch.setattr(lock, "resolve_suite", lambda *_: suite)
     before = {path.name: path.read_bytes() for path in (envs / "cuda9.0").iterdir()}
     for name in ("environment.yml", "environment-cpu.yml"):
         (envs / "cuda9.0" / name).unlink()

@@ -350,7 +350,7 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("name", ["PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONPATH",
-                                  "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTEST_XDIST_AUTO_NUM_WORKERS"])  # fmt: skip
+                                  "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTEST_XDIST_AUTO_NUM_WORKERS", "PY_COLORS"])  # fmt: skip
 def test_what_python_and_pytest_would_read_stays_outside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = harness.pytest_environment(None)
     assert clean["PATH"] == os.environ["PATH"]

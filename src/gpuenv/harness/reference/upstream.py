@@ -58,7 +58,8 @@ def run_one(folder, options, name):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, os.path.join("tests", name)],
         cwd=folder,
-        env=dict(os.environ, PYTHONPATH=os.path.join(folder, "site")),
+        # What is said last comes last: errors of its start stand on the other stream.
+        env=dict(os.environ, PYTHONPATH=os.path.join(folder, "site"), PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
