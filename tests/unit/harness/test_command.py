@@ -349,8 +349,10 @@ def test_client_is_pointed_at_the_engine(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "SECRET" not in environment
 
 
-@pytest.mark.parametrize("name", ["PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONPATH",
-                                  "PYTHONOPTIMIZE", "PYTHONINSPECT", "PYTEST_XDIST_AUTO_NUM_WORKERS", "PY_COLORS"])  # fmt: skip
+OF_PYTEST = ["PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_XDIST_AUTO_NUM_WORKERS"]
+
+
+@pytest.mark.parametrize("name", [*OF_PYTEST, "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONINSPECT", "PY_COLORS"])
 def test_what_python_and_pytest_would_read_stays_outside(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clean = harness.pytest_environment(None)
     assert clean["PATH"] == os.environ["PATH"]
