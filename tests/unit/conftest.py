@@ -111,8 +111,8 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRe
 
 
 def forget_settings(patch: pytest.MonkeyPatch) -> None:
-    own = ("GPUENV_", "XDG_", "DOCKER_", "CONTAINER_", "PIP_", "UV_", "PYTHON", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")
-    own += ("PY_COLORS", "FORCE_COLOR")
+    of_pytest = ("PYTHON", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PY_COLORS", "FORCE_COLOR")
+    own = ("GPUENV_", "XDG_", "DOCKER_", "CONTAINER_", "PIP_", "UV_", *of_pytest)
     for name in list(os.environ):
         if name.startswith(own) or name.lower().endswith("_proxy"):
             patch.delenv(name)
