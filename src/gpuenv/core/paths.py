@@ -124,7 +124,7 @@ def _note_checkout(folder: Path) -> Path:
     root = project_root()
     with contextlib.suppress(OSError):
         (folder / _CHECKOUTS).mkdir(exist_ok=True)
-        (folder / _CHECKOUTS / hashlib.sha256(str(root).encode()).hexdigest()[:12]).symlink_to(root)
+        (folder / _CHECKOUTS / hashlib.sha256(os.fsencode(root)).hexdigest()[:12]).symlink_to(root)
     return folder
 
 

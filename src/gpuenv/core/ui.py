@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PREFIX = "gpuenv: "
 _STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
+#: As Python's own standard error: names of files need not be UTF-8, nor must a terminal know every character.
+_ESCAPED = "backslashreplace"
 #: As many as stand on a terminal together with what is said of them.
 END_LINES = 8
 #: Color codes, and characters that would command a terminal, turn its text around, or that no page may hold.
@@ -32,14 +35,17 @@ def open_closed_streams() -> None:
     """Open the null device as each standard stream that our caller closed (``2>&-``).
 
     Else the next file or pipe would be that stream, here and in programs that are started, and what is said to people
-    would be printed among a command's output.
+    would be printed among a command's output. Standard output takes any text from now on, escaped where it must be.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) < len(_STREAMS):
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     for number, (name, mode) in enumerate(_STREAMS.items()):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - open to the end, as the others
+            stream = open(number, mode, encoding="utf-8", errors=_ESCAPED)  # noqa: PTH123, SIM115 - open to the end
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_ESCAPED)
 
 
 def say(line: str) -> None:
@@ -50,7 +56,7 @@ def say(line: str) -> None:
         raise
     except OSError:
         # A new one: what the old one still holds would be tried again, and change the exit code.
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open to the end
+        sys.stderr = open(2, "w", encoding="utf-8", errors=_ESCAPED, closefd=False)  # noqa: SIM115 - open to the end
 
 
 def warn(line: str) -> None:

@@ -7,6 +7,7 @@ reboot never leads to a foreign process being taken for the daemon.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def folders() -> Folders:
     The socket is in ``/run``, because the path of a Unix socket may have at most 107 bytes.
     """
     state = paths.state_dir() / "engine"
-    name = hashlib.sha256(str(state).encode()).hexdigest()[:12]
+    name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
     return Folders(
         data=state / "data",
         run=Path("/run") / f"gpuenv-{name}",

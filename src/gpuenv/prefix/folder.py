@@ -137,7 +137,7 @@ class Prefix:
 
     def _beside(self, beginning: str, end: str) -> Path:
         """A file about it, the same for every way of naming its folder."""
-        key = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
+        key = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
         return paths.state_dir() / "environments" / f"{beginning}{key}{end}"
 
 

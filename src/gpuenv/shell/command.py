@@ -26,6 +26,8 @@ from gpuenv.variants.model import Variant
 if TYPE_CHECKING:
     from gpuenv.images.context import Built
 
+_RECODE = "type it anew in UTF-8 (a script: `iconv -f EUC-KR -t UTF-8`), or set ENGINE=venv: no container"
+
 
 @dataclass(frozen=True)
 class Request:
@@ -103,7 +105,7 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
 
     # Before anything is built.
     work = in_utf8("WORK", request.work)
-    in_utf8("CMD", request.command or "")
+    in_utf8("CMD", request.command or "", _RECODE)
     environment = cuda_choice.environment(settings, request.variant, request.flavor)
     built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
@@ -134,7 +136,7 @@ def make_spec(engine: Engine, built: Built, request: Request, mark: str, *, has_
     work = in_utf8("WORK", request.work)
     user, name = containers.user_inside(engine), workspace.user_name(uid)
     if request.command is not None:
-        words = ["bash", "-c", "--", in_utf8("CMD", request.command)]
+        words = ["bash", "-c", "--", in_utf8("CMD", request.command, _RECODE)]
     else:
         # By `env`, as the bash before it drops the prompt that it is given.
         words = [*(["env", f"PS1={shell_words.prompt(built.labels)}"] if has_terminal else []), "bash", "--norc"]

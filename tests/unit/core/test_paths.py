@@ -25,6 +25,17 @@ def test_an_explicit_folder_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "s").is_dir()
 
 
+def test_a_checkout_of_an_older_encoding_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout = tmp_path / os.fsdecode(b"\xc7\xd1")
+    (checkout / "envs").mkdir(parents=True)
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "s"))
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "c"))
+    with monkeypatch.context() as there:
+        there.setattr(paths, "project_root", lambda: checkout)
+        paths.state_dir()
+    assert paths.other_checkouts() == [checkout]
+
+
 def test_xdg_is_honored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert paths.cache_dir() == tmp_path / "gpuenv"

@@ -44,6 +44,14 @@ def test_the_last_words_are_quoted_without_empty_lines() -> None:
     assert lines[1:] == [f"    {number}" for number in range(20 - END_LINES, 20)]
 
 
+@pytest.mark.parametrize("end", ["", " >&2", " 2>&-"])
+def test_a_name_of_an_older_encoding_can_be_told(end: str) -> None:
+    program = "from gpuenv.core import ui; ui.open_closed_streams(); ui.say('\\udcff'); print('\\udcff', flush=True)"
+    argv = ["sh", "-c", f'exec "$@"{end}', "-", sys.executable, "-c", program]
+    done = subprocess.run(argv, env={"PYTHONUTF8": "1"}, capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout or done.stderr.splitlines()[-1] + b"\n") == (0, b"\\udcff\n")
+
+
 @pytest.mark.parametrize("full", ["2>/dev/full", "2</dev/null"])
 def test_what_cannot_be_said_to_anybody_stops_nothing(full: str) -> None:
     program = "from gpuenv.core import ui; ui.say('x'); ui.say('y'); print('out'); raise SystemExit(3)"

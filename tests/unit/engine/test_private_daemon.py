@@ -70,10 +70,10 @@ def test_socket_and_bridge_stay_within_the_limits_of_the_system(
 def test_another_state_folder_is_another_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     seen = set()
-    for name in ("a", "b"):
+    for name in ("a", "b", "\udcff"):
         monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / name))
         seen.add(private_daemon.folders().url)
-    assert len(seen) == 2
+    assert len(seen) == 3
 
 
 def test_a_record_is_read_back(place: Folders) -> None:

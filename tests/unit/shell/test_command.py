@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,6 +91,14 @@ def test_the_container_of_a_command(tmp_path: Path) -> None:
     assert spec.command[-4:] == ("bash", "-c", "--", "exit 3")
     assert (spec.tty, spec.working_dir, spec.port, spec.log["Type"]) == (False, "/work", 8888, "local")
     assert spec.mounts[0].source == str(tmp_path)
+
+
+def test_a_command_of_an_older_encoding(tmp_path: Path) -> None:
+    """A name can be changed, a command is typed anew."""
+    with pytest.raises(UsageError, match="CMD is not UTF-8: b'echo") as caught:
+        make_spec(tmp_path, cmd=os.fsdecode(b"echo \xc7\xd1"))
+    assert "iconv -f EUC-KR" in caught.value.next_step
+    assert "rename" not in caught.value.next_step
 
 
 @pytest.mark.parametrize(("network", "address"), [("bridge", "0.0.0.0"), ("host", None)])
