@@ -40,14 +40,14 @@ def find_engine(request: str | None) -> Engine | None:
         raise EngineError(
             f"ENGINE={request}, but no {str(request).capitalize()} engine answers",
             "; ".join(refusals),
-            describe_better(),
+            _describe_podman() if request == "podman" else describe_better(),
         )
     return engine
 
 
 def _find_any() -> Engine | None:
     refusals: list[str] = []
-    engine = _first(_ask(docker_endpoints()), refusals)
+    engine = _first(_telling(_ask(docker_endpoints())), refusals)
     if engine is not None:
         return engine
     why = f"no Docker daemon answers ({'; '.join(refusals)})"
@@ -88,7 +88,7 @@ class Refused:
 
 def candidates() -> Iterator[Engine | Refused]:
     """What `auto` looks at, in its order, without starting anything: the first engine is the one it takes."""
-    yield from _ask(docker_endpoints())
+    yield from _telling(_ask(docker_endpoints()))
     yield from _fallbacks()
 
 
@@ -97,8 +97,17 @@ def _fallbacks() -> Iterator[Engine | Refused]:
 
     daemon = private.running()
     if daemon is not None:
-        yield daemon.engine
+        yield from _telling([daemon.engine])
     yield from _ask(podman_endpoints())
+
+
+def _telling(found: Iterable[Engine | Refused]) -> Iterator[Engine | Refused]:
+    """What was found; before an engine, what the user named for Podman if that does not answer: nobody asks it then."""
+    for one in found:
+        if isinstance(one, Engine):
+            named = (endpoint for endpoint in podman_endpoints() if endpoint.undo)
+            yield from (other for other in _ask(named) if isinstance(other, Refused))
+        yield one
 
 
 def _ask(endpoints: Iterable[Endpoint]) -> Iterator[Engine | Refused]:
@@ -167,3 +176,10 @@ def describe_better() -> str:
     if shutil.which("podman"):
         return "For Podman run `systemctl --user start podman.socket`; for Docker start its service or set DOCKER_HOST."
     return "For a better one install Docker or Podman, set DOCKER_HOST, or run `sudo make engine` on Debian or Ubuntu."
+
+
+def _describe_podman() -> str:
+    """How to get the engine that ENGINE=podman asks for."""
+    install = "" if shutil.which("podman") else "install Podman, "
+    user = "--user " if os.getuid() else ""
+    return f"{install}start Podman's service (`systemctl {user}start podman.socket`), or set CONTAINER_HOST"

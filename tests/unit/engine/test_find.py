@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -68,6 +69,31 @@ def test_an_engine_that_the_user_named_and_that_is_gone_is_told(
         places.docker = [gone, Endpoint(fake.url, "its usual socket")]
         assert engine.find_engine("auto") is not None
     assert "DOCKER_HOST names an engine that does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_private", [False, True])
+def test_a_podman_that_the_user_named_and_that_is_gone_is_told_where_another_engine_is_used(
+    places: SimpleNamespace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_private: bool,
+) -> None:
+    usual = Endpoint(f"unix://{tmp_path}/usual", "Podman's socket")
+    places.podman = [Endpoint(f"unix://{tmp_path}/gone", "CONTAINER_HOST", undo="unset CONTAINER_HOST"), usual]
+    with serving(tmp_path) as fake:
+        if is_private:
+            monkeypatch.setattr(private, "running", lambda: PRIVATE)
+        else:
+            places.docker = [Endpoint(fake.url, "its usual socket")]
+        found = engine.find_engine(None)
+        refused, taken = islice(engine.candidates(), 2)
+    assert found == taken
+    assert isinstance(refused, engine.Refused)
+    assert refused.endpoint.undo == "unset CONTAINER_HOST"
+    said = capsys.readouterr().err
+    assert said.count("CONTAINER_HOST names an engine that does not answer") == 1
+    assert "usual" not in said
 
 
 def test_auto_prefers_the_private_engine_that_runs_to_podman(
@@ -221,6 +247,9 @@ def test_an_engine_that_was_asked_for_is_not_replaced(
             engine.find_engine(request_)
     assert f"ENGINE={request_}" in caught.value.what
     assert f"is {other}" in caught.value.why
+    assert ("DOCKER_HOST" in caught.value.next_step) == (request_ == "docker")
+    assert ("start Podman's service" in caught.value.next_step) == (request_ == "podman")
+    assert ("CONTAINER_HOST" in caught.value.next_step) == (request_ == "podman")
 
 
 def test_a_private_engine_that_was_asked_for_says_what_is_missing(places: SimpleNamespace) -> None:
