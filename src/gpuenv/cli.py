@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpuenv.core import paths, signals, ui
-from gpuenv.core.errors import GpuenvError, UsageError, closed_file, full_disk
+from gpuenv.core.errors import GpuenvError, UsageError, closed_file, full_disk, removed_folder
 from gpuenv.core.settings import Option, Settings
 from gpuenv.core.verbs import COMMANDS, Verb, as_typed, check_given
 
@@ -98,8 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
         if ui.debug_enabled():
             traceback.print_exc()
-        # A full disk, or what is another user's, may show anywhere.
-        told = error if isinstance(error, GpuenvError) else full_disk(error) or closed_file(error) or _unforeseen(error)
+        # A full disk, what is another user's, or a folder that has gone may show anywhere.
+        known = full_disk(error) or closed_file(error) or removed_folder(error)
+        told = error if isinstance(error, GpuenvError) else known or _unforeseen(error)
         ui.say(f"error: {as_typed(str(told))}")
         _drop_output()
         return told.exit_code

@@ -83,6 +83,7 @@ def test_an_option_that_is_given_is_not_empty(option: str, value: str, capsys: p
         ("lock", "PORT", "`make lock` takes no PORT="),
         ("lock docs", "CHECK PORT", "it is for gpu-shell; lock takes VARIANT, CHECK, UPGRADE"),
         ("lock", "CHEK", "did you mean CHECK=?"),
+        ("lock", "CFLAGS", "next:  for a variable of the environment: `CFLAGS=... make lock`"),
         ("lock doctor", "CHECK JSON", None),
         ("lock test-unit", "JOBS", None),
         ("lint lock", "CHECK", None),

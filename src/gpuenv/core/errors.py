@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import Path
 
 
 class GpuenvError(Exception):
@@ -68,15 +69,15 @@ class CheckError(GpuenvError):
 
 
 def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
-    """The error for a ``name`` that is none of ``known``; it lists them and names the nearest."""
+    """The error for a ``name`` that is none of ``known``; it lists them and names the nearest, if one is near."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(name.lower(), known, n=1)
     variable = kind.upper().replace("-", "_")
     return UsageError(
         f"there is no {kind} {name!r}",
         f"known: {', '.join(known) or 'none'}",
-        f"did you mean {variable}={near[0]}?" if near else "run `make help`",
+        f"did you mean {variable}={near[0]}?" if near else "name one of these, or leave it out",
     )
 
 
@@ -104,6 +105,18 @@ def _is_full(descriptor: int) -> bool:
         return os.write(descriptor, b"") != 0
     except OSError as error:
         return error.errno == errno.ENOSPC
+
+
+def removed_folder(error: Exception) -> HostError | None:
+    """An error of the system in words, if it comes from a current folder that is no more; else None."""
+    if not isinstance(error, FileNotFoundError) or Path(error.filename or "").is_absolute():
+        return None
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        remedy = "cd to another folder, then repeat"
+        return HostError("the current folder has been removed", "no path leads to it any more", remedy)
+    return None
 
 
 def closed_file(error: Exception) -> HostError | None:

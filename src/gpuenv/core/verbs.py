@@ -164,11 +164,13 @@ def check_given(given: list[str], goals: list[str]) -> None:
         if name not in known:
             import difflib
 
-            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
+            # Below difflib's own 0.6, as half a command may stick to a name (`PO"RT;touch` is 0.57 near to PORT).
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.55)
+            variable = f"for a variable of the environment: `{name}=... make {' '.join(goals)}`"
             raise UsageError(
                 f"make knows no setting {name!r}",
                 f"known: {', '.join(known)}",
-                f"did you mean {near}=? (for a variable of the environment: `{name}=... make {' '.join(goals)}`)",
+                f"did you mean {near[0]}=? ({variable})" if near else variable,
             )
         OPTIONS[known[name]].refuse_empty(os.environ.get(OPTIONS[known[name]].variable))
         if chosen and not set(chosen).intersection(takers(known[name])):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gpuenv.core.errors import UsageError
+from gpuenv.core.errors import UsageError, removed_folder
 from gpuenv.engine.container import HOME, Mount
 from gpuenv.net import certificates
 
@@ -28,9 +29,9 @@ def check_work(value: str | None) -> Path:
         folder = named.expanduser().resolve(strict=True)
         is_folder = folder.is_dir()
     except FileNotFoundError as error:
-        raise UsageError(
-            f"WORK={named} does not exist", f"there is no {error.filename}", f"mkdir -p '{named}'"
-        ) from error
+        remedy = f"mkdir -p {shlex.quote(str(named.expanduser()))}"
+        missing = UsageError(f"WORK={named} does not exist", f"there is no {error.filename}", remedy)
+        raise removed_folder(error) or missing from error
     except (OSError, RuntimeError) as error:
         raise UsageError(f"WORK={named} cannot be used", str(error), "set WORK to another folder") from error
     if not is_folder:

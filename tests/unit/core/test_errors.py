@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpuenv.core.errors import full_disk, full_output
+from gpuenv.core.errors import full_disk, full_output, removed_folder, suggest_known
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -56,3 +56,31 @@ def test_a_file_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         os.close(kept)
     assert told is not None
     assert told.what == "the place where standard output goes is full"
+
+
+def test_a_current_folder_that_is_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = FileNotFoundError(errno.ENOENT, "x")
+    assert removed_folder(missing) is None
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = removed_folder(missing)
+    assert told is not None
+    assert told.what == "the current folder has been removed"
+    assert removed_folder(FileNotFoundError(errno.ENOENT, "x", "/nowhere")) is None
+    assert removed_folder(ValueError()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "next_step"),
+    [
+        ("cuda10", "did you mean VARIANT=cuda10.0?"),
+        ("CUDA9.0", "did you mean VARIANT=cuda9.0?"),
+        ("nope", "name one of these, or leave it out"),
+    ],
+)
+def test_a_name_is_suggested_where_one_is_near(name: str, next_step: str) -> None:
+    told = suggest_known("variant", name, ["cuda9.0", "cuda10.0"])
+    assert told.why == "known: cuda9.0, cuda10.0"
+    assert told.next_step == next_step

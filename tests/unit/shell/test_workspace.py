@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core.errors import UsageError
+from gpuenv.core.errors import HostError, UsageError
 from gpuenv.net import certificates
 from gpuenv.shell import workspace
 
@@ -26,6 +26,27 @@ def test_a_missing_work_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist") as caught:
         workspace.check_work(str(tmp_path / "a b"))
     assert caught.value.next_step == f"mkdir -p '{tmp_path}/a b'"
+
+
+def test_the_folder_to_make_is_named_as_every_shell_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="WORK=~/딥러닝 does not exist") as caught:
+        workspace.check_work("~/딥러닝")
+    assert caught.value.next_step == f"mkdir -p '{tmp_path}/딥러닝'"
+
+
+def test_a_current_folder_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for value in (None, "below"):
+        with pytest.raises(HostError, match="the current folder has been removed") as caught:
+            workspace.check_work(value)
+        assert caught.value.next_step == "cd to another folder, then repeat"
+    assert workspace.check_work(str(tmp_path)) == tmp_path
+    with pytest.raises(UsageError, match="does not exist"):
+        workspace.check_work(str(gone))
 
 
 def test_a_file_is_no_work_folder(tmp_path: Path) -> None:
