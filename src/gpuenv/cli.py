@@ -10,12 +10,23 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import GpuenvError, UsageError, closed_file, full_disk, removed_folder
-from gpuenv.core.settings import Option, Settings
+from gpuenv.core.settings import Option, Settings, warn_of_misspelled
 from gpuenv.core.verbs import COMMANDS, Verb, as_typed, check_given
+
+
+class _Parser(argparse.ArgumentParser):
+    """Names the spelling that takes a value with a dash at its beginning, which looks like an option."""
+
+    def error(self, message: str) -> NoReturn:
+        name = message.removeprefix("argument ").removesuffix(": expected one argument")
+        hint = (
+            f" (one that begins with a dash: {name}=-x)" if message == f"argument {name}: expected one argument" else ""
+        )
+        super().error(f"{message}{hint}")
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -23,9 +34,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
     Defaults come from ``GPUENV_*`` variables.
     """
-    parser = argparse.ArgumentParser(
-        prog="gpuenv", description="Pinned TensorFlow 1 environments that prove they train."
-    )
+    parser = _Parser(prog="gpuenv", description="Pinned TensorFlow 1 environments that prove they train.")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
@@ -81,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
         check_given(given, goals)
         paths.settle_variables()
+        warn_of_misspelled(os.environ)
         settings = read_settings(argv)
         refuse_without_checkout(COMMANDS[settings.verb])
         with signals.ending_cleanly():

@@ -67,6 +67,16 @@ def test_values_are_read_once_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> No
     assert cli.read_settings(["doctor"]).json
 
 
+def test_a_value_with_a_dash_at_its_beginning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.read_settings(["gpu-shell", "--cmd", "-x"])
+    assert "argument --cmd: expected one argument (one that begins with a dash: --cmd=-x)" in capsys.readouterr().err
+    assert cli.read_settings(["gpu-shell", "--cmd=-x"]).cmd == "-x"
+    with pytest.raises(SystemExit, match="2"):
+        cli.read_settings(["gpu-shell", "-x"])
+    assert capsys.readouterr().err.endswith("error: unrecognized arguments: -x\n")
+
+
 @pytest.mark.parametrize("option", ["--cmd", "--work", "--variant", "--port", "--prefix"])
 @pytest.mark.parametrize("value", ["", " "])
 def test_an_option_that_is_given_is_not_empty(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +93,7 @@ def test_an_option_that_is_given_is_not_empty(option: str, value: str, capsys: p
         ("lock", "PORT", "`make lock` takes no PORT="),
         ("lock docs", "CHECK PORT", "it is for gpu-shell; lock takes VARIANT, CHECK, UPGRADE"),
         ("lock", "CHEK", "did you mean CHECK=?"),
-        ("lock", "CFLAGS", "next:  for a variable of the environment: `CFLAGS=... make lock`"),
+        ("lock", "QUIET", "next:  for a variable of the environment: `QUIET=... make lock`"),
         ("lock doctor", "CHECK JSON", None),
         ("lock test-unit", "JOBS", None),
         ("lint lock", "CHECK", None),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpuenv.core import ui
 from gpuenv.core.errors import UsageError, suggest_known
 
 
@@ -177,6 +178,21 @@ OPTIONS = {
     for field in dataclasses.fields(Settings)
     if "option" in field.metadata
 }
+
+#: The other variables of ours that somebody may set.
+_OTHERS = ("STATE_DIR", "CACHE_DIR", "ENVS_DIR", "INSTALL_ENGINE", "DEBUG", "LANG")
+
+
+def warn_of_misspelled(environ: Mapping[str, str]) -> None:
+    """Print a warning for each ``GPUENV_*`` variable that is none of ours and near to one; foreign ones stay quiet."""
+    known = {f"GPUENV_{name}" for name in _OTHERS} | {option.variable for option in OPTIONS.values()}
+    for variable in (name for name in environ if name.startswith("GPUENV_") and name not in known):
+        import difflib
+
+        name = variable.removeprefix("GPUENV_")
+        near = difflib.get_close_matches(name, [*_OTHERS, *(option.make_name for option in OPTIONS.values())], n=1)
+        if near:
+            ui.warn(f"{variable} is no variable that is read; did you mean GPUENV_{near[0]}?")
 
 
 def in_utf8(

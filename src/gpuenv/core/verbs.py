@@ -165,7 +165,7 @@ def check_given(given: list[str], goals: list[str]) -> None:
             import difflib
 
             # Below difflib's own 0.6, as half a command may stick to a name (`PO"RT;touch` is 0.53 near to PORT).
-            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.53)
             variable = f"for a variable of the environment: `{name}=... make {' '.join(goals)}`"
             raise UsageError(
                 f"make knows no setting {name!r}",
