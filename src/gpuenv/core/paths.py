@@ -17,6 +17,7 @@ from gpuenv.core import ui
 from gpuenv.core.errors import HostError, UsageError
 
 _CHECKOUTS = "checkouts"
+_FALLBACKS = Path("/var/tmp")  # noqa: S108 - what is found there must be ours, see below
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -150,7 +151,7 @@ def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
             if os.access(preferred, os.W_OK | os.X_OK):
                 return preferred
     # The name below is guessable by other users of the machine, so what is found there must be ours.
-    fallback = Path("/var/tmp") / f"gpuenv-{os.getuid()}" / Path(below_home).name  # noqa: S108
+    fallback = _FALLBACKS / f"gpuenv-{os.getuid()}" / Path(below_home).name
     _say_once(f"{preferred} cannot be written; using {fallback} (set {own_variable} to choose another)")
     made = _made(fallback, "the home folder cannot be written and this is the fallback")
     for folder in (made.parent, made):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pwd
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,8 +48,10 @@ def test_a_home_that_cannot_be_written_falls_back_and_says_so(
     # A file in the way fails for root too, for whom a read-only mode means nothing.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    assert Path("/var/tmp") == paths._FALLBACKS
+    monkeypatch.setattr(paths, "_FALLBACKS", tmp_path)
     made = paths.cache_dir()
-    assert made == Path(f"/var/tmp/gpuenv-{os.getuid()}/.cache")
+    assert made == tmp_path / f"gpuenv-{os.getuid()}/.cache"
     assert made.stat().st_uid == os.getuid()
     assert "GPUENV_CACHE_DIR" in capsys.readouterr().err
 
@@ -95,17 +98,19 @@ def test_a_fallback_that_is_a_link_or_not_ours_is_refused(tmp_path: Path) -> Non
 
 def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nonexistent"))
-    assert paths.state_dir() == Path(f"/var/tmp/gpuenv-{os.getuid()}/state")
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(paths, "_FALLBACKS", tmp_path)
+    assert paths.state_dir() == tmp_path / f"gpuenv-{os.getuid()}/state"
+    assert not (tmp_path / "nonexistent").exists()
 
 
 @pytest.mark.parametrize("home", ["", None])
 def test_a_home_that_is_not_set_is_the_users(home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir="/recorded"))
     monkeypatch.delenv("HOME")
     if home is not None:
         monkeypatch.setenv("HOME", home)
     paths.settle_variables()
-    assert os.environ["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert os.environ["HOME"] == "/recorded"
 
 
 def test_a_user_whom_nobody_knows_has_a_home_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,9 +135,10 @@ def test_a_home_that_is_closed_to_this_user_counts_as_not_set(
         return real(path, **options)
 
     monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir="/recorded"))
     monkeypatch.setenv("HOME", "/another's")
     paths.settle_variables()
-    assert os.environ["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert os.environ["HOME"] == "/recorded"
     assert "HOME=/another's is closed to this user" in capsys.readouterr().err
 
 

@@ -110,8 +110,8 @@ def test_an_address_of_an_engine_that_cannot_be_read_stops_neither_us_nor_the_ot
 def test_who_may_open_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "docker.sock"
     path.touch()
-    user = pwd.getpwuid(os.getuid()).pw_name
-    members = [user]
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_name="me"))
+    members = ["me"]
     monkeypatch.setattr(grp, "getgrgid", lambda _: SimpleNamespace(gr_name="docker", gr_mem=members))
     info = SimpleNamespace(st_gid=998, st_mode=0o140660)
     monkeypatch.setattr(Path, "stat", lambda *_, **__: info)
