@@ -16,13 +16,13 @@ from random import Random
 
 from docker import DockerClient
 
-from gpuenv.core import paths
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import GpuenvError
 from gpuenv.core.settings import OPTIONS
 from tiny.variant import Tiny
 
 from . import checks, troubles, users
-from .world import World, opened
+from .world import LIMIT_S, World, opened
 
 KINDS = ("containers", "images", "environments", "locks", "processes", "files", "outside", "mounts", "disk", "commands")
 _DEFAULT_ROUNDS = 20
@@ -75,13 +75,17 @@ class Round:
                 time.sleep(random.uniform(0, 0.5) if len(doings) > 1 else 0)
             self._pause(doings, random.uniform(0, doings[0].length_s / 2) if trouble else 0)
             stack.enter_context(troubles.suffered(self.world, trouble, random))
-            for victim in self.victims:
+            for victim in list(self.victims):
                 self._pause(doings, random.uniform(0, victim.length_s))
-                troubles.break_off(self.world, victim, how)
+                if not troubles.break_off(self.world, victim, how):
+                    self.what += ", too late"
+                    if not victim.needs_break:
+                        self.victims.remove(victim)
             began = time.monotonic()
             for doing in doings:
-                if not doing.wait(began + users.END_LIMIT_S):
-                    self._find("commands", [f"{doing.name} did not end within {users.END_LIMIT_S} s"])
+                limit_s = users.END_LIMIT_S if doing in self.victims else LIMIT_S
+                if not doing.wait(began + limit_s):
+                    self._find("commands", [f"{doing.name} did not end within {limit_s} s"])
             self.what += f", ended in {time.monotonic() - began:.0f} s"
 
     @staticmethod
@@ -189,10 +193,13 @@ def finish(world: World) -> Iterator[tuple[str, str]]:
     troubles.break_off(world, doing, "ctrl-c")
     doing.wait(time.monotonic() + users.END_LIMIT_S)
     yield from (("outside", line) for line in checks.patiently(lambda: checks.swept(world)))
+    # Where the engine has its socket.
+    run = [Path(world.url.removeprefix("unix://")).parent] if world.daemon() else []
     code, _ = world.run(log, world.variants[0], "clean", "YES=1")
     if code:
         yield "commands", f"make clean ended with {code}: {log.read_text(errors='replace')[-2000:]}"
     left = [path for folder in (world.state, world.cache) if folder.exists() for path in folder.rglob("*")]
+    left += [folder for folder in run if folder.exists()]
     yield from (("outside", f"{path} is left by make clean") for path in left[:20])
     yield from (("processes", line) for line in checks.patiently(lambda: checks.orphans(world)))
 
@@ -226,7 +233,7 @@ def main() -> int:
         return error.exit_code
     rounds, seed = int(str(read.get("n", _DEFAULT_ROUNDS))), int(str(read.get("seed", secrets.randbelow(10**6))))
     print(f"soak: seed {seed}; `make soak N={rounds} SEED={seed}` does the same again", flush=True)
-    with opened() as world:
+    with signals.ending_cleanly(), opened() as world:
         total, done = soak(world, seed, rounds)
     line, code = summary(seed, done, total)
     print(line)

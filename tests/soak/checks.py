@@ -29,9 +29,15 @@ _IMPORTS = "import tensorflow, keras, tinysource, {probe}; print({probe}.CONTENT
 def patiently(check: Callable[[], list[str]]) -> list[str]:
     """What a check finds still after some time."""
     deadline = time.monotonic() + PATIENCE_S
-    while (found := check()) and time.monotonic() < deadline:
+    while True:
+        try:
+            found = check()
+        except OSError as error:
+            # What ends or is removed while it is looked at is looked for again.
+            found = [str(error)]
+        if not found or time.monotonic() > deadline:
+            return found
         time.sleep(0.1)
-    return found
 
 
 def orphans(world: World) -> list[str]:

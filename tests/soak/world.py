@@ -137,8 +137,8 @@ class World:
         return found
 
     def is_engines(self, pid: int) -> bool:
-        """Whether a process is the engine's: the daemon, or one that it started."""
-        line = Path(f"/proc/{pid}/cmdline").read_bytes() if Path(f"/proc/{pid}").exists() else b""
+        """Whether a process is the engine's: the daemon, or one that it started. Raises OSError if it is gone."""
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
         program = line.split(b"\0")[0].rpartition(b"/")[2]
         return program in (b"dockerd", b"containerd", b"containerd-shim-runc-v2", b"runc", b"docker-proxy")
 
@@ -151,7 +151,7 @@ def digest(path: Path) -> str:
 @contextmanager
 def opened() -> Iterator[World]:
     """A world whose engine runs and has a base image; all of it is removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="gpuenv-soak-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+    folder = Path(tempfile.mkdtemp(prefix="gpuenv-soak-", dir=os.environ.get("TMPDIR", "/var/tmp"))).resolve()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         root = folder / "disk"

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from gpuenv.core import locking, paths
 from soak import __main__ as rounds
 from soak import checks, troubles
 from soak.__main__ import KINDS, Round, soak, summary
+from soak.users import Doing
 from soak.world import MARK, World
 from tiny.index import Index
 from tiny.variant import Tiny
@@ -97,6 +99,18 @@ def test_a_half_environment_is_found(tmp_path: Path, program: str | None, is_hal
     assert bool(checks.environments([folder])) is is_half
 
 
+def test_what_is_removed_while_it_is_looked_at_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    looks = iter([FileNotFoundError("gone"), ProcessLookupError("ended")])
+
+    def check() -> list[str]:
+        for error in looks:
+            raise error
+        return []
+
+    assert checks.patiently(check) == []
+
+
 def test_a_file_of_the_user_that_is_lost_or_changed_is_found(world: World) -> None:
     for name in ("changed", "kept", "lost"):
         (world.work / name).write_text(name)
@@ -116,6 +130,18 @@ def test_what_lies_outside_is_found(world: World) -> None:
     (world.root / "tmp" / "tmp-gpuenv-1").touch()
     assert checks.outside(world) - before == {f"{world.root}/home/.gpuenv"}
     assert checks.swept(world) == [f"folder {world.root}/tmp/tmp-gpuenv-1 is never removed"]
+
+
+@pytest.mark.parametrize("is_in_time", [True, False])
+def test_a_break_that_comes_too_late_excuses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_in_time: bool
+) -> None:
+    monkeypatch.setattr(troubles, "break_off", lambda *_: is_in_time)
+    doing = Doing("gpu-shell", VARIANT, world.root / "logs" / "1", ["false"], {"PATH": os.defpath}, length_s=0)
+    one = Round(world, 5, 1, set())
+    one._live([doing], "", "ctrl-c")
+    assert one.victims == ([doing] if is_in_time else [])
+    assert one.what.startswith(", ended in" if is_in_time else ", too late, ended in")
 
 
 @pytest.mark.parametrize(
