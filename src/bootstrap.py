@@ -33,6 +33,7 @@ from pathlib import Path  # noqa: E402
 
 from gpuenv.core import atomic, locking, paths, signals, ui  # noqa: E402
 from gpuenv.core.errors import GpuenvError, HostError, full_disk  # noqa: E402
+from gpuenv.core.settings import in_utf8  # noqa: E402
 from gpuenv.net.pip_settings import pip_environment  # noqa: E402
 
 STAMP = "gpuenv-lock"
@@ -243,6 +244,8 @@ if __name__ == "__main__":
     goal = os.path.abspath(sys.argv[1])
     try:
         paths.settle_variables()
+        for name, folder in (("the checkout's path", paths.project_root()), ("VENV", goal)):
+            in_utf8(name, folder, "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`)", "Python's environments")
         main(goal, sys.argv[2])
     except KeyboardInterrupt:
         ui.say("interrupted")

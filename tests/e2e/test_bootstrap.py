@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gpuenv.core import paths
-from gpuenv.core.errors import HostError
+from gpuenv.core.errors import HostError, UsageError
 
 BOOTSTRAP = paths.project_root() / "src" / "bootstrap.py"
 
@@ -261,3 +261,18 @@ def test_a_checkout_that_cannot_be_written_is_told_in_three_lines(tmp_path: Path
     # Not in a folder of our state or cache, in which nothing else may stand before us.
     for told in (result.stderr, (paths.project_root() / "README.md").read_text()):
         assert "make VENV=$HOME/.gpuenv-venv " in told
+
+
+def test_a_checkout_of_an_older_encoding_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    checkout = tmp_path / os.fsdecode(b"\xc7\xd1")
+    (checkout / "envs").mkdir(parents=True)
+    shutil.copytree(BOOTSTRAP.parent, checkout / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for program, venv, said in (
+        (checkout / "src" / "bootstrap.py", tmp_path / "v", "the checkout's path is not UTF-8: b'/"),
+        (BOOTSTRAP, checkout / "v", "VENV is not UTF-8: b'/"),
+    ):
+        argv = [sys.executable, str(program), str(venv), "requirements.txt"]
+        result = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (result.returncode, said in result.stderr) == (UsageError.exit_code, True), result.stderr
+        assert "convmv -f EUC-KR" in result.stderr
+        assert not venv.exists()

@@ -199,14 +199,15 @@ def in_utf8(
     setting: str,
     value: str | Path,
     remedy: str = "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`), or set ENGINE=venv: no container",
+    taker: str = "container engines",
 ) -> str:
-    """``value`` as an engine is told it, whatever this process' own encoding. Raises UsageError if it is not UTF-8."""
+    """``value`` as ``taker`` is told it, whatever this process' own encoding. Raises UsageError if it is not UTF-8."""
     raw = os.fsencode(value)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{setting} is not UTF-8: {raw!r}",
-            "it holds bytes of an older encoding, and container engines take UTF-8 only",
+            f"it holds bytes of an older encoding, and {taker} take UTF-8 only",
             remedy,
         ) from error

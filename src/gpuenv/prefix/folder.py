@@ -18,6 +18,7 @@ import msgspec
 
 from gpuenv.core import atomic, paths
 from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.settings import in_utf8
 from gpuenv.variants.environment import Environment, name_of
 from gpuenv.variants.kinds import PREFIX_GB
 
@@ -145,6 +146,7 @@ def place(content: Content, folder: Path | None) -> Prefix:
     """An environment in the folder that was asked for, else in one of the cache. Raises UsageError for a bad name."""
     where = folder.resolve() if folder is not None else None
     where = where or paths.cache_dir() / f"{content.kind}s" / f"{content.name}-{content.digest[:12]}"
+    in_utf8("PREFIX", where, "name another folder with PREFIX=", "Python's environments")
     found = sorted({repr(character) for character in str(where) if character in _UNSPEAKABLE})
     if found:
         raise UsageError(

@@ -177,6 +177,13 @@ def test_names_that_an_environment_cannot_say_are_refused(tmp_path: Path, name: 
         prefix_at(tmp_path / name)
 
 
+def test_a_folder_of_an_older_encoding_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="PREFIX is not UTF-8: b'/") as caught:
+        prefix_at(tmp_path / os.fsdecode(b"\xc7\xd1"))
+    assert "Python's environments take UTF-8 only" in caught.value.why
+    assert caught.value.next_step == "name another folder with PREFIX="
+
+
 def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "scratch")
