@@ -180,7 +180,8 @@ def test_a_host_that_dies_takes_no_other_with_it(engine: Engine, lab: Tiny, tmp_
         assert done.of("lab2") == dict.fromkeys(some_checks.CHECKS.values(), "passed")
         assert done.of("lab1") == {
             "target/starts": "passed", "identity/python": "passed", "identity/installed-set": "passed",
-            "identity/pip-check": "failed", "identity/records": "failed",
+            "identity/pip-check": "failed", "identity/records": "failed", "identity/stray-files": "failed",
+            "isolation/rights": "failed",
         }  # fmt: skip
         for failure in (one for one in done.checks if one["outcome"] == "failed"):
             assert failure["what"] == f"{lab.name}-cpu on ssh://lab1 in /home/user/dying cannot be reached"

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import queue
 import re
 import shutil
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import locking, paths
+from gpuenv.core import locking, paths, ui
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.folder import Content, Mark, Prefix
@@ -543,8 +544,10 @@ def test_the_folder_above_is_made_too(tmp_path: Path) -> None:
     assert prefixes.is_complete(prefix_at(folder))
 
 
-def test_two_at_once_wait_for_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_at_once_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = prefix_at(tmp_path / "e")
+    said: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(ui, "say", said.put)
 
     def make(_: Making) -> None:
         fill(prefix.folder)
@@ -552,10 +555,8 @@ def test_two_at_once_wait_for_each_other(tmp_path: Path, capsys: pytest.CaptureF
     with locking.held(prefix.lock, None):
         waiting = threading.Thread(target=ensure, args=(prefix, make))
         waiting.start()
-        while "waiting" not in (said := capsys.readouterr().err):
-            pass
+        assert said.get(timeout=60) == "waiting for another gpuenv that makes cuda10.0-cpu"
     waiting.join(60)
-    assert said == "gpuenv: waiting for another gpuenv that makes cuda10.0-cpu\n"
     assert prefixes.is_complete(prefix)
 
 
