@@ -16,7 +16,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 import suites
-from gpuenv.core import paths
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import GpuenvError
 
 #: How long a setup or a teardown takes is told from here on (seconds), for ``--durations``.
@@ -93,6 +93,8 @@ def _errors_have_three_parts() -> Iterator[None]:
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty home folder for each test, and no ``GPUENV_*``, proxy or engine setting."""
     forget_settings(monkeypatch)
+    # Where nobody asks for the end of orphans (a container without an init), theirs is waited for in vain.
+    monkeypatch.setattr(signals, "_END_S", 0.2)
     home = _untouched.pop() if _untouched else make_folder(tmp_path_factory, "home")
     mode = os.stat(home).st_mode  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))

@@ -126,9 +126,7 @@ def test_a_program_that_signals_at_once_is_not_left_behind(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("end", ["exit 0", "exit 3", "kill -9 $$"])
-def test_what_a_program_in_its_own_session_started_ends_with_it(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where nobody asks for the end of orphans, theirs is waited for in vain.
-    monkeypatch.setattr(signals, "_END_S", 0.2)
+def test_what_a_program_in_its_own_session_started_ends_with_it(end: str) -> None:
     reading, writing = os.pipe()
     signals.run(["bash", "-c", f"sleep 60 & {end}"], start_new_session=True, pass_fds=[writing])
     os.close(writing)

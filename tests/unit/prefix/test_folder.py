@@ -372,8 +372,8 @@ def test_what_a_killed_program_started_does_not_go_on_writing(tmp_path: Path) ->
     """As ensurepip does when `python -m venv` is killed: the folder would come back without our mark."""
     prefix, goes_on = prefix_at(tmp_path / "env"), tmp_path / "goes-on"
     goes_on.touch()
-    writing = f"while [ -e {goes_on} ]; do mkdir -p {prefix.folder}/lib; touch {prefix.folder}/lib/x; done"
-    script = f"({writing}) & until [ -e {prefix.folder}/lib/x ]; do :; done; kill -9 $$"
+    writing = f"while [ -e {goes_on} ]; do mkdir -p {prefix.folder}/lib; touch {prefix.folder}/lib/x; sleep 0.01; done"
+    script = f"({writing}) & until [ -e {prefix.folder}/lib/x ]; do sleep 0.01; done; kill -9 $$"
     try:
         with pytest.raises(BuildError):
             ensure(prefix, lambda making: making.run(["bash", "-c", script]))
