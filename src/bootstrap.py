@@ -118,9 +118,9 @@ def install(venv, lock, is_new):
             return
     if uv:
         ui.say("uv could not install it; trying pip")
-    if is_new:
-        remove(venv)
-    claim(venv)
+        if is_new:
+            remove(venv)
+            claim(venv)
     # What uv made has no pip.
     has_pip = os.path.exists(os.path.join(venv, "bin", "pip"))
     if not has_pip and not run([sys.executable, "-I", "-m", "venv", venv]):
@@ -238,6 +238,12 @@ def main(venv, lock):
         restore(venv)
 
 
+def end_with(error):
+    """Tell an error, and exit with its code."""
+    ui.say("error: %s" % error)
+    sys.exit(error.exit_code)
+
+
 if __name__ == "__main__":
     ui.open_closed_streams()
     signals.hear_children()
@@ -250,16 +256,12 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         ui.say("interrupted")
         sys.exit(130)
-    except (GpuenvError, OSError) as error:
-        told = (
-            error
-            if isinstance(error, GpuenvError)
-            else full_disk(error)
-            or HostError(
-                "the command's own environment cannot be made in %s" % goal,
-                "the system says: %s" % error,
-                "use a checkout of your own, or put it elsewhere: make VENV=$HOME/.gpuenv-venv ...",
-            )
+    except GpuenvError as error:
+        end_with(error)
+    except OSError as error:
+        closed = HostError(
+            "the command's own environment cannot be made in %s" % goal,
+            "the system says: %s" % error,
+            "use a checkout of your own, or put it elsewhere: make VENV=$HOME/.gpuenv-venv ...",
         )
-        ui.say("error: %s" % told)
-        sys.exit(told.exit_code)
+        end_with(full_disk(error) or closed)

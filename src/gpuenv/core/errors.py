@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -68,16 +69,21 @@ class CheckError(GpuenvError):
     exit_code = 8
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The one of ``known`` that ``name`` may be a misspelling of; None if none is as near as ``cutoff`` (difflib's)."""
+    import difflib  # for nobody who spells well
+
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), None)
+
+
 def suggest_known(kind: str, name: str, known: list[str]) -> UsageError:
     """The error for a ``name`` that is none of ``known``; it lists them and names the nearest, if one is near."""
-    import difflib
-
-    near = difflib.get_close_matches(name.lower(), known, n=1)
+    near = nearest(name.lower(), known)
     variable = kind.upper().replace("-", "_")
     return UsageError(
         f"there is no {kind} {name!r}",
         f"known: {', '.join(known) or 'none'}",
-        f"did you mean {variable}={near[0]}?" if near else "name one of these, or leave it out",
+        f"did you mean {variable}={near}?" if near else "name one of these, or leave it out",
     )
 
 

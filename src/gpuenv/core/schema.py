@@ -4,7 +4,6 @@ the key and what was expected there.
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct, inspect
 
-from gpuenv.core.errors import DataError
+from gpuenv.core.errors import DataError, nearest
 
 Text = Annotated[str, Meta(min_length=1, description="a non-empty string")]
 Version = Annotated[str, Meta(pattern=r"^\d+(\.\d+)+\Z", description='a dotted version such as "10.0"')]
@@ -86,8 +85,8 @@ def _explain(error: msgspec.ValidationError, kind: type[Data], values: Any, give
         inner = f"{key}.{match[1]}".lstrip(".")
         if match[1] in fields:
             return f"{inner}: this key is missing; expected {_expected(fields[match[1]])}"
-        near = difflib.get_close_matches(match[1], fields, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(match[1], fields)
+        hint = f"; did you mean {near}?" if near else ""
         return f"{inner}: this key is not known; known here: {', '.join(sorted(fields))}{hint}"
     if error.__cause__ is not None:
         return f"{key}.{problem}".lstrip(".") if isinstance(table, inspect.StructType) else f"{key}: {problem}"

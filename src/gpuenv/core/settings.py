@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.core import ui
-from gpuenv.core.errors import UsageError, suggest_known
+from gpuenv.core.errors import UsageError, nearest, suggest_known
 
 
 @dataclass(frozen=True)
@@ -187,12 +187,10 @@ def warn_of_misspelled(environ: Mapping[str, str]) -> None:
     """Print a warning for each ``GPUENV_*`` variable that is none of ours and near to one; foreign ones stay quiet."""
     known = {f"GPUENV_{name}" for name in _OTHERS} | {option.variable for option in OPTIONS.values()}
     for variable in (name for name in environ if name.startswith("GPUENV_") and name not in known):
-        import difflib
-
-        name = variable.removeprefix("GPUENV_")
-        near = difflib.get_close_matches(name, [*_OTHERS, *(option.make_name for option in OPTIONS.values())], n=1)
+        names = (*_OTHERS, *(option.make_name for option in OPTIONS.values()))
+        near = nearest(variable.removeprefix("GPUENV_"), names)
         if near:
-            ui.warn(f"{variable} is no variable that is read; did you mean GPUENV_{near[0]}?")
+            ui.warn(f"{variable} is no variable that is read; did you mean GPUENV_{near}?")
 
 
 def in_utf8(

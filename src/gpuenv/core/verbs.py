@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from gpuenv.core import paths
-from gpuenv.core.errors import UsageError
+from gpuenv.core.errors import UsageError, nearest
 from gpuenv.core.settings import OPTIONS, Option, Settings
 
 
@@ -162,15 +162,13 @@ def check_given(given: list[str], goals: list[str]) -> None:
     chosen = [verb.name for verb in VERBS if verb.name in goals]
     for name in given:
         if name not in known:
-            import difflib
-
             # Below difflib's own 0.6, as half a command may stick to a name (`PO"RT;touch` is 0.53 near to PORT).
-            near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.53)
+            near = nearest(name.upper(), known, cutoff=0.53)
             variable = f"for a variable of the environment: `{name}=... make {' '.join(goals)}`"
             raise UsageError(
                 f"make knows no setting {name!r}",
                 f"known: {', '.join(known)}",
-                f"did you mean {near[0]}=? ({variable})" if near else variable,
+                f"did you mean {near}=? ({variable})" if near else variable,
             )
         OPTIONS[known[name]].refuse_empty(os.environ.get(OPTIONS[known[name]].variable))
         if chosen and not set(chosen).intersection(takers(known[name])):

@@ -31,7 +31,7 @@ def marked(folder: Path) -> Iterator[Path]:
             mark.unlink()
 
 
-def is_unseen(folder: Path, variable: str = "WORK") -> EngineError:
+def unseen(folder: Path, variable: str = "WORK") -> EngineError:
     """The error for a container in which a mark of ``folder``, which ``variable`` names, is not to be seen."""
     return EngineError(
         f"the engine has another folder under the name {folder}",

@@ -120,7 +120,8 @@ def proxy_arguments(engine: Engine, names: Iterable[str]) -> dict[str, None]:
     Without a value: the client takes it from its environment, and no password shows in a list of processes. What it is
     configured to pass by itself is meant for containers, where ours may name this machine.
     """
-    return dict.fromkeys(name for name in names if name not in engine.container_proxies())
+    configured = engine.container_proxies()
+    return dict.fromkeys(name for name in names if name not in configured)
 
 
 def arguments_on(inputs: Inputs, base: Base) -> dict[str, str]:

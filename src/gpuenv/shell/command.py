@@ -14,7 +14,7 @@ from gpuenv.core.settings import Settings, in_utf8
 from gpuenv.engine import container as containers
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
-from gpuenv.engine.shared_folder import is_unseen, marked
+from gpuenv.engine.shared_folder import marked, unseen
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.processor import check_host
@@ -117,7 +117,7 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
             ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
         code = run_attached(engine, spec, mark, tail)
         if code == workspace.UNSEEN and mark.exists():
-            raise is_unseen(request.work)
+            raise unseen(request.work)
     return code
 
 

@@ -13,7 +13,7 @@ from gpuenv.core.errors import EngineError
 from gpuenv.engine import container as containers
 from gpuenv.engine.container import Mount
 from gpuenv.engine.model import Engine
-from gpuenv.engine.shared_folder import is_unseen, marked
+from gpuenv.engine.shared_folder import marked, unseen
 from gpuenv.harness.targets import remote as target_host
 from gpuenv.harness.targets.connection import REFERENCE_IN_IMAGE, Connection
 from gpuenv.harness.targets.model import Plan, Target
@@ -47,6 +47,13 @@ def container_options(target: Target, plan: Plan, work_dir: Path, user: str) -> 
         "device_requests": gpu.device_requests("all", gpu.host_gpus()) if has_gpu else (),
         "labels": {RUN_LABEL: plan.run},
     }
+
+
+def host_of(engine: Engine, container: str) -> Any:
+    """testinfra's connection to a container that runs, through the engine's own client."""
+    import testinfra
+
+    return testinfra.get_host(f"{'podman' if engine.kind == 'podman' else 'docker'}://{container}")
 
 
 @contextmanager
@@ -85,11 +92,10 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
                 # Only the group gpu is about devices: the others are tested without.
                 refused = error
                 container = stack.enter_context(containers.running(engine, **{**options, "device_requests": ()}))
-            scheme = "podman" if engine.kind == "podman" else "docker"
-            host = testinfra.get_host(f"{scheme}://{container}")
+            host = host_of(engine, container)
             with marked(folder) as mark:
                 if not is_bare and not host.file(f"/work/{mark.name}").exists:
-                    raise is_unseen(folder, "TMPDIR")
+                    raise unseen(folder, "TMPDIR")
             yield Connection(
                 target, host, REFERENCE_IN_IMAGE,
                 user=user, work_dir=folder, refused=refused, cores=plan.cores,

@@ -18,6 +18,7 @@ from gpuenv.engine import container as containers
 from gpuenv.engine.container import Mount
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.connection import Connection, last_line
+from gpuenv.harness.targets.container import host_of
 from gpuenv.harness.targets.model import Target
 from gpuenv.net import build_settings
 from gpuenv.net.pip_settings import pip_environment
@@ -56,8 +57,6 @@ def _fill(target: Target, engine: Engine | None, lock: locks.Lock, folder: Path)
 
 def _in_container(target: Target, engine: Engine, place: Path, folder: Path) -> tuple[int, str]:
     """Run pip in a container of the image with the network that builds have; its exit code and what it said."""
-    import testinfra
-
     network = build_settings.load_network()
     secrets = build_settings.write_secrets(network, place / "secrets")
     inside = {"pip": "/etc/pip.conf", "ca": build_settings.CA_INSIDE}
@@ -68,7 +67,6 @@ def _in_container(target: Target, engine: Engine, place: Path, folder: Path) -> 
     ]
     proxies = {name: os.environ[name] for name in network.proxies}
     with containers.running(engine, image=target.image, mounts=tuple(mounts), environment=proxies) as name:
-        scheme = "podman" if engine.kind == "podman" else "docker"
-        connection = Connection(target, testinfra.get_host(f"{scheme}://{name}"), "")
+        connection = Connection(target, host_of(engine, name), "")
         done = connection.run(f"{target.python} {' '.join(_DOWNLOAD)} --dest /files -r /requirements.txt")
     return done.code, done.stdout + done.stderr
