@@ -22,7 +22,7 @@ VENV := .venv
 RUN := @$(VENV)/bin/python -I -m gpuenv
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench mutation clean lint test-unit test-e2e test-broken soak
+.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench mutation clean lint test-unit test-e2e test-broken test-attacks soak
 
 # Any Python at hand does: nothing is prepared for a list, nor for a name that is misspelled, or not for this verb.
 HELP := PYTHONHOME= PYTHONPATH=src $(PYTHON) -s -B -m gpuenv help
@@ -31,7 +31,7 @@ help: known
 
 # Verbs that do not run the command have it check here what they are given.
 known:
-	$(if $(or $(filter-out $(SETTINGS),$(GPUENV_MAKE_GIVEN)),$(and $(GPUENV_MAKE_GIVEN),$(filter lint test-unit test-e2e test-broken soak,$(MAKECMDGOALS)))),@$(HELP) >/dev/null)
+	$(if $(or $(filter-out $(SETTINGS),$(GPUENV_MAKE_GIVEN)),$(and $(GPUENV_MAKE_GIVEN),$(filter lint test-unit test-e2e test-broken test-attacks soak,$(MAKECMDGOALS)))),@$(HELP) >/dev/null)
 
 gpu-shell: $(VENV)/ready
 	$(RUN) gpu-shell
@@ -91,6 +91,9 @@ test-e2e: $(VENV)/ready-dev
 
 test-broken: $(VENV)/ready-dev
 	@$(VENV)/bin/python -m pytest tests/broken
+
+test-attacks: $(VENV)/ready-dev
+	@$(VENV)/bin/python -m pytest tests/attacks
 
 soak: $(VENV)/ready-dev
 	@PYTHONPATH=tests $(VENV)/bin/python -m soak

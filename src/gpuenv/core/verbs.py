@@ -115,6 +115,7 @@ VERBS = (
     Verb("test-unit", "", "the command's own tests: no engine, no network, seconds", _take("jobs")),
     Verb("test-e2e", "", "the command through a real engine, with small images"),
     Verb("test-broken", "", "every check of the harness seen failing: broken images, simulated hosts"),
+    Verb("test-attacks", "", "what another user, a hostile file and a hostile server get done: nothing"),
     Verb("soak", "", "what users do and what happens to them, at random, and what is left of it", _take("n", "seed")),
 )
 COMMANDS = {verb.name: verb for verb in VERBS if verb.module}
