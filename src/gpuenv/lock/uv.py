@@ -53,13 +53,12 @@ def run_uv(argv: list[str], folder: Path, purpose: str) -> None:
 def uv_variables(settings: PipSettings, environ: Mapping[str, str], cache: Path) -> dict[str, str]:
     """The settings of pip as uv's variables; a UV_* variable that the user has set stays as it is.
 
-    Verification is never switched off for more than the very hosts that the user's pip trusts.
+    Verification is never switched off.
     """
     wanted = {
         "UV_CACHE_DIR": str(cache / "uv"),
         "UV_DEFAULT_INDEX": settings.index_url,
         "UV_INDEX": " ".join(settings.extra_index_urls),
-        "UV_INSECURE_HOST": " ".join(settings.trusted_hosts),
         "UV_HTTP_TIMEOUT": str(int(settings.timeout_s)) if settings.timeout_s else None,
     }
     translated = {name: value for name, value in wanted.items() if value and not environ.get(name)}

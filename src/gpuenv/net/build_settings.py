@@ -90,9 +90,8 @@ def render_pip_conf(settings: PipSettings, *, has_ca: bool) -> str:
         lines.append(f"cert = {CA_INSIDE}")
     if settings.index_url and urlsplit(settings.index_url).scheme != "file":
         lines.append(f"index-url = {settings.index_url}")
-    for key, values in (("extra-index-url", settings.extra_index_urls), ("trusted-host", settings.trusted_hosts)):
-        if values:
-            lines.append(f"{key} =" + "".join(f"\n    {value}" for value in values))
+    if settings.extra_index_urls:
+        lines.append("extra-index-url =" + "".join(f"\n    {value}" for value in settings.extra_index_urls))
     if settings.proxy:
         lines.append(f"proxy = {settings.proxy}")
     if settings.timeout_s is not None:

@@ -19,7 +19,7 @@ from gpuenv.net import certificates
 
 #: What a network or a campus asks for. Everything else that pip reads decides where or whether something is installed.
 _OF_THE_NETWORK = (
-    *("index-url", "extra-index-url", "no-index", "find-links", "trusted-host", "keyring-provider"),
+    *("index-url", "extra-index-url", "no-index", "find-links", "keyring-provider"),
     *("proxy", "cert", "client-cert", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"),
 )
 
@@ -33,7 +33,6 @@ class PipSettings:
     extra_index_urls: tuple[str, ...] = ()
     cert: Path | None = None
     proxy: str | None = None
-    trusted_hosts: tuple[str, ...] = ()
     timeout_s: float | None = None
 
 
@@ -45,7 +44,8 @@ def load_pip_settings() -> PipSettings:
 def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables for a pip that installs what it is told, where it is told to.
 
-    Of pip's settings, in files too, those of the network are left; of Python's variables none. Older releases of pip
+    Of pip's settings, in files too, those of the network are left, except for what switches verification off; of
+    Python's variables none. Older releases of pip
     bring their own list of authorities, so the host's is named. Raises UsageError for settings that pip could not use,
     HostError for certificates that are named and missing.
     """
@@ -83,6 +83,11 @@ def _read_values(environ: Mapping[str, str]) -> dict[str, str]:
     # Empty ones count as unset, as for pip.
     given = ((name.removeprefix("PIP_"), value) for name, value in environ.items() if name.startswith("PIP_"))
     values.update((_key(name), value) for name, value in given if value)
+    if hosts := values.pop("trusted-host", "").split():
+        ui.warn_once(
+            f"pip's trusted-host ({', '.join(hosts)}) is not used, as verification is never switched off; name your"
+            " network's CA bundle with SSL_CERT_FILE, and an index by https://"
+        )
     return values
 
 
@@ -127,7 +132,6 @@ def parse_settings(values: Mapping[str, str]) -> PipSettings:
         extra_index_urls=tuple(url for url in extra if url.startswith(("http://", "https://"))),
         cert=Path(values["cert"]).expanduser() if "cert" in values else None,
         proxy=with_scheme(values.get("proxy", "")) or None,
-        trusted_hosts=tuple(values.get("trusted-host", "").split()),
         timeout_s=timeout_s,
     )
 

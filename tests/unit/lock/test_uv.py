@@ -14,14 +14,11 @@ from gpuenv.net.pip_settings import PipSettings
 def test_settings_of_pip_reach_uv(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.crt"
     bundle.touch()
-    settings = PipSettings(
-        "http://i.invalid", ("http://e.invalid",), bundle, "http://p.invalid:3128", ("i.invalid",), 180.0
-    )
+    settings = PipSettings("http://i.invalid", ("http://e.invalid",), bundle, "http://p.invalid:3128", 180.0)
     assert uv.uv_variables(settings, {}, Path("/c")) == {
         "UV_CACHE_DIR": "/c/uv",
         "UV_DEFAULT_INDEX": "http://i.invalid",
         "UV_INDEX": "http://e.invalid",
-        "UV_INSECURE_HOST": "i.invalid",
         "UV_HTTP_TIMEOUT": "180",
         "SSL_CERT_FILE": str(bundle),
         "HTTP_PROXY": "http://p.invalid:3128",
@@ -30,7 +27,7 @@ def test_settings_of_pip_reach_uv(tmp_path: Path) -> None:
     }
 
 
-def test_verification_stays_on_unless_pip_was_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_stays_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpuenv.net.certificates.SYSTEM_BUNDLES", ())
     assert uv.uv_variables(PipSettings(index_url="http://i.invalid"), {}, Path("/c")).keys() == {
         "UV_CACHE_DIR",

@@ -64,7 +64,6 @@ def test_pips_settings() -> None:
     settings = PipSettings(
         index_url="https://u:p@index.example/simple",
         extra_index_urls=("https://one.example", "https://two.example"),
-        trusted_hosts=("one.example",),
         proxy="http://proxy.example:3128",
         timeout_s=60.0,
     )
@@ -75,15 +74,13 @@ def test_pips_settings() -> None:
         "cert = /run/secrets/ca\n"
         "index-url = https://u:p@index.example/simple\n"
         "extra-index-url =\n    https://one.example\n    https://two.example\n"
-        "trusted-host =\n    one.example\n"
         "proxy = http://proxy.example:3128\n"
         "timeout = 60\n"
     )
 
 
-def test_nothing_is_trusted_that_the_user_does_not_trust() -> None:
+def test_a_folder_of_this_machine_is_no_index_of_a_build() -> None:
     conf = network.render_pip_conf(PipSettings(index_url="file:///srv/index"), has_ca=False)
-    assert "trusted-host" not in conf
     assert "cert" not in conf
     assert "index-url" not in conf
 

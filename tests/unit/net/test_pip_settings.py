@@ -84,16 +84,25 @@ def test_every_setting_is_read() -> None:
         "extra-index-url": "http://one.invalid\n  file:///opt/mirror https://two.invalid",
         "find-links": "/opt/wheels",
         "cert": "/ca.crt",
-        "trusted-host": "a.invalid b.invalid:8080",
         "default-timeout": "180",
     }
     assert pipconfig.parse_settings(values) == PipSettings(
         index_url="http://index.invalid/simple",
         extra_index_urls=("http://one.invalid", "https://two.invalid"),
         cert=Path("/ca.crt"),
-        trusted_hosts=("a.invalid", "b.invalid:8080"),
         timeout_s=180.0,
     )
+
+
+def test_no_host_is_trusted_without_a_certificate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "a.invalid b.invalid:8080")
+    assert pipconfig.load_pip_settings() == pipconfig.load_pip_settings()
+    assert "PIP_TRUSTED_HOST" not in pipconfig.pip_environment({"PIP_TRUSTED_HOST": "a.invalid b.invalid:8080"})
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "pip's trusted-host (a.invalid, b.invalid:8080) is not used" in told
+    assert "SSL_CERT_FILE" in told
 
 
 def test_a_timeout_that_is_no_number_is_named() -> None:
