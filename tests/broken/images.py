@@ -125,8 +125,8 @@ def genuine_cudnn(variant: str) -> Path:
         if not (libraries / CUDNN).exists():
             libraries.mkdir(exist_ok=True)
             archive = wheel.fetch_wheel(cuda.make_plan(variants.find_variant(variant)).wheel)
-            with tempfile.TemporaryDirectory(dir=folder) as tree:
-                archives.unpack("zip", archive, Path(tree))
+            with tempfile.TemporaryDirectory(dir=folder) as tree, archive.open("rb") as stream:
+                archives.unpack("zip", stream, archive.name, Path(tree))
                 archives.select_libraries(Path(tree), [CUDNN], libraries)
     return libraries / CUDNN
 

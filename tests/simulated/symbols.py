@@ -58,8 +58,8 @@ def wanted_names(library: Path) -> set[str]:
 def libraries_of(wheels: Iterable[Path]) -> Iterator[Path]:
     """The libraries of TensorFlow and of the CUDA runtime inside ``wheels``, there for as long as they are used."""
     for wheel in wheels:
-        with tempfile.TemporaryDirectory() as folder:
-            archives.unpack("zip", wheel, Path(folder))
+        with tempfile.TemporaryDirectory() as folder, wheel.open("rb") as stream:
+            archives.unpack("zip", stream, wheel.name, Path(folder))
             for path in sorted(Path(folder).rglob("*.so*")):
                 if elf.is_elf(path) and re.match(r"lib(tensorflow|cudart)|_pywrap_tensorflow_internal", path.name):
                     yield path

@@ -1,41 +1,52 @@
 """Unpacks CUDA's archives and takes the wanted libraries out of them.
 
 An archive is opened only after its sha256 was verified, and is still not trusted to stay inside its folder: names and
-links that lead out are refused. Only plain files are ever written, so no link can be followed later either.
+links that lead out are refused. Only plain files are ever written, so no link can be followed later either. Nothing of
+an archive is ever run, NVIDIA's installers included.
 """
 
 from __future__ import annotations
 
+import lzma
 import posixpath
 import shutil
 import stat
-import subprocess
 import tarfile
-import tempfile
 import zipfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gpuenv.core import elf, signals
+from gpuenv.core import elf
 from gpuenv.core.errors import DataError, SourceError, full_disk
+from gpuenv.cuda import makeself
 
 MACHINE = "EM_X86_64"
-#: Folders of the inner package of NVIDIA's CUDA 9 and 10 installers that hold shared libraries.
-RUNFILE_FOLDERS = ("pkg/lib64", "pkg/extras/CUPTI/lib64")
+#: The installer inside NVIDIA's CUDA 9 and 10 installers that holds the toolkit, and its folders of shared libraries.
+RUNFILE_INNER, RUNFILE_FOLDERS = "cuda-linux*.run", ("lib64/", "extras/CUPTI/lib64/")
+#: All libraries of an archive together: those of CUDA 10.0 have some 3 GB.
+UNPACKED_LIMIT_BYTES = 12_000_000_000
 _CHUNK_BYTES = 1 << 20
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, ValueError, RuntimeError),
+)
 
 
-def unpack(kind: str, archive: Path, into: Path) -> None:
+def unpack(kind: str, archive: IO[bytes], name: str, into: Path) -> None:
     """Unpack what may be a shared library; ``kind`` is how a `cuda.lock.toml` says to open the archive.
 
-    Raises SourceError for a damaged one and for one that tries to write outside of ``into``.
+    Raises SourceError, with the archive's ``name``, for a damaged one, for one that tries to write outside of ``into``,
+    and for one that has no end.
     """
     opener = {"tar": _unpack_tar, "zip": _unpack_zip, "runfile": _unpack_runfile}[kind]
     try:
-        opener(archive, into)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise full_disk(error) or _unusable(archive, str(error)) from error
+        opener(archive, _Target(into))
+    except _DAMAGED as error:
+        unusable = SourceError(f"{name} cannot be unpacked", str(error), "correct the source in cuda.lock.toml")
+        raise full_disk(error) or unusable from error
 
 
 def _is_library_name(name: str) -> bool:
@@ -87,65 +98,73 @@ def _libraries_in(tree: Path) -> tuple[dict[str, Path], dict[str, str]]:
     return present, foreign
 
 
-def _unpack_tar(archive: Path, into: Path) -> None:
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            _check_inside(archive, member.name)
-            if not _is_library_name(member.name):
-                continue
-            if member.issym():
-                _check_inside(archive, posixpath.join(posixpath.dirname(member.name), member.linkname))
-            elif member.islnk():
-                _check_inside(archive, member.linkname)
-            elif member.isfile():
-                source = tar.extractfile(member)
-                if source is not None:
-                    _write(into / member.name, source)
+class _Target:
+    """The folder that an archive is unpacked into. Raises ValueError for what leads out of it, or is too much."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._left = UNPACKED_LIMIT_BYTES
+
+    def check(self, name: str) -> None:
+        """Refuse a name that leads out."""
+        plain = posixpath.normpath(name)
+        if plain == ".." or plain.startswith(("../", "/")):
+            raise ValueError(f"its entry {name!r} leads out of the folder")
+
+    def write(self, name: str, source: IO[bytes]) -> None:
+        """Write a file whose name was checked."""
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            while chunk := source.read(_CHUNK_BYTES):
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise ValueError(f"more than {UNPACKED_LIMIT_BYTES} bytes of libraries are in it")
+                stream.write(chunk)
 
 
-def _unpack_zip(archive: Path, into: Path) -> None:
+def _unpack_tar(archive: IO[bytes], target: _Target) -> None:
+    with tarfile.open(fileobj=archive) as tar:
+        _take_libraries(tar, target)
+
+
+def _take_libraries(tar: tarfile.TarFile, target: _Target, wanted: Callable[[str], bool] = lambda _: True) -> None:
+    for member in tar:
+        target.check(member.name)
+        if not (_is_library_name(member.name) and wanted(member.name)):
+            continue
+        if member.issym():
+            target.check(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        elif member.islnk():
+            target.check(member.linkname)
+        elif member.isfile():
+            source = tar.extractfile(member)
+            if source is not None:
+                target.write(member.name, source)
+
+
+def _unpack_zip(archive: IO[bytes], target: _Target) -> None:
     with zipfile.ZipFile(archive) as package:
         for member in package.infolist():
-            _check_inside(archive, member.filename)
+            target.check(member.filename)
             is_link = stat.S_ISLNK(member.external_attr >> 16)
             if _is_library_name(member.filename) and not member.is_dir() and not is_link:
                 with package.open(member) as source:
-                    _write(into / member.filename, source)
+                    target.write(member.filename, source)
 
 
-def _check_inside(archive: Path, name: str) -> None:
-    plain = posixpath.normpath(name)
-    if plain == ".." or plain.startswith(("../", "/")):
-        raise _unusable(archive, f"its entry {name!r} leads out of the folder")
+def _unpack_runfile(archive: IO[bytes], target: _Target) -> None:
+    """NVIDIA's CUDA 9 and 10 installers: an archive that would unpack itself, holding another one. Neither is run."""
+    for outer in makeself.tars(archive):
+        for member in outer:
+            if member.isfile() and fnmatchcase(PurePosixPath(member.name).name, RUNFILE_INNER):
+                inner = outer.extractfile(member)
+                for tar in makeself.tars(inner) if inner is not None else ():
+                    _take_libraries(tar, target, _is_in_runfile_folders)
+                return
+    raise ValueError(f"expected {RUNFILE_INNER} in it, found none")
 
 
-def _write(path: Path, source: IO[bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        shutil.copyfileobj(source, stream, _CHUNK_BYTES)
-
-
-def _unpack_runfile(archive: Path, into: Path) -> None:
-    """NVIDIA's CUDA 9 and 10 installers: an archive that runs, holding another one; neither needs root or a driver."""
-    with tempfile.TemporaryDirectory(prefix="runfile-", dir=into) as folder:
-        _run_installer(archive, ["sh", str(archive), f"--tmpdir={folder}", f"--extract={folder}"], folder)
-        inner = sorted(Path(folder).glob("cuda-linux*.run"))
-        if len(inner) != 1:
-            raise _unusable(archive, f"expected one cuda-linux*.run inside, found {len(inner)}")
-        _run_installer(archive, ["sh", str(inner[0]), "--noexec", "--keep"], folder)
-        for number, name in enumerate(RUNFILE_FOLDERS):
-            if (Path(folder) / name).is_dir():
-                shutil.move(str(Path(folder) / name), str(into / f"{number}"))
-
-
-def _run_installer(archive: Path, argv: list[str], folder: str) -> None:
-    done = signals.run(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if done.returncode != 0:
-        tail = done.stdout.decode(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
-        raise _unusable(
-            archive, f"it ended with {done.returncode} when asked to unpack itself (it needs perl): {tail[0]}"
-        )
-
-
-def _unusable(archive: Path, why: str) -> SourceError:
-    return SourceError(f"{archive.name} cannot be unpacked", why, "correct the source in cuda.lock.toml")
+def _is_in_runfile_folders(name: str) -> bool:
+    # The folder that the installer would make for itself stands in its script; older ones have it in the tar, too.
+    return posixpath.normpath(name).removeprefix("pkg/").startswith(RUNFILE_FOLDERS)

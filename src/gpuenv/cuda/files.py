@@ -1,21 +1,31 @@
-"""Files of CUDA archives and of their libraries: names, places in the cache, sums."""
+"""Files of CUDA archives and of their libraries: names, places in the cache, sums.
+
+What is verified is what is used: a file is opened once, hashed and read through that. One that somebody else may write
+to is copied while it is hashed, and the copy read.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+import stat
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
+from typing import IO, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from gpuenv.core import locking, paths, scratch, ui
 from gpuenv.core.errors import SourceError
 from gpuenv.variants.cuda_lock import Source
 
+#: No archive is larger whose size a lock does not tell: four times NVIDIA's installer of CUDA 10.0, the largest here.
+LIMIT_BYTES = 8_000_000_000
 _CHUNK_BYTES = 1 << 20
-_PART = ".part"
 _SUMS = "sha256.json"
 
 
@@ -35,33 +45,102 @@ def cached_path(source: Source) -> Path:
     return paths.cache_dir() / "sources" / source.sha256 / file_name(source)
 
 
+def size_limit(source: Source) -> int:
+    """How many bytes the archive of ``source`` may have."""
+    return source.size or LIMIT_BYTES
+
+
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """The sha256 of a file, in hexadecimal. Raises OSError for what is no file."""
+    with _opened(path) as stream:
+        return _hashed(stream)
+
+
+def open_verified(path: Path, source: Source, place: Path) -> BinaryIO:
+    """Open ``path``, the archive that ``source`` names: what is read from it is what was hashed.
+
+    A file that somebody else may write to is copied into ``place`` before that; the copy has no name. Raises
+    SourceError naming both hashes, or sizes, for another one.
+    """
+    with ExitStack() as opened:
+        stream: BinaryIO = opened.enter_context(_opened(path))
+        size = os.fstat(stream.fileno()).st_size
+        if size > size_limit(source) or (source.size and size < source.size):
+            raise _refused(source, f"it has {size} bytes, expected {source.size or f'at most {LIMIT_BYTES}'}")
+        if not _is_closed_to_others(stream):
+            copied = cast("BinaryIO", opened.enter_context(tempfile.TemporaryFile(dir=place)))
+            with stream:
+                _copy(stream, copied)
+            stream = copied
+        found = _hashed(stream)
+        if found != source.sha256:
+            raise _refused(source, f"its sha256 is {found}, expected {source.sha256}")
+        opened.pop_all()
+    return stream
+
+
+def copy_verified(path: Path, hashes: Collection[str], target: Path) -> bool:
+    """Copy a file to ``target``, which nobody else may write to; returns whether it has one of ``hashes``.
+
+    There is no copy of one that has none. Raises OSError.
+    """
+    with _opened(path) as stream, target.open("w+b") as copied:
+        _copy(stream, copied)
+        is_right = _hashed(cast("BinaryIO", copied)) in hashes
+    if not is_right:
+        target.unlink()
+    return is_right
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a file to be read; not what would wait for a writer, or has no end."""
+    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise FileNotFoundError(errno.ENOENT, "it is no file", str(path))
+    return stream
+
+
+def _is_closed_to_others(stream: BinaryIO) -> bool:
+    """Whether nobody but this user and root can change it; another list of rights shows in the group's."""
+    status = os.fstat(stream.fileno())
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _copy(stream: BinaryIO, target: IO[bytes]) -> None:
+    for chunk in _chunks(stream):
+        target.write(chunk)
+
+
+def _hashed(stream: BinaryIO) -> str:
+    """The sha256 of a whole file, which stands at its beginning then."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    for chunk in _chunks(stream):
+        digest.update(chunk)
+    stream.seek(0)
     return digest.hexdigest()
 
 
-def verify(path: Path, source: Source) -> tuple[Path, Source]:
-    """Both, if ``path`` is the archive that ``source`` names. Raises SourceError naming both hashes if not."""
-    found = sha256_of(path)
-    if found != source.sha256:
-        raise SourceError(
-            f"{path.name.removesuffix(_PART)} of {source.origin} is refused",
-            f"its sha256 is {found}, expected {source.sha256}",
-            "remove it, or fetch it again",
-        )
-    return path, source
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """What was there when it began: a file that grows meanwhile is another one, and may never end."""
+    stream.seek(0)
+    left = os.fstat(stream.fileno()).st_size
+    while left and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+        left -= len(chunk)
+        yield chunk
+
+
+def _refused(source: Source, why: str) -> SourceError:
+    return SourceError(f"{file_name(source)} of {source.origin} is refused", why, "remove it, or fetch it again")
 
 
 def find_by_digest(folder: Path, sources: Iterable[Source]) -> tuple[Path, Source] | None:
     """A file in ``folder`` that has the content of one of ``sources`` under another name, and which one."""
     by_digest = {source.sha256: source for source in sources}
     names = {file_name(source) for source in by_digest.values()}
+    largest = max(map(size_limit, by_digest.values()))
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name not in names:
+        if path.is_file() and path.name not in names and path.stat().st_size <= largest:
             source = by_digest.get(sha256_of(path))
             if source is not None:
                 return path, source

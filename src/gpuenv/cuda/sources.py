@@ -1,6 +1,7 @@
 """Fetches the archives of CUDA: from a folder of the user, the cache, then each source in its order.
 
-Nothing is used before its sha256 was verified, wherever it came from; what is refused is named, and the next asked.
+Nothing is used before its sha256 was verified, wherever it came from, and through the same open file; what is refused
+is named, and the next asked.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from gpuenv.core import locking, paths, ui
 from gpuenv.core.errors import HostError, SourceError, UsageError
 from gpuenv.cuda import archives, files
-from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, verify
+from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, open_verified
 from gpuenv.net import certificates
 from gpuenv.net.questions import ANSWERS_S, Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
-#: Yields a verified archive and the source it belongs to, or None where there is nothing. May raise SourceError.
-Find = Callable[[], "tuple[Path, Source] | None"]
+#: Opens a verified archive; with the source it belongs to, or None where there is nothing. May raise SourceError.
+Find = Callable[[], "tuple[BinaryIO, Source] | None"]
 
 
 def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> None:
@@ -60,12 +62,12 @@ def check_folder(sources_dir: Path | None) -> None:
 
 def _stage_component(component: Component, libraries: Path, sources_dir: Path | None) -> None:
     problems: list[str] = []
-    for place, find in _places(component, sources_dir):
+    for place, find in _places(component, sources_dir, libraries.parent):
         try:
             if found := find():
                 archive, source = found
-                with tempfile.TemporaryDirectory(prefix="tree-", dir=libraries.parent) as tree:
-                    archives.unpack(source.unpack, archive, Path(tree))
+                with archive, tempfile.TemporaryDirectory(prefix="tree-", dir=libraries.parent) as tree:
+                    archives.unpack(source.unpack, archive, file_name(source), Path(tree))
                     archives.select_libraries(Path(tree), component.sonames, libraries)
                 return
         except SourceError as error:  # noqa: PERF203 - the next place may have it
@@ -79,45 +81,54 @@ def _stage_component(component: Component, libraries: Path, sources_dir: Path | 
     )
 
 
-def _places(component: Component, sources_dir: Path | None) -> Iterator[tuple[str, Find]]:
+def _places(component: Component, sources_dir: Path | None, copies: Path) -> Iterator[tuple[str, Find]]:
     """Where to look, in order: what to call the place, and how to look there."""
     if sources_dir is not None:
         for source in component.sources:
             path = sources_dir / file_name(source)
             if path.is_file():
-                yield f"SOURCES_DIR={sources_dir}", partial(verify, path, source)
-        yield f"SOURCES_DIR={sources_dir}", partial(find_by_digest, sources_dir, component.sources)
+                yield f"SOURCES_DIR={sources_dir}", partial(_in_folder, path, source, copies)
+        yield f"SOURCES_DIR={sources_dir}", partial(_by_content, sources_dir, component, copies)
     for source in component.sources:
-        yield "the cache", partial(_in_cache, source)
+        yield "the cache", partial(_in_cache, source, copies)
     for source in component.sources:
-        yield source.origin, partial(_from_source, source)
+        yield source.origin, partial(_from_source, source, copies)
 
 
-def _in_cache(source: Source) -> tuple[Path, Source] | None:
+def _in_folder(path: Path, source: Source, copies: Path) -> tuple[BinaryIO, Source]:
+    return open_verified(path, source, copies), source
+
+
+def _by_content(folder: Path, component: Component, copies: Path) -> tuple[BinaryIO, Source] | None:
+    found = find_by_digest(folder, component.sources)
+    return _in_folder(*found, copies) if found else None
+
+
+def _in_cache(source: Source, copies: Path) -> tuple[BinaryIO, Source] | None:
     path = cached_path(source)
     if not path.is_file():
         return None
     try:
-        return verify(path, source)
+        return _in_folder(path, source, copies)
     except SourceError:
         path.unlink(missing_ok=True)
         raise
 
 
-def _from_source(source: Source) -> tuple[Path, Source]:
+def _from_source(source: Source, copies: Path) -> tuple[BinaryIO, Source]:
     local = local_path(source)
     if local is not None:
         if not local.is_file():
             raise SourceError(f"{local} is missing", "a file:// source names it", "make it again")
-        return verify(local, source)
+        return _in_folder(local, source, copies)
     path = cached_path(source)
     waiting = f"another gpuenv is downloading {path.name}; waiting for it"
     with locking.held(path.with_name("lock"), waiting):
         # The one that was waited for may have put it there.
-        return _in_cache(source) or (_download(source, path), source)
+        return _in_cache(source, copies) or _download(source, path, copies)
 
 
-def _download(source: Source, path: Path) -> Path:
+def _download(source: Source, path: Path, copies: Path) -> tuple[BinaryIO, Source]:
     """Download to a ``.part`` beside ``path``, which appears only once the sha256 is right."""
     # It loads requests, which took half of the start of a `gpu-shell` without an engine.
     from gpuenv.net import download
@@ -125,9 +136,9 @@ def _download(source: Source, path: Path) -> Path:
     part = path.with_name(path.name + ".part")
     label = f"downloading {path.name} from {source.origin}"
     while True:
-        was_begun = download.fetch(source.url, part, label)
+        was_begun = download.fetch(source.url, part, label, files.size_limit(source))
         try:
-            verify(part, source)
+            verified = _in_folder(part, source, copies)
         except SourceError:
             part.unlink()
             if not was_begun:
@@ -135,7 +146,8 @@ def _download(source: Source, path: Path) -> Path:
             # What was there from before may be at fault, not the source: once more, from the beginning.
             ui.say(f"{path.name}: the part from before does not fit; starting over")
         else:
-            return part.rename(path)
+            part.rename(path)
+            return verified
 
 
 def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:

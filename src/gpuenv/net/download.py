@@ -1,15 +1,20 @@
 """Downloads files over HTTP, taking up a broken-off one where it stopped, and asks the package index.
 
-Nothing here trusts what it gets: whoever asks for a file verifies the whole of it afterwards.
+Nothing here trusts what it gets: whoever asks for a file verifies the whole of it afterwards. Nothing goes on for ever
+either: what is larger than it may be, or comes too slowly, is given up.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError, SourceError
@@ -21,22 +26,35 @@ ATTEMPTS = 3
 PAUSE_S = 1.0
 #: To connect; between two pieces of data.
 TIMEOUT_S = (10.0, 60.0)
+#: What comes more slowly than this, over so long, is as good as not coming: a modem of 1994 brings three times as much
+#: (28.8 kbit/s), and the smallest archive of a lock would still take days. Looked at with every piece that comes.
+SLOWEST_BYTES_S, SLOW_S = 1000, 60.0
 _INDEX_TIMEOUT_S = 60.0
+#: Of one answer of an index: pages of 10 MB are the largest seen, and sources that `make lock` looks into have 30 MB.
+INDEX_LIMIT_BYTES = 200_000_000
 _CHUNK_BYTES = 1 << 18
 #: Archives are compressed already, and a server that compresses again would break the offsets of a resumption.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "gpuenv"}
 
 
-def fetch(url: str, part: Path, label: str) -> bool:
+class TooSlowError(requests.Timeout):
+    """Something comes, but more slowly than :data:`SLOWEST_BYTES_S`."""
+
+
+def fetch(url: str, part: Path, label: str, limit_bytes: int) -> bool:
     """Download ``url`` to ``part``, going on after what is already there; returns whether anything was.
 
-    Raises SourceError when it fails repeatedly or finally, HostError when it cannot be written.
+    Raises SourceError when it fails repeatedly or finally, and beyond ``limit_bytes``, after which nothing is left of
+    it; HostError when it cannot be written.
     """
     was_begun = part.exists() and part.stat().st_size > 0
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _transfer(url, part, label)
+            _transfer(url, part, label, limit_bytes)
             break
+        except SourceError:
+            part.unlink(missing_ok=True)
+            raise
         except requests.RequestException as error:  # an OSError too, so it comes first
             # An answer such as 404 will be the same in a second; a broken line may not.
             is_final = error.response is not None and error.response.status_code < requests.codes.server_error
@@ -58,7 +76,8 @@ def describe(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy refused or did not answer"
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        is_slow = isinstance(error, TooSlowError)
+        return f"it came more slowly than {SLOWEST_BYTES_S} bytes a second" if is_slow else "no answer in time"
     if error.response is not None:
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
@@ -66,7 +85,7 @@ def describe(error: requests.RequestException) -> str:
     return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
 
 
-def _transfer(url: str, part: Path, label: str) -> None:
+def _transfer(url: str, part: Path, label: str, limit_bytes: int) -> None:
     start = part.stat().st_size if part.exists() else 0
     headers = {**_HEADERS, "Range": f"bytes={start}-"} if start else _HEADERS
     verify = certificates.verify_setting()
@@ -77,20 +96,67 @@ def _transfer(url: str, part: Path, label: str) -> None:
         response.raise_for_status()
         is_continued = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
         begin = start if response.status_code == requests.codes.partial_content and is_continued else 0
-        _write(response, part, begin, label)
+        _write(response, part, begin, label, limit_bytes)
 
 
-def _write(response: requests.Response, part: Path, begin: int, label: str) -> None:
+def _write(response: requests.Response, part: Path, begin: int, label: str, limit_bytes: int) -> None:
     length = response.headers.get("Content-Length", "")
     expected = begin + int(length) if length.isdigit() else None
-    with part.open("r+b" if begin else "wb") as stream, ui.download_progress(label, expected) as progress:
+    if expected is not None and expected > limit_bytes:
+        raise _too_long(response.url, f"{expected} bytes are announced", limit_bytes)
+    with (
+        # Nobody else may write to it, whatever the mask: what is verified is used without a copy then.
+        open(part, "r+b" if begin else "wb", opener=_open_private) as stream,
+        ui.download_progress(label, expected) as progress,
+    ):
         stream.seek(begin)
         progress.update(progress.task_ids[0], advance=begin)
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            stream.write(chunk)
-            progress.update(progress.task_ids[0], advance=len(chunk))
+        for piece in pieces(response, limit_bytes - begin):
+            stream.write(piece)
+            progress.update(progress.task_ids[0], advance=len(piece))
         if expected is not None and stream.tell() < expected:
             raise requests.exceptions.ChunkedEncodingError(f"ended after {stream.tell()} of {expected} bytes")
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def pieces(response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
+    """What comes, as it comes. Raises SourceError beyond ``limit_bytes``, TooSlowError, and as requests does."""
+    left = limit_bytes
+    begun, count = time.monotonic(), 0
+    while piece := _next_piece(response):
+        left, count = left - len(piece), count + len(piece)
+        if left < 0:
+            raise _too_long(response.url, "it does not end there", limit_bytes)
+        seconds = time.monotonic() - begun
+        if seconds >= SLOW_S:
+            if count < SLOWEST_BYTES_S * seconds:
+                raise TooSlowError
+            begun, count = time.monotonic(), 0
+        yield piece
+
+
+def _next_piece(response: requests.Response) -> bytes:
+    """What is there already; `iter_content` would wait for a whole chunk, which a byte at a time fills in days."""
+    is_packed = "Content-Encoding" in response.headers
+    if response.raw.length_remaining == 0 and not is_packed:
+        # Some releases of Python do not notice, and wait for what follows on the same connection.
+        return b""
+    try:
+        piece: bytes = response.raw.read1(_CHUNK_BYTES, decode_content=True)
+    except ReadTimeoutError as error:
+        raise requests.ReadTimeout from error
+    except HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError from error
+    return piece
+
+
+def _too_long(url: str, why: str, limit_bytes: int) -> SourceError:
+    return SourceError(
+        f"{url} yields more than the {limit_bytes} bytes that were expected", why, "name another source, or correct it"
+    )
 
 
 def ask_index(url: str, what: str, accept: str = "*/*") -> requests.Response:
@@ -100,11 +166,16 @@ def ask_index(url: str, what: str, accept: str = "*/*") -> requests.Response:
         answer = requests.get(
             with_login(url, settings),
             headers={"Accept": accept},
+            stream=True,
             timeout=settings.timeout_s or _INDEX_TIMEOUT_S,
             verify=str(settings.cert) if settings.cert else certificates.verify_setting(),
             proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
         )
-        answer.raise_for_status()
+        with answer:
+            answer.raise_for_status()
+            content = b"".join(pieces(answer, INDEX_LIMIT_BYTES))
+        # From here `content`, `text` and `json` read it.
+        answer.raw = io.BytesIO(content)
     except requests.RequestException as error:
         remedy = "check the network, or name another index: PIP_INDEX_URL=https://..."
         raise SourceError(what, describe(error), remedy) from error

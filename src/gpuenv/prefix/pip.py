@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpuenv.core import ui
+from gpuenv.core import scratch, ui
 from gpuenv.core.errors import BuildError
+from gpuenv.cuda import files
 from gpuenv.prefix.making import Making
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
@@ -21,9 +22,10 @@ def install(making: Making, environment: Environment, lock: locks.Lock, sources_
     requirements.mkdir()
     for name, text in locks.split_for_build(lock, environment).items():
         (requirements / name).write_text(text, encoding="utf-8")
-    for title, argv in pip_steps(folder, requirements, local_files(lock, sources_dir)):
-        ui.say(title)
-        making.run(argv)
+    with scratch.folder("packages") as copies:
+        for title, argv in pip_steps(folder, requirements, local_files(lock, sources_dir, copies)):
+            ui.say(title)
+            making.run(argv)
     check_installed(folder, lock)
 
 
@@ -54,12 +56,21 @@ def check_installed(folder: Path, lock: locks.Lock) -> None:
         )
 
 
-def local_files(lock: locks.Lock, sources_dir: Path | None) -> list[str]:
-    """Options of pip for a folder of packages; the index is asked for nothing where the folder has them all."""
+def local_files(lock: locks.Lock, sources_dir: Path | None, copies: Path) -> list[str]:
+    """Options of pip for a folder of packages; the index is asked for nothing where the folder has them all.
+
+    pip hashes a file of a folder and opens it anew to install it. So it is shown copies, in the empty folder ``copies``
+    that is closed to others, of those that the lock names.
+    """
     if sources_dir is None:
         return []
-    is_whole = all((sources_dir / pin.linux).is_file() for pin in locks.linux_pins(lock))
-    return [*(["--no-index"] if is_whole else []), "--find-links", str(sources_dir.absolute())]
+    pins = locks.linux_pins(lock)
+    present = [pin for pin in pins if (sources_dir / pin.linux).is_file()]
+    wrong = [pin for pin in present if not files.copy_verified(sources_dir / pin.linux, pin.hashes, copies / pin.linux)]
+    for pin in wrong:
+        ui.warn(f"{pin.linux} of SOURCES_DIR is another file than the lock names; the index is asked for it")
+    is_whole = len(present) - len(wrong) == len(pins)
+    return [*(["--no-index"] if is_whole else []), "--find-links", str(copies)]
 
 
 def pip_steps(folder: Path, requirements: Path, options: list[str] | None = None) -> list[tuple[str, list[str]]]:

@@ -20,6 +20,8 @@ class Source(Data, frozen=True):
     origin: Name
     #: How the archive is opened; `gpuenv.cuda.archives` has one function for each.
     unpack: Literal["tar", "zip", "runfile"]
+    #: Of the archive, in bytes; None where nobody has told it.
+    size: Annotated[int, Meta(gt=0)] | None = None
 
 
 class Component(Data, frozen=True):

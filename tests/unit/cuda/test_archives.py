@@ -10,6 +10,7 @@ import pytest
 
 from gpuenv.core.errors import HostError, SourceError
 from gpuenv.cuda import archives
+from tiny import runfile
 
 _E_MACHINE_OFFSET = 18
 _AARCH64 = 183
@@ -19,6 +20,11 @@ _AARCH64 = 183
 def libm() -> Path:
     maps = Path("/proc/self/maps").read_text(encoding="utf-8").split()
     return next(Path(word) for word in maps if word.endswith("/libc.so.6")).with_name("libm.so.6")
+
+
+def unpack(kind: str, archive: Path, into: Path) -> None:
+    with archive.open("rb") as stream:
+        archives.unpack(kind, stream, archive.name, into)
 
 
 def tar_of(path: Path, entries: dict[str, bytes], *links: tarfile.TarInfo) -> Path:
@@ -46,7 +52,7 @@ def test_tar_yields_what_may_be_a_library_and_leaves_the_rest_packed(tmp_path: P
     into = tmp_path / "into"
     content = {"lib64/libx.so.1.2": b"x", "bin/nvcc": b"big", "include/x.h": b"h"}
     archive = tar_of(tmp_path / "a.tar.gz", content, link_to("lib64/libx.so.1", "libx.so.1.2"))
-    archives.unpack("tar", archive, into)
+    unpack("tar", archive, into)
     assert files_in(into) == ["lib64/libx.so.1.2"]
 
 
@@ -54,7 +60,7 @@ def test_zip_yields_what_may_be_a_library(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.whl", "w") as package:
         package.writestr("pkg/libs/liby.so.7", b"y")
         package.writestr("pkg/__init__.py", b"")
-    archives.unpack("zip", tmp_path / "a.whl", tmp_path / "into")
+    unpack("zip", tmp_path / "a.whl", tmp_path / "into")
     assert files_in(tmp_path / "into") == ["pkg/libs/liby.so.7"]
 
 
@@ -63,12 +69,12 @@ def test_entry_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     into = tmp_path / "into"
     into.mkdir()
     with pytest.raises(SourceError, match="leads out of the folder") as error:
-        archives.unpack("tar", tar_of(tmp_path / "evil.tar.gz", {name: b"x"}), into)
+        unpack("tar", tar_of(tmp_path / "evil.tar.gz", {name: b"x"}), into)
     assert "evil.tar.gz" in error.value.what
     with zipfile.ZipFile(tmp_path / "evil.whl", "w") as package:
         package.writestr(name, b"x")
     with pytest.raises(SourceError, match="leads out of the folder"):
-        archives.unpack("zip", tmp_path / "evil.whl", into)
+        unpack("zip", tmp_path / "evil.whl", into)
     assert files_in(into) == []
     assert not (tmp_path / "evil.so").exists()
 
@@ -83,7 +89,7 @@ def test_entry_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
 )
 def test_link_that_leads_out_is_refused(tmp_path: Path, link: tarfile.TarInfo) -> None:
     with pytest.raises(SourceError, match="leads out of the folder"):
-        archives.unpack("tar", tar_of(tmp_path / "evil.tar.gz", {}, link), tmp_path / "into")
+        unpack("tar", tar_of(tmp_path / "evil.tar.gz", {}, link), tmp_path / "into")
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -91,52 +97,61 @@ def test_damaged_archive_is_refused_by_name(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "broken.archive"
     path.write_bytes(b"this is neither")
     with pytest.raises(SourceError, match=r"broken\.archive cannot be unpacked"):
-        archives.unpack(kind, path, tmp_path)
+        unpack(kind, path, tmp_path)
 
 
 def test_truncated_tar_is_refused(tmp_path: Path) -> None:
     whole = tar_of(tmp_path / "whole.tar.gz", {"liba.so": bytes(range(256)) * 400})
     (tmp_path / "half.tar.gz").write_bytes(whole.read_bytes()[:100])
     with pytest.raises(SourceError, match=r"half\.tar\.gz cannot be unpacked"):
-        archives.unpack("tar", tmp_path / "half.tar.gz", tmp_path / "into")
+        unpack("tar", tmp_path / "half.tar.gz", tmp_path / "into")
 
 
-# What NVIDIA's installers of CUDA 9 and 10 do when asked to unpack themselves, in two steps.
-OUTER = """\
-for argument; do case "$argument" in --extract=*) to="${argument#--extract=}" ;; --tmpdir=*) ;; *) exit 3 ;; esac; done
-: > "$to/NVIDIA-Linux-x86_64-1.run"
-cat > "$to/cuda-linux.9.0-1.run" <<'INNER'
-[ "$*" = "--noexec --keep" ] || exit 4
-mkdir -p pkg/lib64/stubs pkg/extras/CUPTI/lib64 pkg/nvvm/lib64
-cp LIBM pkg/lib64/libm.so.6.1
-cp LIBC pkg/extras/CUPTI/lib64/libc.so.6.1
-cp LIBM pkg/lib64/stubs/libm.so
-cp LIBM pkg/nvvm/lib64/libother.so
-INNER
-"""
-
-
-def test_runfile_is_unpacked_in_its_two_steps(tmp_path: Path, libm: Path) -> None:
-    installer = tmp_path / "cuda_9.0_linux-run"
-    libc = libm.with_name("libc.so.6")
-    installer.write_text(OUTER.replace("LIBM", str(libm)).replace("LIBC", str(libc)))
+def test_runfile_is_unpacked_and_nothing_of_it_run(tmp_path: Path, libm: Path) -> None:
     into, target = tmp_path / "into", tmp_path / "target"
     into.mkdir()
     target.mkdir()
-    archives.unpack("runfile", installer, into)
-    assert files_in(into) == ["0/libm.so.6.1", "0/stubs/libm.so", "1/libc.so.6.1"]
+    library = libm.read_bytes()
+    toolkit = {
+        "lib64/libm.so.6.1": library,
+        "lib64/stubs/libm.so": library,
+        "nvvm/lib64/libother.so": library,
+        "extras/CUPTI/lib64/libc.so.6.1": libm.with_name("libc.so.6").read_bytes(),
+        "lib64/libm_static.a": b"big",
+    }
+    (tmp_path / "cuda_9.0_linux-run").write_bytes(runfile.installer(toolkit, deed=f"touch {tmp_path}/it-was-run"))
+    unpack("runfile", tmp_path / "cuda_9.0_linux-run", into)
+    assert files_in(into) == ["extras/CUPTI/lib64/libc.so.6.1", "lib64/libm.so.6.1", "lib64/stubs/libm.so"]
     archives.select_libraries(into, ["libm.so.6"], target)
     assert files_in(target) == ["libc.so.6", "libm.so.6"]
+    assert not (tmp_path / "it-was-run").exists()
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"),
-    [("echo 'perl: not found' >&2; exit 127", "perl: not found"), ("exit 0", r"expected one cuda-linux\*\.run")],
+    ("content", "reason"),
+    [
+        (b"#!/bin/sh\necho 'it unpacks itself in another way'\n", "does not tell where the packed files begin"),
+        (b"\x7fELF", "does not begin as a script"),
+        (runfile.makeself(runfile.tar_of({"NVIDIA-Linux.run": b""})), r"expected cuda-linux\*\.run in it, found none"),
+        (runfile.makeself(b"neither packed nor a tar"), "cannot be unpacked"),
+        (runfile.installer({"lib64/../../../evil.so": b""}), "leads out of the folder"),
+    ],
 )
-def test_runfile_that_fails_is_refused_with_what_it_said(tmp_path: Path, script: str, reason: str) -> None:
-    (tmp_path / "cuda_run").write_text(script)
+def test_runfile_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "cuda_run").write_bytes(content)
+    (tmp_path / "into").mkdir()
     with pytest.raises(SourceError, match=reason):
-        archives.unpack("runfile", tmp_path / "cuda_run", tmp_path)
+        unpack("runfile", tmp_path / "cuda_run", tmp_path / "into")
+    assert files_in(tmp_path / "into") == []
+
+
+def test_more_libraries_than_any_cuda_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "UNPACKED_LIMIT_BYTES", 1500)
+    archive = tar_of(tmp_path / "a.tar.gz", {f"lib{number}.so": bytes(1000) for number in range(9)})
+    with pytest.raises(SourceError, match=r"a\.tar\.gz cannot be unpacked") as error:
+        unpack("tar", archive, tmp_path / "into")
+    assert "more than 1500 bytes" in error.value.why
+    assert sum(path.stat().st_size for path in (tmp_path / "into").iterdir()) <= 1500
 
 
 @pytest.fixture
@@ -194,9 +209,10 @@ def test_damaged_library_is_named(tree: Path, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_not_the_archives_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(_archive: Path, _into: Path) -> None:
+    def fill(_archive: object, _target: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(archives, "_unpack_tar", fill)
+    (tmp_path / "a.tar").touch()
     with pytest.raises(HostError, match="the disk is full"):
-        archives.unpack("tar", tmp_path / "a.tar", tmp_path)
+        unpack("tar", tmp_path / "a.tar", tmp_path)

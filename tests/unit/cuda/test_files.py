@@ -1,12 +1,89 @@
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpuenv.core import paths
+from gpuenv.core.errors import SourceError
 from gpuenv.cuda import files
+from gpuenv.variants.cuda_lock import Source
+
+CONTENT = b"an archive" * 1000
+
+
+def source_of(content: bytes, size: int | None = None) -> Source:
+    return Source("http://i.invalid/a.tar", hashlib.sha256(content).hexdigest(), "first", "tar", size)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "a.tar"
+    path.write_bytes(CONTENT)
+    path.chmod(0o644)
+    return path
+
+
+def test_a_file_of_ones_own_is_hashed_and_read_through_one_descriptor(archive: Path, tmp_path: Path) -> None:
+    with files.open_verified(archive, source_of(CONTENT), tmp_path / "no place for copies") as stream:
+        archive.rename(tmp_path / "away")
+        archive.write_bytes(b"evil")
+        assert stream.read() == CONTENT
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o622])
+def test_what_others_may_write_to_is_copied_first(archive: Path, tmp_path: Path, mode: int) -> None:
+    archive.chmod(mode)
+    with files.open_verified(archive, source_of(CONTENT), tmp_path) as stream:
+        with archive.open("r+b") as same_file:
+            same_file.write(b"evil")
+        assert stream.read() == CONTENT
+        assert [path.name for path in tmp_path.iterdir()] == ["a.tar"], "the copy has no name"
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(9, "it has 10000 bytes, expected 9"), (10_001, "expected 10001"), (None, "expected at most 5000")],
+)
+def test_another_size_is_refused_before_anything_is_read(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None, told: str
+) -> None:
+    monkeypatch.setattr(files, "LIMIT_BYTES", 5000)
+    monkeypatch.setattr(files, "_hashed", None)
+    with pytest.raises(SourceError, match=r"a\.tar of first is refused") as error:
+        files.open_verified(archive, source_of(CONTENT, size), tmp_path)
+    assert told in error.value.why
+
+
+def test_the_size_that_a_lock_tells_counts_above_all(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LIMIT_BYTES", 5000)
+    files.open_verified(archive, source_of(CONTENT, len(CONTENT)), tmp_path).close()
+
+
+def test_a_file_that_is_too_large_is_not_looked_into(tmp_path: Path) -> None:
+    with (tmp_path / "another").open("wb") as stream:
+        stream.truncate(1 << 40)
+    assert files.find_by_digest(tmp_path, [source_of(CONTENT)]) is None
+
+
+def test_what_would_never_end_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(FileNotFoundError, match="it is no file"):
+            files.sha256_of(path)
+
+
+def test_a_copy_is_there_only_if_its_hash_is_right(archive: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    assert not files.copy_verified(archive, ["0" * 64], target)
+    assert not target.exists()
+    assert files.copy_verified(archive, ["0" * 64, hashlib.sha256(CONTENT).hexdigest()], target)
+    assert target.read_bytes() == CONTENT
 
 
 class Filling:

@@ -1,6 +1,13 @@
-"""The index is asked as the host's pip would ask it."""
+"""What is downloaded has an end; the index is asked as the host's pip would ask it."""
 
 from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +35,69 @@ def test_an_index_that_does_not_answer_is_told() -> None:
     with pytest.raises(SourceError, match="x is not known") as caught:
         download.ask_index("http://127.0.0.1:9/simple/x/", "x is not known")
     assert "PIP_INDEX_URL" in caught.value.next_step
+
+
+class Endless(BaseHTTPRequestHandler):
+    """A server that answers by what is in the address."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.path == "/announced":
+            self.send_header("Content-Length", str(1 << 40))
+        if self.path == "/packed":
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        with suppress(OSError):
+            if self.path == "/packed":
+                self.wfile.write(gzip.compress(bytes(3 << 20)))
+            while self.path == "/endless":
+                self.wfile.write(bytes(1 << 16))
+            while self.path == "/drip":
+                self.wfile.write(b"x")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as running:
+        running.daemon_threads = True
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("how", ["endless", "announced"])
+def test_nothing_stays_of_what_is_too_long(server: str, tmp_path: Path, how: str) -> None:
+    part = tmp_path / "a.part"
+    with pytest.raises(SourceError, match="yields more than the 1000000 bytes that were expected"):
+        download.fetch(f"{server}/{how}", part, "trying it", 1_000_000)
+    assert not part.exists()
+
+
+def test_what_comes_too_slowly_is_given_up_and_kept(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(download, "SLOW_S", 0.01)
+    monkeypatch.setattr(download, "SLOWEST_BYTES_S", 1 << 40)
+    part = tmp_path / "a.part"
+    with pytest.raises(SourceError, match="did not yield it") as error:
+        download.fetch(f"{server}/drip", part, "trying it", 1 << 40)
+    assert "it came more slowly than" in error.value.why
+    assert "trying again" in capsys.readouterr().err
+    assert part.stat().st_size > 0
+
+
+@pytest.mark.parametrize("how", ["endless", "packed"])
+def test_an_index_that_does_not_end_is_told(server: str, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(download, "INDEX_LIMIT_BYTES", 1_000_000)
+    with pytest.raises(SourceError, match="yields more than"):
+        download.ask_index(f"{server}/{how}", "x is not known")
+
+
+def test_an_answer_of_the_index_is_unpacked(server: str) -> None:
+    assert download.ask_index(f"{server}/packed", "x is not known").content == bytes(3 << 20)
