@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gpuenv.core import paths
 from gpuenv.core.errors import CheckError
+from gpuenv.core.schema import read_toml
 from gpuenv_dev import mutation
 from gpuenv_dev.mutation import Mutant, Same
 
@@ -104,3 +108,27 @@ def test_every_reason_is_complete() -> None:
     for each in mutation.load_same():
         assert each.within.startswith("gpuenv.")
         assert each.why
+
+
+def functions_that_are_changed() -> Iterator[tuple[str, str]]:
+    """The names that mutmut gives the functions of the modules that it changes, and their lines as one."""
+    root = paths.project_root()
+    for pattern in read_toml(root / "pyproject.toml")["tool"]["mutmut"]["only_mutate"]:
+        for path in root.glob(pattern):
+            text = path.read_text(encoding="utf-8")
+            module = ".".join(path.relative_to(root / "src").with_suffix("").parts)
+            body = ast.parse(text).body
+            named = [("x_", node) for node in body]
+            named += [(f"xǁ{node.name}ǁ", one) for node in body if isinstance(node, ast.ClassDef) for one in node.body]
+            for begin, node in named:
+                if isinstance(node, ast.FunctionDef):
+                    lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
+                    yield f"{module}.{begin}{node.name}__mutmut_1", " ".join(line.strip() for line in lines)
+
+
+def test_every_reason_is_about_lines_that_are_there() -> None:
+    # What mutmut itself makes of them, `make mutation` alone can tell.
+    functions = list(functions_that_are_changed())
+    for each in mutation.load_same():
+        changes = (Mutant(name, lines, each.becomes, is_noticed=False) for name, lines in functions)
+        assert any(map(each.holds, changes)), f"nothing is left of {each.was!r} in {each.within}"
