@@ -93,8 +93,8 @@ def noise(size: int) -> Iterator[bytes]:
 
 
 def test_the_same_amid_much_noise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # It is read in pieces: what goes wrong from one to the next shows with a few of them on either side.
-    size = 4 * PIECE_BYTES
+    # It is read in pieces: what goes wrong from one to the next shows with two of them on either side.
+    size = 2 * PIECE_BYTES
     path = tmp_path / "log.txt"
     with path.open("wb") as stream:
         stream.writelines(noise(size))

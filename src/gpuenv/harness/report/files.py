@@ -14,8 +14,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -27,6 +28,9 @@ from gpuenv.harness.report.learned import learn
 from gpuenv.harness.report.model import GROUPS, Report, count
 from gpuenv.harness.report.pictures import STRIP_END
 from gpuenv.harness.report.table import render_duration
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 PAGE, DATA, JUNIT, LOG = "report.html", "report.json", "junit.xml", "pytest.log"
 
@@ -98,17 +102,7 @@ def render_data(report: Report) -> str:
 
 def render_page(report: Report) -> str:
     """report.html: the whole page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("gpuenv.harness.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(
+    return _load_page().render(
         report=report,
         ended=time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(report.ended)),
         machine=f"{platform.node()}, {platform.system()} {platform.machine()}",
@@ -121,6 +115,22 @@ def render_page(report: Report) -> str:
         limit=XOR_ERROR_MAX,
         strip_end=STRIP_END,
     )
+
+
+@cache
+def _load_page() -> Template:
+    """The template of the page: to compile it takes longer than to render it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("gpuenv.harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
 
 
 def _finalize(value: Any) -> Any:
