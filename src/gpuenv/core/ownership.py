@@ -1,0 +1,219 @@
+"""Whose a file or folder is: what is run, loaded, deleted or believed is the caller's or root's, and closed to others.
+
+A path is looked at from ``/`` down, each link before it is followed. Folders on the way may be open to a group (a
+lab's shared one) or sticky (``/tmp``): the next part's own owner counts. On Windows, where only doctor and explain
+answer, nothing is looked at.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from gpuenv.core import ui
+from gpuenv.core.errors import HostError
+
+#: A path without links in what leads to it, and what is there.
+Part = tuple[str, os.stat_result]
+#: Linux' own limit for one path.
+_MOST_LINKS = 40
+_WAY_OUT = "name a folder of your own instead, or have the owner close it to others"
+
+
+def problem(path: str | Path, *, private: bool = False) -> str | None:
+    """Why the thing at ``path`` must not be trusted, with owner and mode; None if it may.
+
+    ``private``: it has to be the caller's own, so root's does not do. What cannot be looked at is a problem, too.
+    The mode of a socket is not asked for: who may use a service is for its owner to say.
+    """
+    if os.name != "posix":
+        return None
+    try:
+        way, last = _parts(path)
+    except OSError as error:
+        return f"{error.filename} cannot be looked at: {error.strerror}"
+    why = _problem_on(way) or _foreign(way, last, private=private)
+    if why is None and not stat.S_ISSOCK(last[1].st_mode) and _others_write(last[1]):
+        why = f"others may write to {_described(*last)}"
+    return why
+
+
+def check(path: str | Path, *, private: bool = False, way_out: str = _WAY_OUT) -> None:
+    """Raises HostError, with the words of :func:`problem` and the way out, if ``path`` must not be trusted."""
+    _refuse(path, problem(path, private=private), way_out)
+
+
+def private_folder(folder: Path, way_out: str = _WAY_OUT) -> Path:
+    """Have a folder of the caller's own that is closed to others (0700 whatever the umask); returns it.
+
+    What is missing above is made in the same way. One that was open to others is closed, with a word; one that they
+    could write to is refused if it holds anything, for nobody knows what of it is theirs. Raises HostError for what
+    must not be trusted, and OSError for what the system refuses.
+    """
+    if os.name != "posix":
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    _make_below(folder, way_out)
+    way, (last, info) = _parts(folder)
+    _refuse(folder, _problem_on(way) or _foreign(way, (last, info), private=True), way_out)
+    if not stat.S_ISDIR(info.st_mode):
+        _refuse(folder, f"{last} is no folder", way_out)
+    if info.st_mode & stat.S_ISVTX and _others_write(info):
+        _refuse(folder, f"{_described(last, info)} is there for everybody", f"name a folder in it: {folder}/gpuenv")
+    if _others_write(info) and any(Path(last).iterdir()):
+        why = f"others could write to {_described(last, info)}, and it is not empty"
+        _refuse(folder, why, f"if all that it holds is yours: `chmod 700 {last}`; else remove it")
+    if info.st_mode & 0o077:
+        Path(last).chmod(0o700)
+        ui.say(f"{last} is closed to others now (its mode was {stat.S_IMODE(info.st_mode):04o})")
+    return folder
+
+
+def own_file(path: Path, flags: int) -> int:
+    """Open a file of the caller's for writing (``flags`` beside O_WRONLY), 0600 whatever the umask; the descriptor.
+
+    No link is followed in the last part. One of before that others could read is closed to them. Raises OSError.
+    """
+    flags |= os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(path, flags, 0o600)
+    if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+        # A file system without modes keeps its own.
+        with suppress(OSError):
+            os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _refuse(path: str | Path, why: str | None, way_out: str) -> None:
+    if why is not None:
+        raise HostError(f"{path} is not used", why, way_out)
+
+
+def _make_below(folder: Path, way_out: str) -> None:
+    """Make a folder, and what is missing above it, below a part that may be trusted."""
+    missing: list[Path] = []
+    top = folder.absolute()
+    while not _is_there(top):
+        missing.append(top)
+        top = top.parent
+    if not missing:
+        return
+    way, last = _parts(top)
+    _refuse(folder, _problem_on([*way, last]), way_out)
+    for path in reversed(missing):
+        # Whoever was quicker: the whole path is looked at again.
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _parts(path: str | Path) -> tuple[list[Part], Part]:
+    """The folders and links on the way to a path, and what it leads to, each with what it is. Raises OSError."""
+    todo = os.path.join(os.getcwd(), path).split("/")[::-1]  # noqa: PTH109, PTH118 - a Path drops what `..` follows
+    here, links = "/", 0
+    seen = [(here, os.lstat(here))]
+    while todo:
+        name = todo.pop()
+        part = os.path.dirname(here) if name == ".." else os.path.join(here, name)  # noqa: PTH118, PTH120 - as above
+        if name in ("", "."):
+            continue
+        info = os.lstat(part)
+        seen.append((part, info))
+        if not stat.S_ISLNK(info.st_mode):
+            here = part
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+        target = os.readlink(part)  # noqa: PTH115 - as above
+        here = "/" if target.startswith("/") else here
+        todo += target.split("/")[::-1]
+    last = seen.pop()
+    # A link to `/`, or to the folder that it lies in, is followed by no further part.
+    return (seen, last) if last[0] == here else ([*seen, last], (here, os.lstat(here)))
+
+
+def _problem_on(way: list[Part]) -> str | None:
+    """What is wrong with the folders and links on a way."""
+    for number, (path, info) in enumerate(way):
+        if info.st_uid not in (*callers(), 0, _root_of(way[: max(number, 1)])):
+            return _stranger(path, info)
+        if _is_open(info) and not info.st_mode & stat.S_ISVTX:
+            return f"anybody may write to {_described(path, info)}"
+    return None
+
+
+def _root_of(way: list[Part]) -> int:
+    """The number that whoever owns `/` has here, for what lies at the end of a way; 0 if anybody may write on it.
+
+    In a user namespace root, where it is not in it, has the number of "nobody", as the next user has.
+    """
+    return 0 if any(_is_open(info) for _, info in way) else way[0][1].st_uid
+
+
+def _is_open(info: os.stat_result) -> bool:
+    return stat.S_ISDIR(info.st_mode) and bool(info.st_mode & stat.S_IWOTH)
+
+
+def _foreign(way: list[Part], last: Part, *, private: bool) -> str | None:
+    """Why the owner of the thing itself is the wrong one."""
+    trusted = callers() if private else {*callers(), 0, _root_of(way or [last])}
+    return None if last[1].st_uid in trusted else _stranger(*last, private=private)
+
+
+def callers() -> frozenset[int]:
+    """The numbers that are the caller's: for root by ``sudo`` that of who typed it, too.
+
+    What ``sudo make`` runs, the checkout, is that user's as well.
+    """
+    uid, typed = os.geteuid(), os.environ.get("SUDO_UID", "")
+    return frozenset({uid, int(typed)} if uid == 0 and typed.isascii() and typed.isdigit() else {uid})
+
+
+def _others_write(info: os.stat_result) -> bool:
+    """Whether anybody but the owner may write to it; the owner's own group (umask 002) is nobody else."""
+    by_group = bool(info.st_mode & stat.S_IWGRP) and not _is_own_group(info)
+    return bool(info.st_mode & stat.S_IWOTH) or by_group
+
+
+def _is_own_group(info: os.stat_result) -> bool:
+    """Whether a thing's group is its owner's alone: it bears the same name, as `useradd` makes it, and nobody is in it.
+
+    Where neither is known by a name, as in many containers, the numbers have to be the same.
+    """
+    import grp  # for what a group may write alone
+    import pwd
+
+    try:
+        owner, group = pwd.getpwuid(info.st_uid).pw_name, grp.getgrgid(info.st_gid)
+    except KeyError:
+        return info.st_uid == info.st_gid
+    return group.gr_name == owner and not set(group.gr_mem) - {owner}
+
+
+def _stranger(path: str, info: os.stat_result, *, private: bool = False) -> str:
+    kind = "a link of" if stat.S_ISLNK(info.st_mode) else "of"
+    wanted = "which is not you" if private else "who is neither you nor root"
+    return f"{path} is {kind} {_name(info.st_uid)}, {wanted} (mode {stat.S_IMODE(info.st_mode):04o})"
+
+
+def _described(path: str, info: os.stat_result) -> str:
+    return f"{path} (of {_name(info.st_uid)}, mode {stat.S_IMODE(info.st_mode):04o})"
+
+
+def _name(uid: int) -> str:
+    import pwd  # for an error alone
+
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
+    except KeyError:
+        return f"user {uid}"
