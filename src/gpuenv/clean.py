@@ -1,8 +1,9 @@
 """``gpuenv clean``: remove what the project made on this machine, and nothing else.
 
 In an engine, images are known by name and label, containers by who owns them (a container that somebody
-started by hand from one of our images inherits its labels), volumes by their label. On disk, only what
-is named here is removed: a user may have put other things into the state or cache folder, which was empty at first.
+started by hand from one of our images inherits its labels), volumes by their label. On disk, only what is named here is
+removed, from a folder that carries our mark and is no link: it was empty when the mark came there, but a user may have
+put other things into it since.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CACHED = (
     "pythons.json",
     "simulated",
     "sources",
-    "tmp-*",
+    "tmp-gpuenv-*",
     "upstream",
     "uv",
     "venvs",
@@ -90,6 +91,12 @@ def shared_with() -> list[str]:
     """What :func:`run` would remove though this checkout did not make it, or not for itself alone."""
     others = paths.other_checkouts()
     shared = [f"the downloads and environments are used by {', '.join(map(str, others))}, too"] if others else []
+    # What is called like something of ours may be that person's, too.
+    folders = sorted({paths.cache_dir(), paths.state_dir()})
+    found = {folder: paths.others_in(folder, CACHED + KEPT) for folder in folders}
+    shared += [
+        f"{folder} holds what gpuenv did not make: {', '.join(names)}" for folder, names in found.items() if names
+    ]
     daemon = private.running()
     if daemon is not None:
         foreign = foreign_in(daemon.engine)
@@ -208,7 +215,15 @@ def refuse_busy(folder: Path) -> None:
 
 
 def remove_known(folder: Path, names: tuple[str, ...]) -> list[str]:
-    """Remove what is ours in a folder, and the folder itself if nothing is left; returns a line for each."""
+    """Remove what is ours in a folder, and the folder itself if nothing is left; returns a line for each.
+
+    Says what stays, and why. No link is followed, and nothing is removed where our mark is not.
+    """
+    if folder.is_symlink():
+        ui.warn(f"{folder} stays, and what is in it: it is a link (`rm` removes that), to {folder.resolve()}")
+        return []
+    if not paths.is_marked(folder):
+        return []
     removed = []
     for path in sorted(path for name in names for path in folder.glob(name)):
         if mounts.find_below(path):
@@ -219,8 +234,9 @@ def remove_known(folder: Path, names: tuple[str, ...]) -> list[str]:
         else:
             path.unlink()
         removed.append(str(path))
-    if folder.is_dir():
-        paths.forget_checkouts(folder)
-    if folder.is_dir() and not any(folder.iterdir()):
+    if others := paths.others_in(folder, CACHED + KEPT):
+        ui.say(f"{folder} stays: it holds what gpuenv did not make ({', '.join(others)})")
+    paths.forget_checkouts(folder)
+    if not any(folder.iterdir()):
         folder.rmdir()
     return removed

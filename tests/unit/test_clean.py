@@ -34,21 +34,45 @@ def test_only_our_names_of_an_image_are_removed() -> None:
     assert clean.own_names([], "sha256:1") == ["sha256:1"]
 
 
-def test_only_what_is_known_is_removed(tmp_path: Path) -> None:
-    (tmp_path / "context" / "deep").mkdir(parents=True)
-    (tmp_path / "tmp-1-2-build-x").mkdir()
-    (tmp_path / "pythons.json").touch()
-    (tmp_path / "thesis.tex").touch()
-    removed = clean.remove_known(tmp_path, clean.CACHED)
-    assert sorted(Path(line).name for line in removed) == ["context", "pythons.json", "tmp-1-2-build-x"]
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
-def test_a_folder_that_is_empty_then_goes_too(tmp_path: Path) -> None:
+@pytest.fixture
+def marked(tmp_path: Path) -> Path:
+    """A folder that carries our mark."""
     folder = tmp_path / "gpuenv"
-    (folder / "logs").mkdir(parents=True)
-    clean.remove_known(folder, clean.KEPT)
-    assert not folder.exists()
+    (folder / "checkouts").mkdir(parents=True)
+    return folder
+
+
+def test_only_what_is_known_is_removed(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (marked / "context" / "deep").mkdir(parents=True)
+    (marked / "tmp-gpuenv-1-2-3-build-x").mkdir()
+    (marked / "pythons.json").touch()
+    (marked / "thesis.tex").touch()
+    removed = clean.remove_known(marked, clean.CACHED)
+    assert sorted(Path(line).name for line in removed) == ["context", "pythons.json", "tmp-gpuenv-1-2-3-build-x"]
+    assert sorted(path.name for path in marked.iterdir()) == ["checkouts", "thesis.tex"]
+    assert f"{marked} stays: it holds what gpuenv did not make (thesis.tex)" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_empty_then_goes_too(marked: Path) -> None:
+    (marked / "logs").mkdir()
+    clean.remove_known(marked, clean.KEPT)
+    assert not marked.exists()
+
+
+def test_nothing_is_removed_where_our_mark_is_not(tmp_path: Path) -> None:
+    (tmp_path / "checkouts" / "mine").mkdir(parents=True)
+    (tmp_path / "logs").mkdir()
+    assert clean.remove_known(tmp_path, clean.KEPT) == []
+    assert (tmp_path / "logs").exists()
+
+
+def test_a_folder_that_is_a_link_stays(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (marked / "logs").mkdir()
+    link = marked.parent / "link"
+    link.symlink_to(marked)
+    assert clean.remove_known(link, clean.KEPT) == []
+    assert (marked / "logs").exists()
+    assert f"{link} stays" in capsys.readouterr().err
 
 
 def test_what_is_left_of_a_folder_of_others_is_still_known_as_ours(
@@ -61,24 +85,22 @@ def test_what_is_left_of_a_folder_of_others_is_still_known_as_ours(
     assert (paths.cache_dir() / "thesis.tex").exists()
 
 
-def test_a_link_is_removed_and_not_followed(tmp_path: Path) -> None:
+def test_a_link_is_removed_and_not_followed(tmp_path: Path, marked: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").touch()
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / "sources").symlink_to(tmp_path / "elsewhere")
-    clean.remove_known(cache, clean.CACHED)
+    (marked / "sources").symlink_to(tmp_path / "elsewhere")
+    clean.remove_known(marked, clean.CACHED)
     assert (tmp_path / "elsewhere" / "file").exists()
-    assert not cache.exists()
+    assert not marked.exists()
 
 
 def test_what_has_something_mounted_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    marked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("engine", "logs"):
-        (tmp_path / name).mkdir()
+        (marked / name).mkdir()
     monkeypatch.setattr(mounts, "find_below", lambda path: [path] if path.name == "engine" else [])
-    assert clean.remove_known(tmp_path, clean.KEPT) == [str(tmp_path / "logs")]
+    assert clean.remove_known(marked, clean.KEPT) == [str(marked / "logs")]
     assert "something is mounted" in capsys.readouterr().err
 
 
@@ -124,8 +146,10 @@ def shared_by_another_checkout(tmp_path: Path) -> Path:
     download = paths.cache_dir() / "sources" / "archive"
     download.mkdir(parents=True)
     (tmp_path / "other" / "envs").mkdir(parents=True)
-    (paths.cache_dir() / "checkouts" / "0123").symlink_to(tmp_path / "other")
-    (paths.cache_dir() / "checkouts" / "4567").symlink_to(tmp_path / "removed-since")
+    for root in (tmp_path / "other", tmp_path / "removed-since"):
+        with pytest.MonkeyPatch.context() as there:
+            there.setattr(paths, "project_root", lambda root=root: root)
+            paths.cache_dir()
     return download
 
 

@@ -7,16 +7,22 @@ import shutil
 from pathlib import Path
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text``; after a kill at any point, the old or the new file is there, whole."""
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Replace ``path`` by ``text``; after a kill at any point, the old or the new file is there, whole.
+
+    ``mode``: the new file's, less what the umask takes.
+    """
     import fcntl  # not on Windows, where doctor and explain answer, too
 
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        # One writer at a time, so the name beside the file can be fixed, and what a killed one left is written over.
+        # One writer at a time, so the name beside the file can be fixed.
         fcntl.flock(folder, fcntl.LOCK_EX)
         beside = path.with_name(f".{path.name}.new")
-        with beside.open("w", encoding="utf-8", newline="") as file:
+        # What a killed one left there; or somebody else, where others may write, perhaps a link.
+        beside.unlink(missing_ok=True)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

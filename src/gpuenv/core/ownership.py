@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from gpuenv.core import ui
@@ -23,10 +25,11 @@ _MOST_LINKS = 40
 _WAY_OUT = "name a folder of your own instead, or have the owner close it to others"
 
 
-def problem(path: str | Path, *, private: bool = False) -> str | None:
+def problem(path: str | Path, *, private: bool = False, is_last: bool = True) -> str | None:
     """Why the thing at ``path`` must not be trusted, with owner and mode; None if it may.
 
-    ``private``: it has to be the caller's own, so root's does not do. What cannot be looked at is a problem, too.
+    ``private``: it has to be the caller's own, so root's does not do. ``is_last``: False for a folder that only leads
+    to what is used. What cannot be looked at is a problem, too.
     The mode of a socket is not asked for: who may use a service is for its owner to say.
     """
     if os.name != "posix":
@@ -35,6 +38,8 @@ def problem(path: str | Path, *, private: bool = False) -> str | None:
         way, last = _parts(path)
     except OSError as error:
         return f"{error.filename} cannot be looked at: {error.strerror}"
+    if not is_last:
+        return _problem_on([*way, last])
     why = _problem_on(way) or _foreign(way, last, private=private)
     if why is None and not stat.S_ISSOCK(last[1].st_mode) and _others_write(last[1]):
         why = f"others may write to {_described(*last)}"
@@ -46,12 +51,13 @@ def check(path: str | Path, *, private: bool = False, way_out: str = _WAY_OUT) -
     _refuse(path, problem(path, private=private), way_out)
 
 
-def private_folder(folder: Path, way_out: str = _WAY_OUT) -> Path:
+def private_folder(folder: Path, way_out: str = _WAY_OUT, judge: Callable[[Path], object] = lambda _: None) -> Path:
     """Have a folder of the caller's own that is closed to others (0700 whatever the umask); returns it.
 
     What is missing above is made in the same way. One that was open to others is closed, with a word; one that they
-    could write to is refused if it holds anything, for nobody knows what of it is theirs. Raises HostError for what
-    must not be trusted, and OSError for what the system refuses.
+    could write to is refused if it holds anything, for nobody knows what of it is theirs. ``judge`` may refuse what a
+    folder of the caller's holds, before anything is changed. Raises HostError for what must not be trusted, and
+    OSError for what the system refuses.
     """
     if os.name != "posix":
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,22 +69,33 @@ def private_folder(folder: Path, way_out: str = _WAY_OUT) -> Path:
         _refuse(folder, f"{last} is no folder", way_out)
     if info.st_mode & stat.S_ISVTX and _others_write(info):
         _refuse(folder, f"{_described(last, info)} is there for everybody", f"name a folder in it: {folder}/gpuenv")
+    judge(folder)
     if _others_write(info) and any(Path(last).iterdir()):
         why = f"others could write to {_described(last, info)}, and it is not empty"
         _refuse(folder, why, f"if all that it holds is yours: `chmod 700 {last}`; else remove it")
     if info.st_mode & 0o077:
-        Path(last).chmod(0o700)
-        ui.say(f"{last} is closed to others now (its mode was {stat.S_IMODE(info.st_mode):04o})")
+        _close(Path(last), info)
     return folder
 
 
-def own_file(path: Path, flags: int) -> int:
-    """Open a file of the caller's for writing (``flags`` beside O_WRONLY), 0600 whatever the umask; the descriptor.
+def _close(folder: Path, before: os.stat_result) -> None:
+    """Close a folder to others, where the file system keeps modes; elsewhere they may read it. Raises HostError."""
+    with suppress(OSError):
+        folder.chmod(0o700)
+    info = folder.lstat()
+    if _others_write(info):
+        why = f"others may write to {_described(str(folder), info)}, and its file system does not let that be changed"
+        _refuse(folder, why, _WAY_OUT)
+    if info.st_mode != before.st_mode:
+        ui.say(f"{folder} is closed to others now (its mode was {stat.S_IMODE(before.st_mode):04o})")
 
-    No link is followed in the last part. One of before that others could read is closed to them. Raises OSError.
+
+def own_file(path: str, flags: int) -> int:
+    """The ``opener`` of :func:`open` for what the caller alone may read: 0600 whatever the umask, no link followed.
+
+    One that others could read is closed to them.
     """
-    flags |= os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
     if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
         # A file system without modes keeps its own.
         with suppress(OSError):
@@ -166,17 +183,24 @@ def _is_open(info: os.stat_result) -> bool:
 
 def _foreign(way: list[Part], last: Part, *, private: bool) -> str | None:
     """Why the owner of the thing itself is the wrong one."""
-    trusted = callers() if private else {*callers(), 0, _root_of(way or [last])}
+    uid = os.geteuid()
+    trusted = ({uid} if uid else callers()) if private else {*callers(), 0, _root_of(way or [last])}
     return None if last[1].st_uid in trusted else _stranger(*last, private=private)
 
 
 def callers() -> frozenset[int]:
-    """The numbers that are the caller's: for root by ``sudo`` that of who typed it, too.
+    """The numbers that are the caller's: by ``sudo`` also who typed it, and whose the program is that runs here.
 
-    What ``sudo make`` runs, the checkout, is that user's as well.
+    The latter could have it do anything. A checkout in a container, say, is of a user whom only the host knows.
     """
     uid, typed = os.geteuid(), os.environ.get("SUDO_UID", "")
-    return frozenset({uid, int(typed)} if uid == 0 and typed.isascii() and typed.isdigit() else {uid})
+    by_sudo = {int(typed)} if uid == 0 and typed.isascii() and typed.isdigit() else set()
+    return frozenset({uid, _program_owner(), *by_sudo})
+
+
+@cache
+def _program_owner() -> int:
+    return os.stat(__file__).st_uid  # noqa: PTH116 - a Path is no faster to make than this
 
 
 def _others_write(info: os.stat_result) -> bool:

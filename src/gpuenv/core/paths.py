@@ -2,6 +2,7 @@
 
 State holds what must survive (locks, the private engine), the cache what can be fetched again. Both honor the XDG
 variables, and fall back to a private folder under ``/var/tmp`` when the home folder is read-only, as on cluster nodes.
+Both are closed to others, and carry our mark (``checkouts``): `make clean` removes nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import stat
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-from gpuenv.core import ui
+from gpuenv.core import ownership, ui
 from gpuenv.core.errors import HostError, UsageError
 
 _CHECKOUTS = "checkouts"
-_FALLBACKS = Path("/var/tmp")  # noqa: S108 - what is found there must be ours, see below
+_FALLBACKS = Path("/var/tmp")  # noqa: S108 - what is found there must be ours
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -53,8 +53,11 @@ def settle_variables() -> None:
         value = os.environ.get(name, "")
         # What is no absolute path is invalid by the specification of XDG's variables.
         is_usable = Path(value).is_absolute() and (name != "TMPDIR" or os.access(value, os.W_OK))
-        if value and not is_usable:
-            ui.warn(f"{name}={value} is no folder that can be used, so it counts as not set")
+        # What is made there could be exchanged by whoever else may write there.
+        foreign = ownership.problem(value, is_last=False) if value and is_usable and name == "TMPDIR" else None
+        if value and (foreign or not is_usable):
+            why = f"is not used ({foreign})" if foreign else "is no folder that can be used"
+            ui.warn(f"{name}={value} {why}, so it counts as not set")
             del os.environ[name]
 
 
@@ -98,89 +101,131 @@ def reference_dir() -> Path:
 
 def state_dir() -> Path:
     """The folder for what must survive; made if missing. Raises HostError if there is none."""
-    return _note_checkout(_user_dir("GPUENV_STATE_DIR", "XDG_STATE_HOME", ".local/state"))
+    return _user_dir("GPUENV_STATE_DIR", "XDG_STATE_HOME", ".local/state")
 
 
 def cache_dir() -> Path:
     """The folder for what can be fetched again; made if missing. Raises HostError if there is none."""
-    return _note_checkout(_user_dir("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", ".cache"))
+    return _user_dir("GPUENV_CACHE_DIR", "XDG_CACHE_HOME", ".cache")
 
 
 def other_checkouts() -> list[Path]:
     """The other checkouts of this project that have used this state or cache folder and are still there."""
-    links = [link for folder in (state_dir(), cache_dir()) for link in (folder / _CHECKOUTS).glob("*")]
-    return sorted({link.readlink() for link in links if (link / "envs").is_dir()} - {project_root()})
+    noted = [_noted(entry) for folder in (state_dir(), cache_dir()) for entry in (folder / _CHECKOUTS).iterdir()]
+    return sorted({root for root in noted if root and (root / "envs").is_dir()} - {project_root()})
 
 
 def forget_checkouts(folder: Path) -> None:
     """Remove what :func:`other_checkouts` goes by; the mark that the folder is ours, too, if nothing else is there."""
-    for link in (folder / _CHECKOUTS).glob("*"):
-        link.unlink()
+    for mark in filter(_noted, (folder / _CHECKOUTS).iterdir()):
+        mark.unlink()
     if [path.name for path in folder.iterdir()] == [_CHECKOUTS]:
         (folder / _CHECKOUTS).rmdir()
 
 
-def _note_checkout(folder: Path) -> Path:
-    """Leave a link to this checkout in the folder, for :func:`other_checkouts`."""
+def is_marked(folder: Path) -> bool:
+    """Whether a folder carries our mark. Others have a folder of that name, too, with something else in it."""
+    place = folder / _CHECKOUTS
+    if place.is_symlink() or not place.is_dir():
+        return False
+    noted = list(map(_noted, place.iterdir()))
+    return not noted or any(noted)
+
+
+def _note_checkout(folder: Path) -> None:
+    """Leave a link to this checkout in the folder, for :func:`other_checkouts`; a file, where there are no links."""
     root = project_root()
-    with contextlib.suppress(OSError):
-        (folder / _CHECKOUTS).mkdir(exist_ok=True)
-        (folder / _CHECKOUTS / hashlib.sha256(os.fsencode(root)).hexdigest()[:12]).symlink_to(root)
-    return folder
+    mark = folder / _CHECKOUTS / _digest(root)
+    try:
+        mark.symlink_to(root)
+    except FileExistsError:
+        pass
+    except OSError:
+        mark.write_bytes(os.fsencode(root))
+
+
+def _noted(mark: Path) -> Path | None:
+    """The checkout that a mark is for; None if it is no mark of ours."""
+    try:
+        noted = mark.readlink() if mark.is_symlink() else Path(os.fsdecode(mark.read_bytes()))
+    except (OSError, ValueError):
+        return None
+    return noted if mark.name == _digest(noted) else None
+
+
+def _digest(checkout: Path) -> str:
+    return hashlib.sha256(os.fsencode(checkout)).hexdigest()[:12]
 
 
 def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
-    explicit = os.environ.get(own_variable)
-    if explicit:
-        made = _made(Path(explicit), f"{own_variable} names it")
-        # A file system of its own begins with `lost+found`, or with hidden folders of snapshots.
-        names = [path.name for path in made.iterdir() if path.name != "lost+found" and not path.name.startswith(".")]
-        if names and _CHECKOUTS not in names:
-            raise HostError(
-                f"the folder {made} holds {names[0]}, which is not ours",
-                f"{own_variable} names it, and `make clean` could not tell what gpuenv keeps there from that",
-                f"name a folder of its own: {own_variable}={made / 'gpuenv'}",
-            )
-        return made
+    """The folder that the user's variables name, closed to others and with our mark; made if missing."""
+    way_out = f"set {own_variable} to a folder of your own"
+    if explicit := os.environ.get(own_variable):
+        try:
+            return _marked(Path(explicit), own_variable, way_out).resolve()
+        except OSError as error:
+            raise _not_made(Path(explicit), f"{own_variable} names it", error) from error
     xdg = os.environ.get(xdg_variable)
     preferred = Path(xdg) / "gpuenv" if xdg else Path.home() / below_home / "gpuenv"
-    with contextlib.suppress(OSError):
-        # A home folder that is not there was not meant to be one.
-        if xdg or Path.home().is_dir():
-            preferred.mkdir(parents=True, exist_ok=True)
-            if os.access(preferred, os.W_OK | os.X_OK):
-                return preferred
-    # The name below is guessable by other users of the machine, so what is found there must be ours.
+    # A home folder that is not there was not meant to be one. Root's may be that of who lent it the machine (CI).
+    is_home = xdg or Path.home().is_dir()
+    foreign = ownership.problem(Path.home(), is_last=False) if is_home and not xdg else None
+    if is_home and foreign is None:
+        with contextlib.suppress(OSError):
+            made = _marked(preferred, own_variable, way_out)
+            if os.access(made, os.W_OK | os.X_OK):
+                return made
     fallback = _FALLBACKS / f"gpuenv-{os.getuid()}" / Path(below_home).name
-    _say_once(f"{preferred} cannot be written; using {fallback} (set {own_variable} to choose another)")
-    made = _made(fallback, "the home folder cannot be written and this is the fallback")
-    for folder in (made.parent, made):
-        _refuse_foreign(folder)
-    return made
+    why = f"is not used ({foreign})" if foreign else "cannot be written"
+    _say_once(f"{preferred} {why}; using {fallback} (set {own_variable} to choose another)")
+    try:
+        # Other users of the machine can guess its name, and be quicker.
+        ownership.private_folder(fallback.parent, way_out)
+        return _marked(fallback, own_variable, way_out)
+    except OSError as error:
+        raise _not_made(fallback, "the home folder cannot be written and this is the fallback", error) from error
+
+
+def _marked(folder: Path, own_variable: str, way_out: str) -> Path:
+    """Have a private folder with our mark, which only one that was empty gets. Raises HostError and OSError."""
+    ownership.private_folder(folder, way_out, partial(_refuse_used, own_variable=own_variable))
+    (folder / _CHECKOUTS).mkdir(mode=0o700, exist_ok=True)
+    _note_checkout(folder)
+    return folder
+
+
+def _refuse_used(folder: Path, own_variable: str) -> None:
+    """Raises HostError for a folder that holds something and does not carry our mark."""
+    names = others_in(folder, ())
+    if names and not is_marked(folder):
+        raise HostError(
+            f"the folder {folder} holds {names[0]}, which is not ours",
+            "`make clean` could not tell what gpuenv keeps there from that",
+            f"name a folder of its own: {own_variable}={folder / 'gpuenv'}",
+        )
+
+
+def others_in(folder: Path, ours: tuple[str, ...]) -> list[str]:
+    """What a folder holds beside our mark and what matches ``ours``.
+
+    A file system of its own begins with `lost+found`, or with hidden folders of snapshots: they do not count.
+    """
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name != "lost+found" and not path.name.startswith(".") and not any(map(path.match, ours))
+        if path.name != _CHECKOUTS or not is_marked(folder)
+    )
+
+
+def _not_made(folder: Path, reason: str, error: OSError) -> HostError:
+    return HostError(
+        f"the folder {folder} cannot be made",
+        f"{reason}, and the system says: {error.strerror}",
+        "set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to folders that you can write",
+    )
 
 
 @cache
 def _say_once(line: str) -> None:
     ui.say(line)
-
-
-def _made(folder: Path, reason: str) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise HostError(
-            f"the folder {folder} cannot be made",
-            f"{reason}, and the system says: {error.strerror}",
-            "set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to folders that you can write",
-        ) from error
-    return folder.resolve()
-
-
-def _refuse_foreign(folder: Path) -> None:
-    info = folder.lstat()
-    if info.st_uid != os.getuid() or not stat.S_ISDIR(info.st_mode):
-        raise HostError(
-            f"{folder} belongs to somebody else",
-            "another user of this machine made it",
-            "set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to folders of your own",
-        )

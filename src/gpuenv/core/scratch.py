@@ -45,7 +45,7 @@ def _locked(folder: Path) -> int | None:
     """A descriptor that holds the folder's lock; None if somebody has it, or it cannot be locked."""
     import fcntl  # not on Windows
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

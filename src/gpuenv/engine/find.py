@@ -75,7 +75,7 @@ def _announce(engine: Engine, why: str, *, is_told: bool) -> None:
     is_known = announced.is_file() and announced.read_text(encoding="utf-8") == life
     ui.say(f"using {engine.why}" if is_told or is_known else f"{why}; using {engine.why}. {describe_better()}")
     if not is_known:
-        atomic.write_text(announced, life)
+        atomic.write_text(announced, life, mode=0o600)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def answering(daemon: Daemon) -> Daemon | None:
 
 def write_record(place: Folders, daemon: Daemon) -> None:
     """Write down what runs."""
-    atomic.write_text(place.record, msgspec.json.encode(daemon).decode() + "\n")
+    atomic.write_text(place.record, msgspec.json.encode(daemon).decode() + "\n", mode=0o600)
 
 
 def find_daemon(place: Folders) -> Daemon | None:

@@ -84,7 +84,7 @@ def find_pythons(minor: str) -> list[LocalPython]:
     if kept != known:
         # Kept answers save time and nothing else: a full disk is told by whoever needs room on it.
         with contextlib.suppress(OSError):
-            atomic.write_text(store, msgspec.json.encode(kept).decode())
+            atomic.write_text(store, msgspec.json.encode(kept).decode(), mode=0o600)
     return [python for python in usable.values() if python.executable.exists()]
 
 

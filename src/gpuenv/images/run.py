@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gpuenv.core import processes, signals, ui
+from gpuenv.core import ownership, processes, signals, ui
 from gpuenv.images.log import KEPT_LINES, StepReader, strip_prefix
+from gpuenv.net import redact
 
 #: Time for the client to tell the engine to stop before it is killed.
 CANCEL_TIMEOUT_S = 10
@@ -27,9 +28,13 @@ def run_client(argv: Sequence[str], environment: Mapping[str, str], folder: Path
     log.parent.mkdir(parents=True, exist_ok=True)
     last: deque[str] = deque(maxlen=KEPT_LINES)
     reader = StepReader()
-    with log.open("w", encoding="utf-8") as file, _started(argv, environment, folder) as client, _display() as show:
+    with (
+        open(log, "w", encoding="utf-8", opener=ownership.own_file) as file,
+        _started(argv, environment, folder) as client,
+        _display() as show,
+    ):
         for line in client.stdout or ():
-            file.write(line)
+            file.write(redact.text(line))
             last.append(strip_prefix(line))
             if ui.debug_enabled():
                 ui.say(line.rstrip())

@@ -30,9 +30,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
-from gpuenv.core import atomic, locking, scratch, signals, ui
+from gpuenv.core import atomic, locking, ownership, scratch, signals, ui
 from gpuenv.core.errors import BuildError, GpuenvError, HostError
 from gpuenv.core.ui import end_of_output
+from gpuenv.net import redact
 from gpuenv.net.pip_settings import pip_environment
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.folder import Mark, Prefix, check_room, full, full_place, is_complete, refuse_foreign
@@ -76,7 +77,7 @@ class Making:
         check_room(self.prefix)
         folder, self._aside = self.prefix.folder, self._announce()
         record = {"folder": str(folder), "aside": self._aside and str(self._aside)}
-        atomic.write_text(self.prefix.record, json.dumps(record) + "\n")
+        atomic.write_text(self.prefix.record, json.dumps(record) + "\n", mode=0o600)
         try:
             if self._aside is not None:
                 folder.rename(self._aside)
@@ -176,9 +177,12 @@ class Making:
         log = self.prefix.log
         log.parent.mkdir(exist_ok=True)
         # A folder of its own to unpack in: a program that is killed does not empty it.
-        with scratch.folder("unpacked", is_local=True) as temporary, log.open("ab") as output:
+        with (
+            scratch.folder("unpacked", is_local=True) as temporary,
+            open(log, "ab", opener=ownership.own_file) as output,
+        ):
             begin = output.tell()
-            with self._claiming():
+            with self._claiming(), redact.hidden_in(log, begin):
                 done = signals.run(
                     argv,
                     env={**pip_environment(environ), "TMPDIR": str(temporary)},

@@ -82,3 +82,12 @@ def test_from_the_first_moment_it_is_half_a_folder_and_still_ours(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["begun", "deep"]
     atomic.remove_folder(tmp_path, "whole", "begun")
     assert not tmp_path.exists()
+
+
+def test_what_lies_beside_the_file_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / ".file.new").symlink_to("theirs")
+    atomic.write_text(tmp_path / "file", "ours", mode=0o600)
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert (tmp_path / "file").read_text() == "ours"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600

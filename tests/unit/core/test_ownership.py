@@ -115,6 +115,24 @@ def test_by_sudo_what_is_of_the_user_who_typed_it_is_the_callers(place: Path, mo
 
 
 @as_root
+def test_whose_program_runs_here_is_trusted_without_more(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(place, _STRANGER, _STRANGER)
+    monkeypatch.setattr(ownership, "_program_owner", lambda: _STRANGER)
+    assert ownership.problem(place) is None
+    monkeypatch.setattr(os, "geteuid", lambda: _STRANGER + 1)
+    assert ownership.problem(place) is None
+    assert ownership.problem(place, private=True) is not None
+
+
+@as_root
+def test_a_folder_that_only_leads_to_what_is_used_may_be_roots_or_open_to_a_group(place: Path) -> None:
+    place.chmod(0o2775)
+    assert ownership.problem(place, is_last=False) is None
+    os.chown(place, _STRANGER, _STRANGER)
+    assert ownership.problem(place, is_last=False) is not None
+
+
+@as_root
 def test_what_is_private_is_not_roots(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: _STRANGER)
     assert ownership.problem("/usr") is None
@@ -171,12 +189,13 @@ def test_a_private_folder_is_closed_whatever_the_umask(place: Path) -> None:
 def test_a_file_of_ours_is_closed_whatever_the_umask(place: Path) -> None:
     (place / "old").write_text("old")
     for name in ("old", "new"):
-        os.close(ownership.own_file(place / name, os.O_APPEND))
+        with open(place / name, "ab", opener=ownership.own_file):
+            pass
         assert stat.S_IMODE((place / name).stat().st_mode) == 0o600
     assert (place / "old").read_text() == "old"
     (place / "link").symlink_to("old")
     with pytest.raises(OSError, match="link"):
-        ownership.own_file(place / "link", 0)
+        ownership.own_file(str(place / "link"), os.O_WRONLY)
 
 
 def test_a_folder_that_others_could_read_is_closed_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

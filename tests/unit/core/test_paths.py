@@ -90,10 +90,55 @@ def test_the_reports_of_an_installed_command_bear_its_name(tmp_path: Path, monke
     assert paths.reports_dir() == tmp_path / "gpuenv-reports"
 
 
-def test_a_fallback_that_is_a_link_or_not_ours_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(HostError, match="belongs to somebody else"):
-        paths._refuse_foreign(tmp_path / "link")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.parametrize("theirs", ["", "state"])
+def test_a_fallback_that_is_not_ours_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "nonexistent"))
+    monkeypatch.setattr(paths, "_FALLBACKS", tmp_path)
+    folder = tmp_path / f"gpuenv-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    (folder / "state").symlink_to(tmp_path)
+    os.chown(folder / theirs, 60_011, 60_011, follow_symlinks=False)
+    with pytest.raises(HostError, match="60011") as caught:
+        paths.state_dir()
+    assert "GPUENV_STATE_DIR" in caught.value.next_step
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+def test_a_home_of_somebody_else_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As root has it in a container of a CI service that lends it the folder of its own user."""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 60_011, 60_011)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(paths, "_FALLBACKS", tmp_path)
+    assert paths.state_dir() == tmp_path / f"gpuenv-{os.getuid()}/state"
+    assert f"{home} is of user 60011" in capsys.readouterr().err
+    monkeypatch.setenv("SUDO_UID", "60011")
+    assert paths.state_dir() == home / ".local/state/gpuenv"
+
+
+@pytest.mark.parametrize("variable", ["GPUENV_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_a_folder_that_others_can_write_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    folder = tmp_path / "gpuenv"
+    monkeypatch.setenv(variable, str(folder if variable.startswith("GPUENV") else tmp_path))
+    paths.cache_dir()
+    folder.chmod(0o777)
+    with pytest.raises(HostError, match="0777"):
+        paths.cache_dir()
+
+
+def test_a_folder_of_before_is_closed_and_used_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "gpuenv" / "checkouts").mkdir(parents=True)
+    (tmp_path / "gpuenv" / "sources").mkdir()
+    (tmp_path / "gpuenv").chmod(0o755)
+    assert paths.cache_dir().stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "gpuenv" / "sources").exists()
 
 
 def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
