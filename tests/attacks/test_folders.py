@@ -6,7 +6,6 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,43 +40,42 @@ def kept(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/file"))
 
 
-@contextmanager
-def fallback_of(person: Person) -> Iterator[Path]:
-    """The folder that a person has where the home folder cannot be written; it is nobody's yet."""
-    folder = Path("/var/tmp") / f"gpuenv-{person.uid}"
-    if os.path.lexists(folder):
-        pytest.skip(f"{folder} is there: it may be anybody's")
-    try:
-        yield folder
-    finally:
-        if os.path.lexists(folder):
-            Person(0, Path("/")).shell(f"rm -rf '{folder}'")
+@pytest.fixture
+def loner(victim: Person) -> Iterator[Person]:
+    """V, under a number that no other test has at the same time, whose home folder cannot be written."""
+    loner = replace(victim, uid=40_000 + os.getpid() % 20_000)
+    os.chown(loner.home, loner.uid, loner.uid)
+    if os.path.lexists(fallback(loner)):
+        pytest.skip(f"{fallback(loner)} is there: it may be anybody's")
+    yield loner
+    Person(0, Path("/")).shell(f"rm -rf '{fallback(loner)}'")
+
+
+def fallback(person: Person) -> Path:
+    return Path("/var/tmp") / f"gpuenv-{person.uid}"
 
 
 @pytest.mark.parametrize("plant", ["link", "folder with links"])
 def test_another_user_does_not_choose_where_the_fallback_folders_lie(
-    stranger: Person, victim: Person, plant: str
+    stranger: Person, loner: Person, plant: str
 ) -> None:
-    fill(victim, victim.home / "proj")
-    with fallback_of(victim) as fallback:
-        if plant == "link":
-            stranger.shell(f"ln -s '{victim.home}/proj' '{fallback}'")
-        else:
-            links = "".join(f"ln -s '{victim.home}/proj' '{fallback}/{name}'; " for name in (".cache", "state"))
-            stranger.shell(f"mkdir '{fallback}'; {links}")
-        done = victim.gpuenv(*_CLEAN, HOME="/sys")
-    assert kept(victim.home / "proj") == sorted(_EVERYBODYS)
+    project = loner.home / "proj"
+    fill(loner, project)
+    place = fallback(loner)
+    links = "".join(f"ln -s '{project}' '{place}/{name}'; " for name in (".cache", "state"))
+    stranger.shell(f"ln -s '{project}' '{place}'" if plant == "link" else f"mkdir '{place}'; {links}")
+    done = loner.gpuenv(*_CLEAN, HOME="/sys")
+    assert kept(project) == sorted(_EVERYBODYS)
     assert done.returncode == 4, done.stderr
     assert str(stranger.uid) in done.stderr
     assert "GPUENV_STATE_DIR" in done.stderr
 
 
-def test_the_fallback_folders_are_closed_and_work(victim: Person) -> None:
-    with fallback_of(victim) as fallback:
-        begin(replace(victim, umask=0), HOME="/sys")
-        for folder in (fallback, fallback / ".cache", fallback / "state"):
-            assert stat.S_IMODE(folder.lstat().st_mode) == 0o700
-        assert victim.gpuenv(*_CLEAN, HOME="/sys").returncode == 0
+def test_the_fallback_folders_are_closed_and_work(loner: Person) -> None:
+    begin(replace(loner, umask=0), HOME="/sys")
+    for folder in (fallback(loner), fallback(loner) / ".cache", fallback(loner) / "state"):
+        assert stat.S_IMODE(folder.lstat().st_mode) == 0o700
+    assert loner.gpuenv(*_CLEAN, HOME="/sys").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,11 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     (cache / "thesis").mkdir()
     folders = {"GPUENV_CACHE_DIR": str(cache), "GPUENV_STATE_DIR": str(state)}
 
+    # Somebody put a thesis beside what is ours.
     done = gpuenv.run("clean", DOCKER_HOST=own_engine.url, **folders)
+    assert "thesis" in done.stderr
+    assert (cache / "sources").exists()
+    done = gpuenv.run("clean", "--yes", DOCKER_HOST=own_engine.url, **folders)
     assert done.returncode == 0, done.stderr
     assert "removed image gpuenv:v-cpu" in done.stderr
     tags = {tag for image in client.images.list() for tag in image.tags}

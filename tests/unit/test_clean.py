@@ -361,3 +361,14 @@ def test_what_somebody_put_into_the_private_engine_is_named(tmp_path: Path) -> N
             {"Volumes": [{"Name": "data", "Labels": None}, {"Name": "gpuenv-keras-0", "Labels": OURS}]},
         )
         assert clean.foreign_in(fake.engine) == ["container theirs", "image course:2019", "volume data"]
+
+
+def test_what_somebody_put_beside_ours_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called like something of ours may be that person's, too."""
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "data"))
+    for name in ("images", "sources", ".snapshot", "tmp-gpuenv-0-1-2-x"):
+        (paths.state_dir() / name).mkdir()
+    assert clean.shared_with() == []
+    (tmp_path / "data" / "tmp-mine").mkdir()
+    assert clean.shared_with() == [f"{tmp_path / 'data'} holds what gpuenv did not make: tmp-mine"]

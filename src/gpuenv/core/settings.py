@@ -161,7 +161,7 @@ class Settings:
     yes: bool = _flag(
         "remove without a question, also what other checkouts use",
         more="without a terminal to ask on, `make clean` goes ahead and says so, but what other checkouts use, too, or "
-        "what you put into the private engine by hand, needs it",
+        "what you put into the private engine or beside gpuenv's own things by hand, needs it",
     )
     verbose: bool = _flag("also list what is fine")
     n: int | None = _text("how many rounds; 20 if not given", read=int, numbers=range(1, 100_001))

@@ -258,3 +258,17 @@ def test_a_group_of_another_name_is_somebody_else(place: Path, monkeypatch: pyte
     monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_name="users", gr_mem=[]))
     place.chmod(0o775)
     assert "0775" in str(ownership.problem(place))
+
+
+def test_where_a_file_system_keeps_no_modes_others_may_read_but_not_write(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.chmod(0o755)
+    with monkeypatch.context() as there:
+        there.setattr(Path, "chmod", lambda *_: None)
+        ownership.private_folder(place)
+    assert capsys.readouterr().err == ""
+    place.chmod(0o777)
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    with pytest.raises(HostError, match="does not let that be changed"):
+        ownership.private_folder(place)

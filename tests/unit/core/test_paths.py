@@ -232,3 +232,40 @@ def test_folders_are_the_same_ones_for_every_program(
     monkeypatch.setattr(os, "access", lambda *_: False)
     paths.settle_variables()
     assert capsys.readouterr().err == ""
+
+
+def test_where_a_file_system_has_no_links_a_file_is_the_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "c"))
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "s"))
+    (tmp_path / "other" / "envs").mkdir(parents=True)
+    with monkeypatch.context() as there:
+        there.setattr(Path, "symlink_to", refused)
+        there.setattr(paths, "project_root", lambda: tmp_path / "other")
+        folder = paths.cache_dir()
+    assert paths.is_marked(folder)
+    assert paths.other_checkouts() == [tmp_path / "other"]
+    paths.forget_checkouts(folder)
+    assert not list(folder.iterdir())
+
+
+def test_what_is_called_like_our_mark_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkouts" / "thesis").mkdir(parents=True)
+    (tmp_path / "checkouts" / "0123456789ab").symlink_to(tmp_path)
+    assert not paths.is_marked(tmp_path)
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path))
+    with pytest.raises(HostError, match="holds checkouts, which is not ours"):
+        paths.cache_dir()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+def test_a_folder_for_temporary_files_of_somebody_else_counts_as_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.chown(tmp_path, 60_011, 60_011)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    paths.settle_variables()
+    assert "TMPDIR" not in os.environ
+    assert f"{tmp_path} is of user 60011" in capsys.readouterr().err

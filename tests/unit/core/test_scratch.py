@@ -91,3 +91,12 @@ def test_a_free_lock_is_taken_without_a_word(tmp_path: Path, capsys: pytest.Capt
     with locking.held(tmp_path / "sub/lock", "waiting"):
         pass
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_folder_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
+    """Anybody may leave a named pipe, or a link, in the folder for temporary files."""
+    os.mkfifo(tmp_path / f"{scratch._prefix()}0-1-x")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / f"{scratch._prefix()}0-1-y").symlink_to("mine")
+    scratch.sweep(tmp_path)
+    assert (tmp_path / "mine").is_dir()
