@@ -7,8 +7,10 @@ SETTINGS := VARIANT FLAVOR ENGINE BASE CUDA CUDA_LOCK SOURCES_DIR PREFIX CHANNEL
 OWN := PYTHON VENV SHELL MAKEFLAGS GPUENV_%
 GIVEN := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name))))
 $(foreach name,$(filter $(SETTINGS),$(GIVEN)),$(eval export GPUENV_$(name) = $$(value $(name))))
-# By itself make exports what its command line sets, expanded: `CMD='file "$(file x)"'` would be an error of make's.
-unexport $(filter $(SETTINGS),$(GIVEN))
+# By itself make exports what its command line sets, expanded: `CMD='$(shell ...)'` would run. Of our variables
+# (`make gpu-shell GPUENV_CMD=...`) only the value goes on, as it is; what is no setting at all goes nowhere.
+$(foreach name,$(filter GPUENV_%,$(GIVEN)),$(eval override export $(name) := $$(value $(name))))
+unexport $(filter-out $(OWN),$(GIVEN))
 # The one exception: REQUIRE_GPU counts from the environment too (`REQUIRE_GPU=1 make test-env`), because a promise that
 # was overheard would look like one that was kept. Nothing else uses that name.
 $(if $(filter environment,$(firstword $(origin REQUIRE_GPU))),$(eval export GPUENV_REQUIRE_GPU = $$(value REQUIRE_GPU)))
