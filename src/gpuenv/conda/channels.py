@@ -45,6 +45,8 @@ def parse_channels(text: str | None) -> tuple[str, ...]:
     is_folder = "/" in text and Path(text).expanduser().is_dir()
     channels = [text] if is_folder else text.replace(",", " ").split()
     for place, channel in enumerate(channels):
+        if channel.startswith("-"):
+            raise UsageError(f"CHANNELS={channel} is no channel", "options begin with a dash", "name a channel")
         if channel.startswith(("/", "~", ".")):
             folder = Path(channel).expanduser()
             if not folder.is_dir():

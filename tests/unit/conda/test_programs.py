@@ -210,6 +210,8 @@ def test_a_folder_may_be_a_channel(tmp_path: Path) -> None:
     assert conda_channels.parse_channels(str(tmp_path)) == (tmp_path.as_uri(),)
     with pytest.raises(UsageError, match="is not a folder"):
         conda_channels.parse_channels(f"{tmp_path}/none")
+    with pytest.raises(UsageError, match="is no channel"):
+        conda_channels.parse_channels("conda-forge,--override-frozen")
 
 
 def test_an_offline_folder_takes_the_place_of_every_channel(tmp_path: Path) -> None:

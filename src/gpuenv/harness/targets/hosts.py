@@ -19,6 +19,7 @@ from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import stubs
+from gpuenv.harness.targets import names
 from gpuenv.harness.targets.connection import Connection, last_line
 from gpuenv.harness.targets.model import Target, label_of
 from gpuenv.harness.targets.remote import open_host
@@ -79,6 +80,7 @@ def _parse_address(word: str) -> Address:
         raise _refused(word, str(error), "the address of IPv6 stands in brackets: ssh://[::1]:22") from error
     _check_place(word, parts)
     settings = [_parse_setting(word, *pair) for pair in parse_qsl(parts.query, keep_blank_values=True)]
+    _check_names(word, parts, dict(settings))
     prefix = dict(settings).get(PREFIX, "").rstrip("/")
     query = urlencode([(name, value) for name, value in settings if name != PREFIX], safe="/:,")
     # urlunsplit would drop the slashes of `local://`.
@@ -103,6 +105,15 @@ def _check_place(word: str, parts: SplitResult) -> None:
         raise _refused(word, "behind the name only settings may follow", next_step)
     elif not parts.netloc.rpartition("@")[2] and parts.scheme not in _NAMELESS:
         raise _refused(word, "the name is missing", f"write {parts.scheme}://NAME")
+
+
+def _check_names(word: str, parts: SplitResult, settings: dict[str, str]) -> None:
+    try:
+        why = names.refusal(parts.scheme, {**settings, **names.parts_of(parts.scheme, parts.netloc)})
+    except ValueError:
+        why = "the name cannot be read"
+    if why:
+        raise _refused(word, why, "name the machine as its own settings, or those of ssh, do")
 
 
 def _parse_setting(word: str, name: str, value: str) -> tuple[str, str]:
@@ -163,19 +174,20 @@ def expand(address: Address) -> list[Address]:
     """
     from testinfra.backend import get_backend_class, parse_hostspec
 
-    name, settings = parse_hostspec(address.uri)
+    place, settings = parse_hostspec(address.uri)
     if settings["connection"] not in ("ansible", "salt"):
         return [address]
     try:
-        names = get_backend_class(settings["connection"]).get_hosts(name, **settings)
-        why = "no host of the inventory has this name, and no group"
+        found = list(get_backend_class(settings["connection"]).get_hosts(place, **settings))
+        unread = "no host of the inventory has this name, and no group"
     except Exception as error:  # noqa: BLE001 - Ansible and Salt have their own kinds
-        names, why = [], last_line(str(error)) or type(error).__name__
+        found, unread = [], last_line(str(error)) or type(error).__name__
     kind, query = settings["connection"], urlsplit(address.uri).query
-    if not names:
+    why = next(filter(None, (names.refusal(kind, {"name": one}) for one in found)), None if found else unread)
+    if why:
         next_step = f"check the inventory; {kind} has to be installed here"
-        raise UsageError(f"HOSTS: {label_of(address.uri)} names no hosts", why, next_step)
-    return [dataclasses.replace(address, uri=f"{kind}://{one}" + (f"?{query}" if query else "")) for one in names]
+        raise UsageError(f"HOSTS: {label_of(address.uri)} names no hosts that can be used", why, next_step)
+    return [dataclasses.replace(address, uri=f"{kind}://{one}" + (f"?{query}" if query else "")) for one in found]
 
 
 def probe(address: Address, variant: Variant, flavor: str | None) -> Target:

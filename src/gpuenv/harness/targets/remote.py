@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from gpuenv.core import paths, signals
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.targets import names
 from gpuenv.harness.targets.connection import Connection, Output, last_line
 from gpuenv.harness.targets.model import Target, label_of
 
@@ -48,7 +49,10 @@ CHUNK_CHARACTERS = 6000
 
 
 def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
-    """testinfra's host, whose commands may take ``limit_s``. With ssh, those of one process share a connection."""
+    """testinfra's host, whose commands may take ``limit_s``. With ssh, those of one process share a connection.
+
+    Raises CheckError where an inventory gives it a name that is none.
+    """
     import testinfra
     from testinfra.backend import parse_hostspec
     from testinfra.backend.ssh import SshBackend
@@ -63,6 +67,8 @@ def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
         files = {"ssh_config": backend.ssh_config, "ssh_identity_file": backend.ssh_identity_file}
         host = backend.ansible_runner.get_host(backend.host, **files) or host
         backend = host.backend
+    if why := names.refusal(backend.NAME, names.parts_in(backend)):
+        raise CheckError(f"{label_of(uri)} is not asked", why, "correct its name in the inventory")
     if isinstance(backend, SshBackend):
         given = backend.ssh_extra_args or ""
         # testinfra hands out the same backend again for the same address. The user's options stand first and win.
@@ -153,7 +159,7 @@ def _does_not_take(connection: Connection, output: Output) -> CheckError:
         f"{target.title} does not take the reference programs (exit code {output.code})",
         last_line(output.stderr) or "no message",
         f"is {target.python} there, and room in /tmp? An environment is named so: "
-        f"HOSTS='{label_of(target.host)}?prefix=/opt/gpuenv'",
+        f"HOSTS={shlex.quote(f'{label_of(target.host)}?prefix=/opt/gpuenv')}",
     )
 
 
