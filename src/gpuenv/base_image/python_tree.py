@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,7 +56,8 @@ def find_libraries(tree: Path, old_prefix: Path) -> tuple[tuple[str, ...], tuple
         raise HostError(
             f"the Python in {old_prefix} lacks a shared library",
             "ldd reports one that is not found",
-            f"reinstall it, or set BASE=registry (`ldd {old_prefix}/lib/python*/lib-dynload/*.so` shows which)",
+            "reinstall it, or set BASE=registry "
+            f"(`ldd {shlex.quote(str(old_prefix))}/lib/python*/lib-dynload/*.so` shows which)",
         )
     outside = sorted(path for path in map(Path, linked) if not path.is_relative_to(tree))
     owners = {path: find_package(path) for path in outside}

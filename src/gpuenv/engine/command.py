@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError
 from gpuenv.core.settings import Settings
@@ -24,5 +26,5 @@ def run(settings: Settings) -> int:
     ui.say(f"engine: {engine.why}")
     ui.say(f"version: {info.get('ServerVersion')} ({engine.kind}, storage driver {info.get('Driver')})")
     ui.say(f"data: {info.get('DockerRootDir')}")
-    print(f"export DOCKER_HOST={engine.url}", flush=True)
+    print(f"export DOCKER_HOST={shlex.quote(engine.url)}", flush=True)
     return 0

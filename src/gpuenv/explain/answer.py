@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpuenv.explain import quoting
 from gpuenv.explain.catalog import LANGUAGES, Remedy
 from gpuenv.explain.lines import Line
 from gpuenv.explain.match import Match, Ordered
@@ -154,7 +155,7 @@ def steps(match: Match, context: Context) -> list[Step]:
 
 
 def _fill(remedy: Remedy, match: Match, context: Context, label: str = "") -> Step:
-    command = remedy.command.format_map(match.values) if remedy.command else None
+    command = quoting.fill(remedy.command, match.values, context.system) if remedy.command else None
     if command and context.system == "windows" and not remedy.systems:
         command = for_windows(command)
         label = context.word("wsl2") if command.startswith("make ") else ""

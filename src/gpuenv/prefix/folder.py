@@ -65,8 +65,8 @@ class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def words(self) -> str:
-        """How to ask for it again."""
-        return f"ENGINE={self.kind} VARIANT={self.variant} FLAVOR={self.flavor}"
+        """How to ask for it again; a mark says what whoever wrote it wants."""
+        return " ".join(map(shlex.quote, (f"ENGINE={self.kind}", f"VARIANT={self.variant}", f"FLAVOR={self.flavor}")))
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

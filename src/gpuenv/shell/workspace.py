@@ -35,7 +35,9 @@ def check_work(value: str | None) -> Path:
     except (OSError, RuntimeError) as error:
         raise UsageError(f"WORK={named} cannot be used", str(error), "set WORK to another folder") from error
     if not is_folder:
-        raise UsageError(f"WORK={named} is not a folder", "a file has that name", f"WORK='{folder.parent}'")
+        raise UsageError(
+            f"WORK={named} is not a folder", "a file has that name", f"WORK={shlex.quote(str(folder.parent))}"
+        )
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         owner = folder.stat()
         raise UsageError(

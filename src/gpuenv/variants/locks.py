@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,10 +201,13 @@ def drifted(path: Path, why: str, name: str) -> DataError:
 
 def _command(path: Path) -> str:
     # The folder of a variant has its name; the command's own locks stand beside the package.
-    return f"make lock VARIANT={path.parent.name if (path.parent / 'variant.toml').is_file() else 'tool'}"
+    name = path.parent.name if (path.parent / "variant.toml").is_file() else "tool"
+    return f"make lock VARIANT={shlex.quote(name)}"
 
 
 def _refused(path: Path, why: str) -> DataError:
     return DataError(
-        f"{path} is refused", why, f"restore it with `git checkout -- {path}`, or delete it and run `{_command(path)}`"
+        f"{path} is refused",
+        why,
+        f"restore it with `git checkout -- {shlex.quote(str(path))}`, or delete it and run `{_command(path)}`",
     )

@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -104,6 +105,12 @@ def test_if_it_cannot_be_made_anew_the_old_one_stays(tmp_path: Path) -> None:
         ensure(prefix_at(folder, "d2"), fail)
     assert prefixes.is_complete(prefix_at(folder))
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_how_to_ask_for_what_a_mark_names_is_words_alone() -> None:
+    words = prefixes.Content("venv", "a; touch b", "$(touch c)", "0").words
+    assert shlex.split(words) == ["ENGINE=venv", "VARIANT=a; touch b", "FLAVOR=$(touch c)"]
+    assert words.count("'") == 4
 
 
 @pytest.mark.parametrize("change", [{"kind": "conda"}, {"flavor": "gpu"}])

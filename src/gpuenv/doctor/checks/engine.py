@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from gpuenv.doctor.facts import Clients, Engines, Machine, Place, Storage, Wish
 from gpuenv.doctor.findings import BUILD, CONTAINER, CONTAINER_GPU, Finding, Mend, error, ok, unknown, warning
 from gpuenv.engine.endpoints import DENIED, SILENT, STOPPED
@@ -82,7 +84,7 @@ def socket(engines: Engines) -> Finding:
     denied = engines.refused(DENIED)
     if denied is None:
         return ok("no engine refuses this user")
-    text, path = str(denied.error), denied.endpoint.url.removeprefix("unix://")
+    text, path = str(denied.error), shlex.quote(denied.endpoint.url.removeprefix("unix://"))
     if denied.endpoint.is_podman and engines.running is None:
         # Podman's engine of the system is root's; each user has one of their own.
         return warning(f"{text}: Podman's own engine of this user does not run", Mend("own-podman"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from gpuenv.doctor.facts import Conda, Pythons, Wish
@@ -33,7 +34,8 @@ def conda_settings(conda: Conda) -> Findings:
     """Settings that can be read: conda stops at one that cannot."""
     return [
         warning(
-            f"conda stops at {config.path}: {config.problem}", f"mv {config.path} {config.path}.broken  (or correct it)"
+            f"conda stops at {config.path}: {config.problem}",
+            f"{shlex.join(['mv', config.path, f'{config.path}.broken'])}  (or correct it)",
         )
         for config in conda.configs
         if config.problem is not None
@@ -46,7 +48,7 @@ def conda_channels(conda: Conda) -> Finding:
     foreign = [channel for channel in channels if channel.rpartition("/")[2] not in KNOWN_CHANNELS]
     if foreign:
         text = f"condarc adds {', '.join(foreign)}: environments get other builds (make conda-env does not ask there)"
-        return warning(text, f"conda config --remove channels {foreign[0]}")
+        return warning(text, shlex.join(["conda", "config", "--remove", "channels", foreign[0]]))
     return ok(", ".join(channels) or "none set")
 
 
@@ -58,7 +60,7 @@ def conda_ssl(conda: Conda) -> Findings:
     return [
         warning(
             f"ssl_verify is switched off in {config.path}: anybody on the way can change what is installed",
-            Mend("verify-by-condarc" if config.is_file else "verify-by-variable", name=config.path),
+            Mend("verify-by-condarc" if config.is_file else "verify-by-variable", name=shlex.quote(config.path)),
         )
         for config in conda.configs
         if config.is_unverified

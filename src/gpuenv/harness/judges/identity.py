@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -125,10 +126,15 @@ def judge_import(name: str, found: Mapping[str, Any] | None) -> None:
         raise rebuild(f"{name} is not installed", "the lock names it and the target does not have it")
     if found["error"]:
         lines = found["error"].strip().splitlines()
+        module = found["modules"][0]
+        # The target says what it is called; only a plain name goes into a command.
+        shown = (
+            f" CMD='python -c \"import {module}\"'" if re.fullmatch(r"[A-Za-z_][\w.]*", module) else ", then import it"
+        )
         raise CheckError(
             f"`import {', '.join(found['modules'])}` ({name}) fails",
             lines[-1],
-            f"try it: make gpu-shell CMD='python -c \"import {found['modules'][0]}\"'",
+            f"try it: make gpu-shell{shown}",
         )
 
 

@@ -269,6 +269,11 @@ def test_imports() -> None:
     with pytest.raises(CheckError, match=r"`import x` \(x\) fails") as caught:
         judge_identity.judge_import("x", {"modules": ["x"], "error": "exit code 1\nTraceback\nTypeError: Descriptors"})
     assert caught.value.why == "TypeError: Descriptors"
+    assert caught.value.next_step == "try it: make gpu-shell CMD='python -c \"import x\"'"
+    # What it is called says the target, which may be anybody's.
+    with pytest.raises(CheckError) as caught:
+        judge_identity.judge_import("x", {"modules": ["x'; touch y"], "error": "TypeError"})
+    assert caught.value.next_step == "try it: make gpu-shell, then import it"
 
 
 def test_only_the_allowed_lines_may_be_printed_on_import() -> None:
