@@ -8,7 +8,6 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -26,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
         hint = (
             f" (one that begins with a dash: {name}=-x)" if message == f"argument {name}: expected one argument" else ""
         )
-        super().error(f"{message}{hint}")
+        super().error(ui.printable(f"{message}{hint}"))
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -107,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except Exception as error:  # noqa: BLE001 - nobody is shown a traceback without asking for it
         if ui.debug_enabled():
-            traceback.print_exc()
+            ui.show_traceback()
         # A full disk, what is another user's, or a folder that has gone may show anywhere.
         known = full_disk(error) or closed_file(error) or removed_folder(error)
         told = error if isinstance(error, GpuenvError) else known or _unforeseen(error)

@@ -17,6 +17,7 @@ import pytest
 from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
 from xdist.scheduler import LoadScopeScheduling
 
+from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError
 from gpuenv.engine.model import Engine
 from gpuenv.explain import command as explain
@@ -270,25 +271,33 @@ class _Keeper:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Three lines first (what, likely cause, next command), then the command and both its streams."""
     report: Any = yield
+    # All of it goes to a terminal and into junit.xml, and holds what others wrote: a host, the programs on it.
+    report.sections = [(name, ui.printable(text)) for name, text in report.sections]
+    if isinstance(report.longrepr, tuple):
+        report.longrepr = tuple(ui.cleaned(report.longrepr))
     error = call.excinfo.value if call.excinfo is not None else None
     if error is None or report.outcome != "failed":
         return report  # type: ignore[no-any-return]
     output = str(report.longrepr)
     if isinstance(error, GpuenvError):
-        report.user_properties.append(("what", error.what))
+        report.user_properties.append(("what", ui.printable(error.what)))
         if os.environ.get("GPUENV_DEBUG", "0") in ("", "0"):
             outputs = "\n\n".join(one.render() for one in _outputs_of(item))
             output = f"{explain.note(outputs)}\n{outputs}"
             report.longrepr = _text_report(f"{error}\n{output}".rstrip(), error.what, item)
+    parts = describe_error(error)
+    if ui.printable(str(report.longrepr)) != str(report.longrepr):
+        report.longrepr = _text_report(str(report.longrepr), parts["what"], item)
     # Travels with the report from xdist's workers, as all its attributes do.
-    report.parts = {**describe_error(error), "output": output.strip()}
+    report.parts = ui.cleaned({**parts, "output": output.strip()})
     return report  # type: ignore[no-any-return]
 
 
 def _text_report(text: str, what: str, item: pytest.Item) -> ReprExceptionInfo:
-    """A report that shows ``text`` as it is, and ``what`` in pytest's closing list; it survives xdist's transport."""
+    """A report that shows ``text``, and ``what`` in pytest's closing list; it survives xdist's transport."""
     path, line, _ = item.location
-    return ReprExceptionInfo(ReprTracebackNative([text + "\n"]), ReprFileLocation(path, (line or 0) + 1, what))
+    text, what = ui.printable(text + "\n"), ui.printable(what)
+    return ReprExceptionInfo(ReprTracebackNative([text]), ReprFileLocation(path, (line or 0) + 1, what))
 
 
 def _outputs_of(item: pytest.Item) -> list[Output]:

@@ -1,5 +1,8 @@
 """Everything that gpuenv says to a person. Standard output is left to the user's own command.
 
+What is said may hold words of others: of a log, a host, an engine, the name of a file. Here it leaves us, and here, at
+every exit, it is cleaned of what would command a terminal (:func:`printable`).
+
 `rich` is imported only where it draws: a warm `gpu-shell` spends a third of its time on imports (see `make bench`).
 """
 
@@ -7,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,10 +29,12 @@ _STREAMS = {"stdin": "r", "stdout": "w", "stderr": "w"}
 _ESCAPED = "backslashreplace"
 #: As many as stand on a terminal together with what is said of them.
 END_LINES = 8
-#: Color codes, and characters that would command a terminal, turn its text around, or that no page may hold.
+# Colors, titles of windows; then single characters that command a terminal (C0 without tab and new line, C1), turn its
+# text around, are not seen there, or that no page may hold. The character that begins a code is one of them: what is
+# left when a code has gone is never another one.
 _COMMANDS = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
 
@@ -51,7 +58,7 @@ def open_closed_streams() -> None:
 def say(line: str) -> None:
     """Print one line for people on standard error; where that cannot be written to, as on a full disk, it is lost."""
     try:
-        print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+        print(f"{PREFIX}{printable(line)}", file=sys.stderr, flush=True)
     except BrokenPipeError:
         raise
     except OSError:
@@ -83,13 +90,37 @@ def confirm(deed: str) -> bool:
     if not is_interactive():
         say(f"no terminal to ask on, so this goes ahead: {deed}")
         return True
-    print(f"{PREFIX}{deed}? [Y/n] ", end="", file=sys.stderr, flush=True)
+    print(f"{PREFIX}{printable(deed)}? [Y/n] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("", "y", "yes")
 
 
+def show(text: str) -> None:
+    """Print an answer for people on standard output."""
+    print(printable(text), flush=True)
+
+
+def show_json(value: Any, *, ensure_ascii: bool = True) -> None:
+    """Print an answer for programs on standard output."""
+    print(json.dumps(cleaned(value), ensure_ascii=ensure_ascii, indent=2), flush=True)
+
+
+def show_traceback() -> None:
+    """Print where the error that is handled now came from, on standard error."""
+    print(printable(traceback.format_exc()), end="", file=sys.stderr, flush=True)
+
+
 def printable(text: str) -> str:
-    """Remove what is no text: what a machine says need not be what it should."""
-    return _COMMANDS.sub("", text).encode("utf-8", "replace").decode("utf-8")
+    """Remove what is no text: what others say, or call a file, need not be what it should."""
+    return _COMMANDS.sub("", text).encode("utf-8", _ESCAPED).decode("utf-8")
+
+
+def cleaned(value: Any) -> Any:
+    """Data for JSON with every text :func:`printable`."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {cleaned(name): cleaned(one) for name, one in value.items()}
+    return [cleaned(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 def end_of_output(text: str, of: str = "output") -> str:
@@ -98,11 +129,20 @@ def end_of_output(text: str, of: str = "output") -> str:
     return "\n".join([f"the end of its {of}:", *(f"    {line}" for line in lines[-END_LINES:])])
 
 
-def console() -> Console:
-    """A rich console on standard error (plain text when that is not a terminal)."""
+def console(*, stderr: bool = True) -> Console:
+    """A rich console on standard error, or output (plain text when that is not a terminal); colors are ours alone."""
     from rich.console import Console
+    from rich.segment import Segment
 
-    return Console(stderr=True, highlight=False)
+    class Cleaning(Console):
+        """Cleans the texts that it draws, not the codes that it makes of styles and of the cursor's way."""
+
+        def render(self, *what: Any, **how: Any) -> Iterator[Segment]:
+            """Everything that is drawn comes through here, parts of tables and of what lives, too."""
+            for text, style, control in super().render(*what, **how):
+                yield Segment(text if control else printable(text), style, control)
+
+    return Cleaning(stderr=stderr, highlight=False)
 
 
 @contextmanager
@@ -117,7 +157,7 @@ def download_progress(label: str, total_bytes: int | None) -> Iterator[Progress]
     if not target.is_terminal:
         size = f" ({total_bytes / 1e6:.1f} MB)" if total_bytes else ""
         say(f"{label}{size}")
-    columns: list[bars.ProgressColumn] = [bars.TextColumn("{task.description}"), bars.BarColumn()]
+    columns: list[bars.ProgressColumn] = [bars.TextColumn("{task.description}", markup=False), bars.BarColumn()]
     columns += [bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()]
     with bars.Progress(*columns, console=target, disable=not target.is_terminal) as progress:
         progress.add_task(label, total=total_bytes)

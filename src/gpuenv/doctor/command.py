@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gpuenv.core import paths
+from gpuenv.core import paths, ui
 from gpuenv.core.errors import GpuenvError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.doctor import findings, routes, text
@@ -88,7 +87,7 @@ def report(facts: Facts, *, is_json: bool, is_verbose: bool = False) -> int:
     ways = routes.list_routes(facts, examined)
     found = [*examined, *judge_routes(ways, facts.wish)]
     if is_json:
-        print(json.dumps(text.render_json(found, facts, ways), indent=2), flush=True)
+        ui.show_json(text.render_json(found, facts, ways))
     else:
         text.show(found, facts, ways, is_verbose=is_verbose)
     # A machine with warnings works.

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gpuenv.core.ui import printable
+from gpuenv.core import ui
 from gpuenv.doctor.findings import OK, Finding
 from gpuenv.doctor.gather import Facts
 from gpuenv.doctor.routes import PRIVATE, Route, find_best, render_command
@@ -38,9 +38,9 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
         _show_on_terminal(listed)
     else:
         for finding in listed:
-            print(f"{WORDS[finding.severity][0]:<8} {finding.check:<15} {printable(finding.message)}")
+            ui.show(f"{WORDS[finding.severity][0]:<8} {finding.check:<15} {finding.message}")
             if finding.remedy is not None:
-                print(f"{'':<{INDENT}}{printable(f'do: {finding.remedy}')}")
+                ui.show(f"{'':<{INDENT}}do: {finding.remedy}")
     counts = Counter(finding.severity for finding in findings)
     summary = ", ".join(f"{counts[one]} {one}" for one in WORDS if counts[one] or one == OK)
     if counts[OK] and not is_verbose:
@@ -53,26 +53,25 @@ def show(findings: Sequence[Finding], facts: Facts, routes: Sequence[Route], *, 
         lines.append("recommendation: none, see what is wrong above")
     if said["doubts"]:
         lines.append(f"  in doubt, because {'; '.join(said['doubts'])}")
-    print(*map(printable, lines), sep="\n", flush=True)
+    ui.show("\n".join(lines))
 
 
 def _show_on_terminal(findings: Iterable[Finding]) -> None:
     """The same in color, with messages wrapped. A remedy stays one line, however long: it is there to be copied."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = ui.console(stderr=False)
     is_narrow = console.width < NARROW
     indent = 4 if is_narrow else INDENT
     for finding in findings:
         word, style = WORDS[finding.severity]
         head = Text.assemble((f"{word:<8}", style), f" {finding.check:<15} ")
-        lines = Text(printable(finding.message)).wrap(console, console.width - indent, overflow="fold")
+        lines = Text(finding.message).wrap(console, console.width - indent, overflow="fold")
         console.print(head if is_narrow else head + lines.pop(0), soft_wrap=True)
         for line in lines:
             console.print(Text(" " * indent) + line, soft_wrap=True)
         if finding.remedy is not None:
-            console.print(Text(f"{'':<{indent}}{printable(f'do: {finding.remedy}')}", style="bold"), soft_wrap=True)
+            console.print(Text(f"{'':<{indent}}do: {finding.remedy}", style="bold"), soft_wrap=True)
 
 
 def recommend(facts: Facts, routes: Sequence[Route]) -> dict[str, Any]:

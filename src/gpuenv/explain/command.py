@@ -6,11 +6,11 @@ It looks up the catalog and never guesses: what is not there is called unknown.
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gpuenv.core import ui
 from gpuenv.core.settings import Settings
 from gpuenv.explain import answer
 from gpuenv.explain.answer import Context, Signs
@@ -44,11 +44,11 @@ def run(settings: Settings) -> int:
         # A log holds characters that not every terminal has.
         sys.stdout.reconfigure(errors="replace")
     if settings.json:
-        print(json.dumps(render_json(reading, context), ensure_ascii=False, indent=2))
+        ui.show_json(render_json(reading, context), ensure_ascii=False)
     elif reading.found:
-        print(answer.render_known(reading.found, context))
+        ui.show(answer.render_known(reading.found, context))
     else:
-        print(answer.render_unknown(reading.suspects, context))
+        ui.show(answer.render_unknown(reading.suspects, context))
     return KNOWN if reading.found else UNKNOWN
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,9 @@ def open_pieces(name: str | None) -> Iterator[Iterator[bytes]]:
     except (OSError, RuntimeError, ValueError) as error:
         raise _unreadable(str(path), error) from error
     if stream is None:
-        raise UsageError(f"{path} is a folder", "one log is explained at a time", f"make explain LOG={path}/<file>")
+        raise UsageError(
+            f"{path} is a folder", "one log is explained at a time", f"make explain LOG={shlex.quote(str(path))}/<file>"
+        )
     with stream:
         yield read_pieces(_shown(path, _chunks(stream, str(path))), str(path))
 
@@ -139,7 +142,8 @@ def _decode(chunks: Iterator[bytes], origin: str) -> Iterator[bytes]:
 def clean(piece: bytes) -> bytes:
     """Whole lines as somebody sees them on a terminal, except that long ones are cut."""
     if b"\x1b" in piece or b"\\u001" in piece:
-        piece = _CODES.sub(b"", piece)
+        # Of what is no whole code its beginning: what is left must not be read as another one.
+        piece = _CODES.sub(b"", piece).replace(b"\x1b", b"")
     if b"[0m" in piece:
         piece = _PALE.sub(b"", piece)
     if b"| " in piece or piece.startswith(b"#") or b"\n#" in piece:

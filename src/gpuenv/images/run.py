@@ -82,12 +82,15 @@ def _display() -> Iterator[Callable[[str | None, str], None]]:
     if not sys.stderr.isatty():
         yield lambda finished, _current: ui.say(finished) if finished else None
         return
+    from rich.text import Text
+
     console = ui.console()
     with console.status("starting") as status:
 
         def show(finished: str | None, current: str) -> None:
             if finished:
-                console.print(f"{ui.PREFIX}{finished}", markup=False)
-            status.update(current or "working")
+                console.print(Text(f"{ui.PREFIX}{finished}"))
+            # As Text: what a build prints is no markup.
+            status.update(Text(current or "working"))
 
         yield show

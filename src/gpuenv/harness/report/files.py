@@ -10,7 +10,6 @@ import itertools
 import json
 import platform
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -70,7 +69,7 @@ def save(found: Report, folder: Path) -> None:
             atomic.write_text(folder / name, render(found))
         except Exception as error:  # noqa: BLE001, PERF203 - a full disk, or a result that nobody foresaw
             if ui.debug_enabled():
-                traceback.print_exc()
+                ui.show_traceback()
             ui.warn(f"{name} was not written: {type(error).__name__}: {error}")
         else:
             if name == PAGE:
@@ -96,7 +95,7 @@ def render_data(report: Report) -> str:
         "checks": report.outcomes,
     }
     # JSON has no word for infinity or "not a number", which a net that diverges arrives at: null stands for both.
-    finite = json.loads(json.dumps(content, default=asdict), parse_constant=lambda _: None)
+    finite = ui.cleaned(json.loads(json.dumps(content, default=asdict), parse_constant=lambda _: None))
     return json.dumps(finite, indent=2, allow_nan=False) + "\n"
 
 
