@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gpuenv.core import ui
+from gpuenv.core import ownership, ui
 
 #: Long enough for a daemon under load, short enough for a person who waits for the next one to be tried.
 PING_TIMEOUT_S = 2.0
@@ -152,11 +152,21 @@ def docker_endpoints(environ: Mapping[str, str] = os.environ, home: Path | None 
         context = _context_endpoint(environ, home)
         if context:
             yield context
-    yield Endpoint("unix:///var/run/docker.sock", "its usual socket")
+    yield _usual("/var/run/docker.sock", "its usual socket")
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
-        yield Endpoint(f"unix://{runtime}/docker.sock", "the rootless socket")
-    yield Endpoint(f"unix://{home}/.docker/run/docker.sock", "Docker Desktop's socket")
+        yield _usual(f"{runtime}/docker.sock", "the rootless socket")
+    yield _usual(f"{home}/.docker/run/docker.sock", "Docker Desktop's socket")
+
+
+def _usual(path: str, origin: str, *, is_podman: bool = False) -> Endpoint:
+    """A place that the user did not name. What others have put there is not asked: builds get pip's credentials."""
+    problem = ""
+    if os.path.exists(path):  # noqa: PTH110 - a Path's raises where the folder is closed, which is told when it is asked
+        variable = "CONTAINER_HOST" if is_podman else "DOCKER_HOST"
+        why = ownership.problem(path) or ownership.problem(os.path.dirname(os.path.realpath(path)))  # noqa: PTH120
+        problem = f"{path} is not asked: {why} ({variable}=unix://{path} asks it nevertheless)" if why else ""
+    return Endpoint(f"unix://{path}", origin, is_podman=is_podman, problem=problem)
 
 
 def client_proxies(url: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -184,8 +194,8 @@ def podman_endpoints(environ: Mapping[str, str] = os.environ) -> Iterator[Endpoi
         yield Endpoint(host, "CONTAINER_HOST", undo="unset CONTAINER_HOST", is_podman=True)
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime:
-        yield Endpoint(f"unix://{runtime}/podman/podman.sock", "Podman's own socket of this user", is_podman=True)
-    yield Endpoint("unix:///run/podman/podman.sock", "Podman's socket of the system", is_podman=True)
+        yield _usual(f"{runtime}/podman/podman.sock", "Podman's own socket of this user", is_podman=True)
+    yield _usual("/run/podman/podman.sock", "Podman's socket of the system", is_podman=True)
 
 
 def _context_endpoint(environ: Mapping[str, str], home: Path) -> Endpoint | None:

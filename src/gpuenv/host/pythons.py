@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpuenv.core import atomic, paths
+from gpuenv.core import atomic, ownership, paths, ui
 
 #: What an environment cannot do without; hand-built interpreters often lack one of them.
 NEEDED_MODULES = ("ssl", "ctypes", "venv", "ensurepip", "zlib", "bz2", "lzma", "sqlite3")
@@ -66,7 +66,10 @@ def find_python(minor: str, prefer: str | None = None) -> LocalPython | None:
 
 
 def find_pythons(minor: str) -> list[LocalPython]:
-    """Every complete CPython of version ``minor``, each once, in the order of the places."""
+    """Every complete CPython of version ``minor``, each once, in the order of the places.
+
+    Who else may write to one would run programs as the caller: it is not started, and a warning says so.
+    """
     store = paths.cache_dir() / "pythons.json"
     known: dict[str, _Answer] = {}
     with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
@@ -74,6 +77,9 @@ def find_pythons(minor: str) -> list[LocalPython]:
     kept = {path: answer for path, answer in known.items() if os.path.exists(path)}  # noqa: PTH110
     usable: dict[Path, LocalPython] = {}
     for path in candidate_paths(minor, os.environ, Path.home()):
+        if why := ownership.problem(path):
+            ui.warn_once(f"the Python {path} is not used: {why}")
+            continue
         answer = _ask_once(path, kept)
         if answer is None or answer.missing or answer.implementation != "CPython":
             continue

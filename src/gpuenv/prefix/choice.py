@@ -11,7 +11,7 @@ from gpuenv.core.settings import Settings
 from gpuenv.cuda import choice as cuda_choice
 from gpuenv.cuda import sources
 from gpuenv.host import gpu, pythons
-from gpuenv.prefix import conda_env, making
+from gpuenv.prefix import conda_env, making, trust
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.prefix.folder import Mark, read_mark
@@ -67,8 +67,11 @@ def find_variant(settings: Settings) -> Variant:
 
 
 def find_mark(settings: Settings) -> Mark | None:
-    """What the folder that was asked for (PREFIX) holds already."""
-    return read_mark(settings.prefix) if settings.prefix else None
+    """What the folder that was asked for (PREFIX) holds already. Raises HostError where others decide on that."""
+    if settings.prefix is None:
+        return None
+    trust.check(settings.prefix)
+    return read_mark(settings.prefix)
 
 
 def choose_kind(settings: Settings, variant: Variant) -> str:

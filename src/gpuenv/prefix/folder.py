@@ -6,6 +6,7 @@ made is ours. A folder with neither is never removed, whatever else is known of 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shlex
@@ -19,11 +20,11 @@ import msgspec
 from gpuenv.core import atomic, paths
 from gpuenv.core.errors import HostError, UsageError
 from gpuenv.core.settings import in_utf8
+from gpuenv.prefix import trust
+from gpuenv.prefix.trust import BEGUN, COMPLETE
 from gpuenv.variants.environment import Environment, name_of
 from gpuenv.variants.kinds import PREFIX_GB
 
-COMPLETE = "gpuenv-complete"
-BEGUN = "gpuenv-begun"
 #: What conda, venv, pip and we put at the top of an environment, whole or not.
 _OURS = frozenset((
     "bin", "compiler_compat", "conda-meta", "etc", "include", "lib", "lib32", "lib64", "libexec", "man", "mkspecs",
@@ -98,13 +99,15 @@ def list_entries(folder: Path) -> tuple[str, ...]:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether it may be removed: one of our marks is in it."""
-    return read_mark(folder) is not None or (folder / BEGUN).exists()
+    """Whether it may be removed: one of our marks is in it, and it is the caller's own."""
+    return (read_mark(folder) is not None or (folder / BEGUN).exists()) and trust.is_own(folder)
 
 
 def remove(folder: Path) -> None:
     """Remove an environment of ours, if there is one. Raises OSError; what is left then, or after a kill, is ours."""
     if folder.is_dir():
+        if not trust.is_own(folder):
+            raise PermissionError(errno.EPERM, "it belongs to somebody else", str(folder))
         atomic.remove_folder(folder, COMPLETE, BEGUN)
 
 
@@ -167,11 +170,15 @@ def is_complete(prefix: Prefix) -> bool:
         and os.access(prefix.python, os.X_OK)
         and all((prefix.folder / link).exists() for link in mark.links)
         and not prefix.record.exists()
+        and trust.problem(prefix.folder) is None
     )
 
 
 def refuse_foreign(prefix: Prefix) -> None:
-    """Raise UsageError for a folder, or a file, that is there and was not made by us, or not as this."""
+    """Raise for a folder, or a file, that is there and was not made by us, or not as this (UsageError).
+
+    Or it is another's, root's too (HostError): who made it makes it anew.
+    """
     if not os.path.lexists(prefix.folder) or not prefix.is_given:
         return
     mark = read_mark(prefix.folder)
@@ -180,6 +187,13 @@ def refuse_foreign(prefix: Prefix) -> None:
             f"{prefix.folder} is another environment already",
             f"it is {mark.content.title}, and {prefix.content.title} was asked for",
             f"name another folder with PREFIX=, or use that one: {mark.content.words}",
+        )
+    if not trust.is_own(prefix.folder):
+        raise HostError(
+            f"{prefix.folder} is there already, and it is another user's",
+            f"it belongs to user {prefix.folder.lstat().st_uid}, and would have to be made anew: it is not this "
+            f"version's {prefix.content.name}",
+            "have its owner make it anew, or name another folder with PREFIX=",
         )
     entries = list_entries(prefix.folder)
     if not is_ours(prefix.folder) and (entries or not prefix.folder.is_dir()):

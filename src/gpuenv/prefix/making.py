@@ -36,6 +36,7 @@ from gpuenv.core.ui import end_of_output
 from gpuenv.net import redact
 from gpuenv.net.pip_settings import pip_environment
 from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix import trust
 from gpuenv.prefix.folder import Mark, Prefix, check_room, full, full_place, is_complete, refuse_foreign
 
 #: How often it is looked whether a program has made its folder (seconds); filling one takes minutes.
@@ -46,14 +47,16 @@ def ensure(prefix: Prefix, fill: Callable[[Making], Iterable[Path] | None]) -> P
     """Return the folder of the complete environment, filled by ``fill`` if need be; two at once make it once.
 
     ``fill`` returns the links without which it does not work. After an error there is what was there before: UsageError
-    for what is not ours, HostError where nothing can be written, or what ``fill`` raises.
+    for what is not ours, HostError for what others decide on or where nothing can be written, or what ``fill`` raises.
     """
+    trust.check(prefix.folder)
     if not is_complete(prefix):
         with locking.held(prefix.lock, f"waiting for another gpuenv that makes {prefix.content.name}") as lock:
             making = Making(prefix, lock)
             making.finish_what_was_killed()
             if not is_complete(prefix):
                 making.make(fill)
+        trust.check(prefix.folder)
     return prefix.folder
 
 
@@ -81,12 +84,14 @@ class Making:
         try:
             if self._aside is not None:
                 folder.rename(self._aside)
-            _clear(folder)
             self.prefix.log.unlink(missing_ok=True)
-            links = tuple(sorted(str(path.relative_to(folder)) for path in fill(self) or ()))
-            entries = prefixes.list_entries(folder)
-            prefixes.write_mark(folder, Mark(self.prefix.content, str(folder), entries, links))
-            (folder / prefixes.BEGUN).unlink(missing_ok=True)
+            with trust.closed_to_others():
+                _clear(folder)
+                links = tuple(sorted(str(path.relative_to(folder)) for path in fill(self) or ()))
+                trust.close(folder)
+                entries = prefixes.list_entries(folder)
+                prefixes.write_mark(folder, Mark(self.prefix.content, str(folder), entries, links))
+            (folder / trust.BEGUN).unlink(missing_ok=True)
         except BaseException:
             self._put_back()
             raise
@@ -134,15 +139,15 @@ class Making:
         elif mark is None or Path(mark.folder) != folder:
             return
         else:
-            (folder / prefixes.BEGUN).unlink(missing_ok=True)
+            (folder / trust.BEGUN).unlink(missing_ok=True)
             if aside and prefixes.is_ours(Path(aside)):
                 _drop(Path(aside))
         record.unlink()
 
     def claim(self) -> None:
         """Leave the mark of what is half made in the folder, which is made if need be: without it nobody removes it."""
-        self.prefix.folder.mkdir(exist_ok=True)
-        (self.prefix.folder / prefixes.BEGUN).touch()
+        self.prefix.folder.mkdir(mode=0o755, exist_ok=True)
+        trust.mark_begun(self.prefix.folder)
 
     @contextlib.contextmanager
     def _claiming(self) -> Iterator[None]:
@@ -153,7 +158,7 @@ class Making:
             while not ended.wait(CLAIM_S):
                 # Where it cannot be, the folder is the user's to remove after a kill.
                 with contextlib.suppress(OSError):
-                    (self.prefix.folder / prefixes.BEGUN).touch()
+                    trust.mark_begun(self.prefix.folder)
                     return
 
         watcher = threading.Thread(target=watch)
@@ -214,10 +219,11 @@ def _drop(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what is there of an environment, and make sure that its parent can be written."""
+    """Remove what is there of an environment, and make sure that one which is made there may be used."""
     try:
         prefixes.remove(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
+        trust.check_place(folder)
     except OSError as error:
         raise HostError(
             f"{folder} cannot be made",

@@ -134,6 +134,31 @@ def test_podmans_own_socket_comes_first() -> None:
     assert (first.url, first.undo) == ("unix:///x.sock", "unset CONTAINER_HOST")
 
 
+@pytest.mark.parametrize("name", ["XDG_RUNTIME_DIR", "DOCKER_HOST"])
+def test_a_socket_where_anybody_could_put_one_is_asked_only_if_it_was_named(tmp_path: Path, name: str) -> None:
+    """Those of other users are in tests/attacks."""
+    with serving(tmp_path) as fake:
+        fake.path.rename(tmp_path / "docker.sock")
+        tmp_path.chmod(0o777)
+        path = tmp_path / "docker.sock"
+        environ = {name: f"unix://{path}" if name == "DOCKER_HOST" else str(tmp_path)}
+        found = next(one for one in docker_endpoints(environ, tmp_path / "home") if one.url == f"unix://{path}")
+        if name == "DOCKER_HOST":
+            assert ping(found).api_version == "1.41"
+        else:
+            with pytest.raises(UnreachableError, match=rf"{path} is not asked: .*\(DOCKER_HOST=unix://{path} asks it"):
+                ping(found)
+            assert fake.asked == []
+
+
+def test_a_socket_in_a_closed_folder_of_ones_own_is_asked(tmp_path: Path) -> None:
+    runtime = tmp_path / "run"
+    (runtime / "podman").mkdir(parents=True)
+    with serving(runtime / "podman", PODMAN) as fake:
+        fake.path.rename(runtime / "podman" / "podman.sock")
+        assert ping(next(podman_endpoints({"XDG_RUNTIME_DIR": str(runtime)}))).is_podman
+
+
 def test_an_engine_that_answers_is_known(tmp_path: Path) -> None:
     with serving(tmp_path) as fake:
         assert ping(Endpoint(fake.url, "a test")) == Pong("1.41", is_podman=False)

@@ -68,6 +68,16 @@ def test_uv_and_conda_are_searched(isolated: Path, place: str) -> None:
     assert found.prefix == isolated / place
 
 
+def test_one_that_others_may_write_to_is_not_run(isolated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prefix = isolated / ".pyenv/versions/3.6.15"
+    program = make_python(prefix, "3.6.15")
+    program.chmod(0o777)
+    for _ in range(2):
+        assert pythons.find_python("3.6") is None
+    assert not (prefix / "runs").exists()
+    assert capsys.readouterr().err.count(f"the Python {program} is not used: others may write to") == 1
+
+
 def test_pyenvs_shims_are_not_run(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shim = isolated / ".pyenv/shims/python3.6"
     shim.parent.mkdir(parents=True)

@@ -23,6 +23,7 @@ import pytest
 from gpuenv.core import locking, paths, ui
 from gpuenv.core.errors import BuildError, HostError, UsageError
 from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix import trust
 from gpuenv.prefix.folder import Content, Mark, Prefix
 from gpuenv.prefix.making import Making, ensure
 from gpuenv.variants.cuda_lock import CudaLock
@@ -160,7 +161,7 @@ def test_a_moved_one_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_mark_that_is_no_text_does_not_count(tmp_path: Path) -> None:
-    (tmp_path / prefixes.COMPLETE).write_bytes(b'{"content": {"kind": "\xff"}}')
+    (tmp_path / trust.COMPLETE).write_bytes(b'{"content": {"kind": "\xff"}}')
     assert prefixes.read_mark(tmp_path) is None
 
 
@@ -229,6 +230,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 PROGRAM = """
 import os, pathlib, shutil, signal, sys
 from gpuenv.prefix import folder as prefixes
+from gpuenv.prefix import trust
 from gpuenv.prefix.making import ensure
 shutil.disk_usage = lambda _: type("Room", (), {"free": 10**12})
 folder, digest, where = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -10,8 +10,8 @@ from gpuenv.core.errors import BuildError, HostError
 from gpuenv.core.settings import Settings
 from gpuenv.host import pythons
 from gpuenv.host.pythons import LocalPython
-from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix import pip as prefix_pip
+from gpuenv.prefix import trust
 from gpuenv.prefix import virtual_env as venv_env
 from gpuenv.prefix.making import Making, ensure
 from gpuenv.variants import locks
@@ -79,7 +79,7 @@ def test_a_failure_leaves_nothing_and_shows_why(variant: Variant, fake_python: P
 
 def test_a_half_made_one_is_made_anew(variant: Variant, fake_python: Path) -> None:
     made = ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
-    (made / prefixes.COMPLETE).unlink()
+    (made / trust.COMPLETE).unlink()
     (made / "leftover").touch()
     assert ensure(*venv_env.plan(Environment(variant, "cpu"), Settings())) == made
     assert not (made / "leftover").exists()

@@ -25,6 +25,7 @@ from gpuenv.harness.targets.model import Target, label_of
 from gpuenv.harness.targets.remote import open_host
 from gpuenv.host import gpu
 from gpuenv.net import redact
+from gpuenv.prefix import trust
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import name_of
 from gpuenv.variants.model import Variant
@@ -191,8 +192,13 @@ def expand(address: Address) -> list[Address]:
 
 
 def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
-    """The target behind ``address``: reached or not, with its driver. A host with one is ``gpu``, as everywhere."""
+    """The target behind ``address``: reached or not, with its driver. A host with one is ``gpu``, as everywhere.
+
+    Whose an environment is can be seen on this machine alone.
+    """
     blank = _blank(address, variant, flavor or "cpu")
+    if address.prefix and urlsplit(address.uri).scheme == "local" and (why := trust.problem(Path(address.prefix))):
+        return blank.lacking(f"its Python is not started: {why}")
     # Last of all whether its Python starts.
     ask = f"echo {_REACHED}; cat /proc/driver/nvidia/version 2>/dev/null; {_LOOK_FOR_SIMULATED}; "
     try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,20 @@ def probe(monkeypatch: pytest.MonkeyPatch, host: object, flavor: str | None = No
 
 
 # --- one host ------------------------------------------------------------------------------------------
+
+
+def test_an_environment_of_this_machine_that_others_may_write_to_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Answering()
+    monkeypatch.setattr(hosts, "open_host", lambda uri, limit_s: host)
+    (tmp_path / "bin").mkdir(mode=0o700)
+    (tmp_path / "bin").chmod(0o777)
+    target = hosts.probe(Address("local://", str(tmp_path)), VARIANT, None)
+    assert str(target.missing).startswith(f"its Python is not started: others may write to {tmp_path}/bin ")
+    assert host.commands == []
+    (tmp_path / "bin").chmod(0o755)
+    assert hosts.probe(Address("local://", str(tmp_path)), VARIANT, None).missing is None
 
 
 def test_a_host_without_driver_is_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
