@@ -24,7 +24,7 @@ VENV := .venv
 RUN := @$(VENV)/bin/python -I -m gpuenv
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: FORCE known help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench mutation clean lint test-unit test-e2e test-broken test-attacks soak
+.PHONY: FORCE known trusted help gpu-shell images test-env conda-env venv-env explain doctor lock engine engine-stop docs bench mutation clean lint test-unit test-e2e test-broken test-attacks soak
 
 # Any Python at hand does: nothing is prepared for a list, nor for a name that is misspelled, or not for this verb.
 HELP := PYTHONHOME= PYTHONPATH=src $(PYTHON) -s -B -m gpuenv help
@@ -106,7 +106,10 @@ soak: $(VENV)/ready-dev
 BOOTSTRAP := $(PYTHON) -E -s src/bootstrap.py
 PREPARE := src/bootstrap.py $(if $(realpath $(VENV)/bin/python),,FORCE)
 FORCE:
-$(VENV)/ready: src/requirements.txt $(PREPARE) | known
+# Elsewhere than in the checkout it may be that of somebody else, who would be run by whoever calls make.
+trusted:
+	$(if $(filter .venv,$(VENV)),,@$(BOOTSTRAP) $(VENV))
+$(VENV)/ready: src/requirements.txt $(PREPARE) | known trusted
 	@$(BOOTSTRAP) $(VENV) src/requirements.txt && touch $@
 
 # What the report's pictures are drawn with. They are no reason to test nothing: without it the report says so.
@@ -114,5 +117,5 @@ $(VENV)/ready-report: src/requirements-report.txt $(VENV)/ready
 	@if PIP_RETRIES=1 $(BOOTSTRAP) $(VENV) src/requirements-report.txt; then touch $@; \
 	else echo "gpuenv: going on: the report will have no pictures" >&2; fi
 
-$(VENV)/ready-dev: src/requirements-dev.txt src/requirements-report.txt src/requirements.txt $(PREPARE) | known
+$(VENV)/ready-dev: src/requirements-dev.txt src/requirements-report.txt src/requirements.txt $(PREPARE) | known trusted
 	@$(BOOTSTRAP) $(VENV) src/requirements-dev.txt && touch $@ $(VENV)/ready

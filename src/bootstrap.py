@@ -1,12 +1,12 @@
 """Prepare the command's own virtual environment from a hashed lock. Called by make, never by hand.
 
-usage: bootstrap.py VENV LOCK
+usage: bootstrap.py VENV [LOCK]
 
-VENV is made or brought up to LOCK; a stamp inside it, written last, names the locks it holds, so that a
-half-made environment is never used. What a larger lock has more is added in place. What has neither that stamp nor
-the mark of what is half made is not ours, and never removed. Only the standard library, and what of gpuenv needs no
-more, is there. The file must stay readable for any Python from 2.7 on: that is how a too old one gets a sentence
-instead of a SyntaxError.
+VENV is made or brought up to LOCK (without one it is only looked at whose it is); a stamp inside it, written
+last, names the locks it holds, so that a half-made environment is never used. What a larger lock has more is
+added in place. What has neither that stamp nor the mark of what is half made is not ours, and never removed.
+Only the standard library, and what of gpuenv needs no more, is there. The file must stay readable for any
+Python from 2.7 on: that is how a too old one gets a sentence instead of a SyntaxError.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pathlib import Path  # noqa: E402
 
-from gpuenv.core import atomic, locking, paths, signals, ui  # noqa: E402
+from gpuenv.core import atomic, locking, ownership, paths, signals, ui  # noqa: E402
 from gpuenv.core.errors import GpuenvError, HostError, full_disk  # noqa: E402
 from gpuenv.core.settings import in_utf8  # noqa: E402
 from gpuenv.net.pip_settings import pip_environment  # noqa: E402
@@ -191,6 +191,16 @@ def refuse_foreign(folder):
         )
 
 
+def refuse_others(venv):
+    """Raise HostError for an environment that others decide on; one within the checkout is whoever's that is.
+
+    What runs in it is the caller.
+    """
+    if not venv.startswith(os.path.join(str(paths.project_root()), "")):
+        for path in filter(os.path.exists, (os.path.join(venv, name) for name in ("", STAMP, "bin", "bin/python"))):
+            ownership.check(path, way_out="name a folder of your own: make VENV=$HOME/.gpuenv-venv ...")
+
+
 def restore(venv):
     """Put back the environment that was set aside if the one in its place is not whole; remove it if that is."""
     if not os.path.exists(venv + ASIDE):
@@ -247,12 +257,16 @@ def end_with(error):
 if __name__ == "__main__":
     ui.open_closed_streams()
     signals.hear_children()
+    # Else a usual umask of groups (002) has the environment refused at its next use.
+    os.umask(os.umask(0o077) | 0o022)
     goal = os.path.abspath(sys.argv[1])
     try:
         paths.settle_variables()
         for name, folder in (("the checkout's path", paths.project_root()), ("VENV", goal)):
             in_utf8(name, folder, "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`)", "Python's environments")
-        main(goal, sys.argv[2])
+        refuse_others(goal)
+        if sys.argv[2:]:
+            main(goal, sys.argv[2])
     except KeyboardInterrupt:
         ui.say("interrupted")
         sys.exit(130)

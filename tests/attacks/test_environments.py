@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
+from gpuenv.core import paths
 from tiny.people import Person
 
 #: Nobody of the tests is in it but by name: the rest of the lab.
@@ -234,7 +236,6 @@ def test_only_its_owner_makes_one_anew(ground: Path, root: Person, victim: Perso
 def test_ones_own_goes_on_whatever_the_umask(victim: Person, traps: Traps, umask: int) -> None:
     """The home may be a server's, where root is nobody: only the user's own rights are needed."""
     person = Person(victim.uid, victim.home, umask)
-    victim.shell("mkdir -m 700 .cache .cache/gpuenv")
     folder = traps.make(person, victim.home / "env")
     assert use(person, folder)[0] == 0
     assert traps.make(person, "cache").parent.name == "venvs"
@@ -246,3 +247,26 @@ def test_root_runs_no_environment_of_a_user_but_by_that_users_sudo(root: Person,
     folder = traps.make(victim, victim.home / "env")
     assert "next:  run this as its owner, or name another folder with PREFIX=" in refused(root, folder, traps)
     assert use(root, folder, SUDO_UID=str(victim.uid))[0] == 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_the_tools_own_environment_elsewhere_is_not_a_strangers(
+    ground: Path, stranger: Person, anybody: Person
+) -> None:
+    """Newer than its lock, as `make` sees it, so nothing would be prepared there.
+
+    Only root may run this make: the checkout's Python may lie in a folder that is closed to others.
+    """
+    folder, checkout = ground / "venv", paths.project_root()
+    script = f"#!/bin/sh\n: > {ground}/ran-$(id -u)\n"
+    stranger.shell(f"mkdir -p {folder}/bin; printf '{script}' > {folder}/bin/python; chmod +x {folder}/bin/python")
+    stranger.shell(f"for name in ready ready-report ready-dev; do touch -d '2100-01-01' {folder}/$name; done")
+    argv: list[str | Path] = [sys.executable, checkout / "src/bootstrap.py", folder]
+    if anybody.uid == 0:
+        argv = ["make", "-C", checkout, f"PYTHON={sys.executable}", f"VENV={folder}", "doctor"]
+    done = anybody.run(argv)
+    assert done.returncode != 0
+    assert not (ground / f"ran-{anybody.uid}").exists()
+    assert f"error: {folder}" in done.stderr
+    assert f"is of user {stranger.uid}" in done.stderr
+    assert "VENV=$HOME/.gpuenv-venv" in done.stderr

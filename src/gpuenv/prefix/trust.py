@@ -63,8 +63,9 @@ def _is_open(path: Path) -> bool:
 
 
 def is_own(folder: Path) -> bool:
-    """Whether a folder is the caller's: root's, too, is not removed or made anew by others."""
-    return folder.lstat().st_uid in ownership.callers()
+    """Whether a folder is the caller's alone: root's is used by everybody, and removed or made anew by root."""
+    uid = os.geteuid()
+    return folder.lstat().st_uid in (ownership.callers() if uid == 0 else {uid})
 
 
 def check_place(folder: Path) -> None:
@@ -81,7 +82,7 @@ def check_place(folder: Path) -> None:
 
 def mark_begun(folder: Path) -> None:
     """Leave the mark of what is half made. Raises OSError, also where somebody has put a link in its place."""
-    os.close(ownership.own_file(folder / BEGUN, 0))
+    os.close(os.open(folder / BEGUN, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644))
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def made(prefix: Prefix) -> Path:
 @pytest.fixture
 def somebody_else(monkeypatch: pytest.MonkeyPatch) -> int:
     """Have whatever this user made belong to somebody else; returns their number."""
-    monkeypatch.setattr(ownership, "callers", lambda: frozenset({4_000_000}))
+    monkeypatch.setattr(trust, "is_own", lambda _: False)
     return os.getuid()
 
 
@@ -141,6 +141,19 @@ def test_another_users_is_neither_removed_nor_made_anew(made: Path, prefix: Pref
         prefixes.refuse_foreign(prefix)
     assert f"it belongs to user {somebody_else}" in caught.value.why
     assert prefix.python.exists()
+
+
+@pytest.mark.parametrize(
+    ("uid", "owner", "expected"), [(0, 0, True), (0, 7, True), (0, 8, False), (7, 7, True), (7, 0, False)]
+)
+def test_roots_is_made_anew_by_root_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, owner: int, expected: bool
+) -> None:
+    """By `sudo` what who typed it made is root's, too."""
+    monkeypatch.setenv("SUDO_UID", "7")
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(Path, "lstat", lambda _: SimpleNamespace(st_uid=owner))
+    assert trust.is_own(tmp_path) is expected
 
 
 def test_the_mark_of_what_is_half_made_is_written_through_no_link(tmp_path: Path) -> None:
