@@ -17,15 +17,17 @@ import pytest
 
 import suites
 from fakes.engine import sdk
-from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.variants.locks import Pin
+from tiny import engines
 from tiny.command import Gpuenv, OwnEngine, copy_bases, plain_environment
 from tiny.index import Index, served
 from tiny.variant import Tiny, fetch_tools, make_tiny
 
 #: Seconds for one test. The first one may install and start an engine and make a base image.
 TIMEOUT_S = 900
+
+folders, engine = engines.folders, engines.engine
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,40 +38,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Limit the time of every test of this folder that sets no limit itself."""
     if item.get_closest_marker("timeout") is None:
         item.add_marker(pytest.mark.timeout(TIMEOUT_S))
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """State and cache of the session, as the variables that name them."""
-    return {
-        f"GPUENV_{name}_DIR": str(tmp_path_factory.mktemp(f"session-{name.lower()}")) for name in ("STATE", "CACHE")
-    }
-
-
-@pytest.fixture(scope="session")
-def engine(folders: dict[str, str]) -> Iterator[Engine]:
-    """A real engine, of any kind but a virtual environment."""
-    if os.environ.get("DOCKER_HOST"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("GPUENV_INSTALL_ENGINE", "0")
-            # Of either kind: Podman's service has Docker's API (see `tests/podman.sh`).
-            found = find_engine("auto")
-        assert found is not None
-        assert found.url == os.environ["DOCKER_HOST"]
-        yield found
-        return
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in folders.items():
-            patch.setenv(name, value)
-        from gpuenv.engine import private
-
-        started = find_engine("private")
-        assert started is not None
-        try:
-            yield started
-        finally:
-            sdk(started).close()
-            private.stop()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
 import json
 import os
 import pty
@@ -16,7 +15,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tarfile
 import tempfile
 import termios
 import threading
@@ -29,70 +27,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from fakes.engine import LABELS, sdk
+from fakes.engine import sdk
 from gpuenv.core import paths, processes
 from gpuenv.core.errors import EngineError, HostError
 from gpuenv.engine import container as containers
 from gpuenv.engine.model import Engine
 from gpuenv.shell import workspace
+from tiny import small_image
 
 UID = 1234
 TIMEOUT_S = 30
-PROGRAMS = (
-    *("bash", "cat", "env", "head", "id", "ls", "pwd", "rm", "seq", "sleep", "stat", "stty", "touch", "true", "whoami"),
-)
-#: The command itself, with an image that is already there instead of one to be built.
-DRIVER = """
-import sys, types
-from gpuenv import cli
-from gpuenv.images import image
-labels = {labels!r}
-image.ensure_image = lambda *args, **options: types.SimpleNamespace(tag={tag!r}, labels=labels)
-sys.exit(cli.main())
-"""
-
-
-def libraries_of(program: str) -> set[str]:
-    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"(/\S+) \(0x", listed))
-
-
-def make_root() -> bytes:
-    """A root file system of a few programs of this machine and their libraries."""
-    files = {path for name in PROGRAMS if (path := shutil.which(name))}
-    files |= {library for program in set(files) for library in libraries_of(program)}
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
-        for folder in ("etc", "tmp", "work", "home/user", "home/user/.keras", "home/user/.nv", "bin", "usr/bin"):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o755 if folder in ("etc", "bin", "usr/bin") else 0o1777
-            archive.addfile(entry)
-        for name, text in {
-            "etc/passwd": "root:x:0:0::/:/bin/bash\n",
-            "etc/group": "",
-            "lib/terminfo/v/vt100": "",
-        }.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(text), 0o666
-            archive.addfile(entry, io.BytesIO(text.encode()))
-        for name in sorted(files):
-            data = Path(name).read_bytes()
-            places = {name, f"/usr/bin/{Path(name).name}"} if Path(name).name in PROGRAMS else {name}
-            for place in places:
-                entry = tarfile.TarInfo(place.lstrip("/"))
-                entry.size, entry.mode = len(data), 0o755
-                archive.addfile(entry, io.BytesIO(data))
-    return content.getvalue()
 
 
 @pytest.fixture(scope="module")
 def image(engine: Engine) -> Iterator[str]:
     """The tag of the small image."""
-    tag = f"gpuenv-e2e-shell:{os.getpid()}"
-    api = sdk(engine).api
-    api.import_image_from_data(make_root(), repository=tag)
-    yield tag
-    api.remove_image(tag, force=True)
+    with small_image.imported(engine, f"gpuenv-e2e-shell:{os.getpid()}") as tag:
+        yield tag
 
 
 @pytest.fixture
@@ -114,7 +65,7 @@ class Shell:
         self.engine = engine
         self.work = work
         self.python = sys.executable
-        self.driver = DRIVER.format(labels=LABELS, tag=image)
+        self.driver = small_image.driver(image)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GPUENV_")},
             "DOCKER_HOST": engine.url,

@@ -23,7 +23,6 @@ from gpuenv.engine.private_daemon import (
     find_others,
     folders,
     forget_stale_numbers,
-    read_record,
     write_record,
 )
 from gpuenv.host import packages
@@ -115,16 +114,15 @@ def stop() -> bool:
 
 def _start(place: Folders) -> Daemon:
     """Start it where none runs. What a killed one left in ``/run`` stays: by it dockerd finds old containers."""
-    recorded = read_record(place)
     bridge = private_network.bridge_name(place.run)
-    private_network.remove(bridge, recorded.subnet if recorded else "")
+    private_network.remove(bridge)
     obstacle = private_network.make_bridge(bridge)
     daemon = _launch(place, None if obstacle else bridge)
     if not obstacle:
         # The daemon chose one that nothing on this machine uses.
         subnet = str(daemon.engine.call("GET", "/networks/bridge")["IPAM"]["Config"][0]["Subnet"])
         obstacle = private_network.allow_forwarding(bridge, subnet)
-        daemon = msgspec.structs.replace(daemon, network="host" if obstacle else "bridge", subnet=subnet)
+        daemon = msgspec.structs.replace(daemon, network="host" if obstacle else "bridge")
         write_record(place, daemon)
     if obstacle:
         ui.say(f"containers get no network of their own here and use this machine's ({obstacle})")
@@ -133,8 +131,7 @@ def _start(place: Folders) -> Daemon:
 
 def _tidy(place: Folders) -> None:
     """Remove what a daemon that is gone leaves: rules, bridge, mount, socket, record."""
-    recorded = read_record(place)
-    private_network.remove(private_network.bridge_name(place.run), recorded.subnet if recorded else "")
+    private_network.remove(private_network.bridge_name(place.run))
     # dockerd mounts its data on itself, and a network in its run folder: not undone when an earlier one was killed.
     for folder in (place.data, place.run):
         mounts.unmount_below(folder)

@@ -39,18 +39,16 @@ class Folders:
         return self.run / "docker.pid"
 
 
-class Daemon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Daemon(msgspec.Struct, frozen=True):
     """A private daemon. ``began`` is the start time in ticks, see :mod:`gpuenv.core.processes`.
 
-    ``network``: ``"bridge"`` or ``"host"``, as in :class:`gpuenv.engine.model.Engine`; ``subnet``: of the
-    bridge, empty where there is none.
+    ``network``: ``"bridge"`` or ``"host"``, as in :class:`gpuenv.engine.model.Engine`.
     """
 
     pid: int
     began: int
     url: str
     network: str = "host"
-    subnet: str = ""
     api_version: str = ""
 
     @property
@@ -82,8 +80,8 @@ def dockerd_argv(place: Folders, bridge: str | None) -> list[str]:
     argv += ["--exec-root", str(place.run / "exec"), "--pidfile", str(place.pid_file)]
     # The storage driver is left to the daemon: it knows where overlay2 works (not on an overlay).
     argv += ["--config-file", str(place.run / "daemon.json")]
-    # Why it may neither use docker0 nor write firewall rules: see `private_network.py`.
-    return [*argv, "--iptables=false", "--ip6tables=false", f"--bridge={bridge or 'none'}"]
+    # Why it may neither use docker0 nor write firewall rules nor turn forwarding on: see `private_network.py`.
+    return [*argv, "--iptables=false", "--ip6tables=false", "--ip-forward=false", f"--bridge={bridge or 'none'}"]
 
 
 def is_running(daemon: Daemon, place: Folders) -> bool:
@@ -117,7 +115,7 @@ def find_daemon(place: Folders) -> Daemon | None:
     pid = _number_in(place.pid_file)
     if pid is None:
         return None
-    found = Daemon(pid, processes.start_time(pid) or 0, place.url, subnet=recorded.subnet if recorded else "")
+    found = Daemon(pid, processes.start_time(pid) or 0, place.url)
     return found if is_running(found, place) else None
 
 

@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+from gpuenv.core import ui
 from gpuenv.host import packages
+
+_DEVICES = Path("/sys/class/net")
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_LINK_LOCAL = "169.254.0.0/16"
+#: The bridges of all private engines.
+_GUARDED = "gpuenv+"
+#: Where it is, the first of them found a machine that forwards nothing.
+_GUARD = ("filter", "FORWARD", "!", "-i", _GUARDED, "!", "-o", _GUARDED, "-j", "DROP")
 
 
 def bridge_name(run_folder: Path) -> str:
@@ -26,7 +37,7 @@ def make_bridge(name: str) -> str | None:
     It gets an address of its own. Without one a bridge takes the lowest of its containers', which changes when that
     one ends: connections of all the others then stall for some 15 s (measured).
     """
-    if (Path("/sys/class/net") / name).exists():
+    if (_DEVICES / name).exists():
         return None
     return _failure(["ip", "link", "add", "name", name, "address", mac_address(name), "type", "bridge"])
 
@@ -39,27 +50,79 @@ def mac_address(name: str) -> str:
 
 def allow_forwarding(name: str, subnet: str) -> str | None:
     """Let containers of ``subnet`` reach the network; returns why that is not possible, or None."""
-    for rule in rules(name, subnet):
-        reason = _failure(argv("-C", rule)) and _failure(argv("-I", rule))
-        if reason is not None:
-            return reason
-    return None
+    # Forwarding is the last: until then nobody gets through.
+    reason = next(filter(None, (_put(rule, "-I") for rule in rules(name, subnet))), None) or _forward()
+    if reason is not None:
+        _delete_naming(name)
+    return reason
 
 
-def remove(name: str, subnet: str) -> None:
-    """Take rules and bridge away again, as far as they are there."""
-    for rule in rules(name, subnet) if subnet else ():
-        _failure(argv("-D", rule))
+def remove(name: str) -> None:
+    """Take rules and bridge away again, as far as they are there, and put the kernel's forwarding back."""
+    _delete_naming(name)
     _failure(["ip", "link", "delete", name])
+    if _failure(argv("-C", _GUARD)) is not None or any(_DEVICES.glob("gpuenv*/bridge")):
+        return
+    if any(_DEVICES.glob("*/brif/*")):
+        ui.say("this machine goes on forwarding packets, which it did not before: other containers or machines need it")
+        return
+    # First this: whoever is killed in between leaves no router.
+    with suppress(OSError):
+        _FORWARDING.write_text("0\n", encoding="ascii")
+        _delete_naming(_GUARDED)
 
 
 def rules(name: str, subnet: str) -> tuple[tuple[str, ...], ...]:
-    """The rules as ``(table, chain, specification...)``: masquerading, and the way out and back."""
+    """The rules as ``(table, chain, specification...)``: masquerading, the way out and back, and what is closed.
+
+    What is closed stands in ``mangle``: there it counts before all that others accept, in whatever order they began.
+    Services of clouds that give a machine its secrets have link-local addresses; some have the only name server there.
+    """
+    known = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
+    secrets = [
+        ("mangle", "PREROUTING", "-i", name, "-d", _LINK_LOCAL, "-p", protocol, "!", "--dport", "53", "-j", "DROP")
+        for protocol in ("tcp", "udp")
+    ]
     return (
         ("nat", "POSTROUTING", "-s", subnet, "!", "-o", name, "-j", "MASQUERADE"),
+        ("mangle", "FORWARD", "!", "-i", name, "-o", name, *known[:2], "!", *known[2:], "-j", "DROP"),
+        *secrets,
         ("filter", "FORWARD", "-i", name, "-j", "ACCEPT"),
-        ("filter", "FORWARD", "-o", name, "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"),
+        ("filter", "FORWARD", "-o", name, *known, "-j", "ACCEPT"),
     )
+
+
+def _forward() -> str | None:
+    """Have the kernel forward packets; where it did not, only those of private engines and what others accept."""
+    try:
+        if _FORWARDING.read_text(encoding="ascii").strip() != "0":
+            return None
+        reason = _put(_GUARD, "-A")
+        if reason is None:
+            _FORWARDING.write_text("1\n", encoding="ascii")
+    except OSError as error:
+        return f"{_FORWARDING}: {error.strerror}"
+    return reason
+
+
+def _put(rule: tuple[str, ...], action: str) -> str | None:
+    """Add a rule (``-I``: as the first one, ``-A``: as the last) unless it is there; why that fails, or None."""
+    return _failure(argv("-C", rule)) and _failure(argv(action, rule))
+
+
+def _delete_naming(interface: str) -> None:
+    """Delete all rules of ours that name an interface."""
+    for table, chain in (
+        ("nat", "POSTROUTING"),
+        ("mangle", "FORWARD"),
+        ("mangle", "PREROUTING"),
+        ("filter", "FORWARD"),
+    ):
+        done = _run(["iptables", "--wait", "-t", table, "-S", chain])
+        for line in done.stdout.splitlines() if isinstance(done, subprocess.CompletedProcess) else ():
+            words = shlex.split(line)
+            if words[0] == "-A" and interface in words:
+                _failure(argv("-D", (table, *words[1:])))
 
 
 def argv(action: str, rule: tuple[str, ...]) -> list[str]:
@@ -70,11 +133,18 @@ def argv(action: str, rule: tuple[str, ...]) -> list[str]:
 
 def _failure(command: list[str]) -> str | None:
     """Run a command; what it says if it fails, else None."""
-    environment = {**os.environ, "PATH": packages.search_path()}
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{command[0]}: {error}"
+    done = _run(command)
+    if isinstance(done, str):
+        return f"{command[0]}: {done}"
     if done.returncode == 0:
         return None
     return f"{command[0]}: {(done.stderr or done.stdout).strip() or f'exit code {done.returncode}'}"
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str] | str:
+    """What a command did, or why it could not be run."""
+    environment = {**os.environ, "PATH": packages.search_path()}
+    try:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)

@@ -46,7 +46,7 @@ def running(folder: Path, bin_folder: Path | None) -> Iterator[str]:
     finally:
         for mount_point in mounts_below(Path("/proc/self/mounts").read_text(encoding="utf-8"), run, folder):
             subprocess.run(["umount", "--lazy", mount_point], capture_output=True, check=False)
-        private_network.remove(bridge, "")
+        private_network.remove(bridge)
         shutil.rmtree(run, ignore_errors=True)
         shutil.rmtree(folder / "data", ignore_errors=True)
 

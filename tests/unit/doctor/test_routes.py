@@ -208,7 +208,7 @@ def test_settings_at_which_gpu_shell_stops_stand_in_the_way(changed: Network) ->
     assert best_command(make_facts(changed)) is None
 
 
-PRIVATE = Daemon(1, 2, "unix:///run/private.sock", "bridge", "172.18.0.0/16", "1.41")
+PRIVATE = Daemon(1, 2, "unix:///run/private.sock", "bridge", "1.41")
 
 
 @pytest.mark.parametrize("has_docker", [True, False])

@@ -17,7 +17,7 @@ from gpuenv.engine.endpoints import Endpoint
 from gpuenv.engine.model import Engine
 from gpuenv.engine.private_daemon import Daemon
 
-PRIVATE = Daemon(1, 2, "unix:///run/private.sock", "bridge", "172.18.0.0/16", "1.41")
+PRIVATE = Daemon(1, 2, "unix:///run/private.sock", "bridge", "1.41")
 
 
 @pytest.fixture
