@@ -14,7 +14,7 @@ from gpuenv.core import processes, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.engine import podman, reaper
 from gpuenv.engine.model import Engine, RefusedError
-from gpuenv.engine.refusals import explain_refusal, is_missing_gpu_driver, is_missing_init
+from gpuenv.engine.refusals import explain_refusal, is_missing_gpu_driver, is_missing_init, is_missing_limit
 
 T = TypeVar("T")
 
@@ -28,6 +28,10 @@ TMP = {"/tmp": "mode=1777,exec"}  # noqa: S108 - inside the container
 #: Engines give 64 MB, in which data loaders of several processes die. Without a size the kernel takes half of the
 #: memory of the machine on which the engine runs, as it does for that machine's own.
 SHARED_MEMORY = {"/dev/shm": "mode=1777"}  # noqa: S108 - inside the container
+#: Processes and threads of one container. What goes astray in a notebook takes an eighth of the machine's: the kernel
+#: has numbers for 32768, and for 1024 per core (measured: 2 cores, 32768). Counted: 16 loaders of data that each have
+#: the pools of TensorFlow, of Eigen and of NumPy's BLAS, a thread per core in each, are 48 per core.
+_FEWEST_TASKS, _TASKS_PER_CORE = 4096, 64
 _SELINUX = Path("/sys/fs/selinux/enforce")
 
 
@@ -52,7 +56,8 @@ class Mount:
 class Spec:
     """A container to be made. ``user`` is ``uid:gid`` inside, ``groups`` further group numbers.
 
-    ``log`` is the engine's ``LogConfig``; empty for its own choice.
+    ``log`` is the engine's ``LogConfig``; empty for its own choice. ``tasks`` is the most processes and threads at a
+    time; None for the engine's own choice.
     """
 
     name: str
@@ -72,6 +77,7 @@ class Spec:
     read_only: bool = False
     tmpfs: Mapping[str, str] = field(default_factory=dict)
     log: Mapping[str, Any] = field(default_factory=dict)
+    tasks: int | None = max(_FEWEST_TASKS, _TASKS_PER_CORE * (os.cpu_count() or 1))
 
 
 def new_name(purpose: str) -> str:
@@ -137,6 +143,7 @@ def create_body(spec: Spec, *, has_init: bool, has_selinux: bool) -> dict[str, A
         "ReadonlyRootfs": spec.read_only,
         "Tmpfs": {**SHARED_MEMORY, **(TMP if spec.read_only else {}), **spec.tmpfs},
         "LogConfig": dict(spec.log),
+        "PidsLimit": spec.tasks,
     }
     body: dict[str, Any] = {
         "Image": spec.image,
@@ -163,34 +170,35 @@ def create_body(spec: Spec, *, has_init: bool, has_selinux: bool) -> dict[str, A
 
 
 def create(engine: Engine, spec: Spec, *, has_init: bool = True) -> str:
-    """Make the container and return its id. Raises EngineError."""
-    try:
-        body = create_body(spec, has_init=has_init, has_selinux=_SELINUX.exists())
-        if engine.kind != "podman":
-            return str(engine.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
-        for mount in body["HostConfig"]["Mounts"]:
-            if mount["Type"] == "volume":
-                engine.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
-        return str(engine.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
-    except RefusedError as error:
-        raise explain_refusal(spec, error) from error
+    """Make the container and return its id. Raises RefusedError, or another EngineError."""
+    body = create_body(spec, has_init=has_init, has_selinux=_SELINUX.exists())
+    if engine.kind != "podman":
+        return str(engine.call("POST", "/containers/create", body, {"name": spec.name})["Id"])
+    for mount in body["HostConfig"]["Mounts"]:
+        if mount["Type"] == "volume":
+            engine.call("POST", "/volumes/create", {"Name": mount["Source"], **mount["VolumeOptions"]})
+    return str(engine.call("POST", podman.CREATE_PATH, podman.create_body(spec, body["HostConfig"]))["Id"])
 
 
 def start(engine: Engine, spec: Spec, launch: Callable[[str], T]) -> T:
     """Make the container and have ``launch`` start it, which is given its id; returns what that returns.
 
-    Where ``launch`` is refused (RefusedError), it gets another chance without an init program if the engine has none,
-    and with GPUs by CDI if the engine has no other way to them. Raises EngineError.
+    Where that is refused (RefusedError), it gets another chance without an init program if the engine has none, without
+    a limit of processes if it cannot set one, and with GPUs by CDI if it has no other way to them. Raises EngineError.
     """
     has_init = True
     while True:
-        container_id = create(engine, spec, has_init=has_init)
         try:
-            return launch(container_id)
+            return launch(create(engine, spec, has_init=has_init))
         except RefusedError as error:
             if has_init and is_missing_init(error.why):
                 ui.warn("this engine has no init program: signals may not reach every program in the container")
                 has_init = False
+            elif spec.tasks is not None and is_missing_limit(error.why):
+                ui.warn(
+                    "this engine cannot limit the processes of a container: one that starts too many stops the machine"
+                )
+                spec = replace(spec, tasks=None)
             elif is_missing_gpu_driver(error.why) and [r["Driver"] for r in spec.device_requests] == [""]:
                 ui.say("this engine has no driver for GPUs (--gpus); trying the Container Device Interface")
                 by_name = {"Driver": "cdi", "DeviceIDs": podman.cdi_devices(spec.device_requests)}

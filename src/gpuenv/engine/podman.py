@@ -47,6 +47,8 @@ def create_body(spec: Spec, host: Mapping[str, Any]) -> dict[str, Any]:
         "read_only_filesystem": spec.read_only,
         "portmappings": [_port(spec.port)] if "PortBindings" in host else [],
     }
+    if host["PidsLimit"] is not None:
+        body["resource_limits"] = {"pids": {"limit": host["PidsLimit"]}}
     # Not named it is a bridge, or, for a rootless Podman, what stands in for one.
     if spec.network != "bridge":
         body["netns"] = {"nsmode": spec.network}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gpuenv.core.errors import EngineError
@@ -16,6 +17,11 @@ def is_missing_init(message: str) -> bool:
     """Whether an engine's refusal to start means that its init program is not installed."""
     names = ("docker-init", "catatonit", "container-init", "init binary")
     return any(name in message for name in names) and ("not found" in message or "no such file" in message.lower())
+
+
+def is_missing_limit(message: str) -> bool:
+    """Whether an engine's refusal means that it may not limit processes (rootless, or without that control group)."""
+    return re.search(r"\bpids\b", message) is not None and re.search(r"cgroup|limit", message) is not None
 
 
 def is_missing_gpu_driver(message: str) -> bool:

@@ -104,6 +104,13 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
     from gpuenv.shell.session import run_attached
 
     # Before anything is built.
+    if request.port and engine.network == "host":
+        raise UsageError(
+            f"PORT={request.port} cannot be opened on 127.0.0.1 alone",
+            "containers of this engine use this machine's own network, as it could make no other when it started; what "
+            "listens in one at all addresses is open to everybody who reaches the machine",
+            f"leave PORT out and have the program listen there: `jupyter lab --ip=127.0.0.1 --port={request.port}`",
+        )
     work = in_utf8("WORK", request.work)
     in_utf8("CMD", request.command or "", _RECODE)
     environment = cuda_choice.environment(settings, request.variant, request.flavor)
@@ -144,8 +151,8 @@ def make_spec(engine: Engine, built: Built, request: Request, mark: str, *, has_
     values = workspace.environment(os.environ, name, has_bundle=bool(ca_mounts), tty=has_terminal)
     # Meant for containers, where the caller's own may name this machine.
     values.update(engine.container_proxies())
-    # What is published is the container's own address; in the host's network it would be open to everybody.
-    values.update(workspace.port_variables(request.port, None if engine.network == "host" else "0.0.0.0"))  # noqa: S104
+    # What is published is the container's own address.
+    values.update(workspace.port_variables(request.port, "0.0.0.0"))  # noqa: S104
     if not has_terminal:
         # docker-init passes signals on to bash alone, which waits for its child first; with this to the child as well.
         values["TINI_KILL_PROCESS_GROUP"] = "1"

@@ -80,6 +80,12 @@ def test_a_port_is_open_to_this_machine_only() -> None:
     assert "ExposedPorts" not in body(with_changes(port=8888, network="host"))
 
 
+def test_the_number_of_processes_is_limited() -> None:
+    """Some thousands, and what the machine's cores need."""
+    assert body()["HostConfig"]["PidsLimit"] == max(4096, 64 * (os.cpu_count() or 1))
+    assert body(with_changes(tasks=None))["HostConfig"]["PidsLimit"] is None
+
+
 def test_labels_name_this_process() -> None:
     labels = containers.own_labels()
     pid, began = labels["gpuenv.owner"].split(":")
@@ -153,6 +159,38 @@ def test_an_engine_without_init_gets_another_chance(fake: FakeEngine, capsys: py
     assert "no init program" in capsys.readouterr().err
 
 
+#: Of crun, runc, Podman and Docker.
+NO_LIMIT = (
+    "crun: the requested cgroup controller `pids` is not available: OCI runtime error",
+    "runc create failed: unable to apply cgroup configuration: cannot set pids limit: container could not join cgroup",
+    "Your kernel does not support pids limit capabilities or the cgroup is not mounted",
+)
+
+
+@pytest.mark.parametrize("when", ["made", "started"])
+@pytest.mark.parametrize("message", NO_LIMIT)
+def test_an_engine_that_cannot_limit_processes_gets_another_chance(
+    fake: FakeEngine, capsys: pytest.CaptureFixture[str], when: str, message: str
+) -> None:
+    limits: list[Any] = []
+
+    def create(_: str, content: bytes) -> tuple[int, object]:
+        limits.append(json.loads(content)["HostConfig"]["PidsLimit"])
+        if when == "made" and limits[-1]:
+            return HTTPStatus.INTERNAL_SERVER_ERROR, {"message": message}
+        return HTTPStatus.CREATED, {"Id": "abc"}
+
+    def launch(_: str) -> str:
+        if limits[-1]:
+            raise RefusedError(500, message)
+        return "started"
+
+    fake.answers = {"POST /containers/create": create, "DELETE": lambda *_: (HTTPStatus.NO_CONTENT, None)}
+    assert containers.start(fake.engine, SPEC, launch) == "started"
+    assert limits == [SPEC.tasks, None]
+    assert "cannot limit the processes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("has_cdi", [True, False])
 def test_docker_is_asked_for_gpus_by_cdi_where_it_has_nothing_else(
     fake: FakeEngine, capsys: pytest.CaptureFixture[str], has_cdi: bool
@@ -197,7 +235,7 @@ def test_refusals_say_what_to_do(fake: FakeEngine, message: str, expected: str) 
     fake.answers["POST /containers/create"] = lambda *_: (HTTPStatus.INTERNAL_SERVER_ERROR, {"message": message})
     spec = dataclasses.replace(SPEC, device_requests=[{"Driver": "", "DeviceIDs": []}])
     with pytest.raises(EngineError) as caught:
-        containers.create(fake.engine, spec)
+        containers.start(fake.engine, spec, str)
     assert expected in caught.value.next_step
     assert message in caught.value.why
     told = refusals.explain_refusal(spec, RefusedError(500, message, is_told=True))
@@ -214,4 +252,4 @@ def test_missing_init_is_told_from_a_missing_program() -> None:
 def test_an_engine_that_is_gone(tmp_path: Path) -> None:
     gone = Engine("docker", f"unix://{tmp_path}/none.sock", "", api_version="1.41")
     with pytest.raises(EngineError, match="stopped answering"):
-        containers.create(gone, SPEC)
+        containers.start(gone, SPEC, str)

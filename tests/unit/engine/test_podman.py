@@ -39,6 +39,11 @@ def test_it_may_do_no_more_than_in_docker() -> None:
     assert body()["cap_add"] == []
 
 
+def test_the_number_of_processes_is_limited() -> None:
+    assert body(tasks=4096)["resource_limits"] == {"pids": {"limit": 4096}}
+    assert "resource_limits" not in body(tasks=None)
+
+
 def test_the_network_and_its_ports() -> None:
     (port,) = body(port=8888)["portmappings"]
     assert port == {"host_ip": "127.0.0.1", "host_port": 8888, "container_port": 8888, "protocol": "tcp"}

@@ -101,13 +101,20 @@ def test_a_command_of_an_older_encoding(tmp_path: Path) -> None:
     assert "rename" not in caught.value.next_step
 
 
-@pytest.mark.parametrize(("network", "address"), [("bridge", "0.0.0.0"), ("host", None)])
-def test_a_port_is_where_jupyter_listens(tmp_path: Path, network: str, address: str | None) -> None:
-    """In the host's network everybody could reach what listens at all addresses."""
-    values = make_spec(tmp_path, network=network, port=18891).environment
+def test_a_port_is_where_jupyter_listens(tmp_path: Path) -> None:
+    values = make_spec(tmp_path, port=18891).environment
     assert (values["JUPYTER_PORT"], values["JUPYTER_PORT_RETRIES"]) == ("18891", "0")
-    assert values.get("JUPYTER_IP") == address
+    assert values["JUPYTER_IP"] == "0.0.0.0"
     assert not {name for name in make_spec(tmp_path).environment if name.startswith("JUPYTER")}
+
+
+def test_no_port_in_the_network_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody could reach what listens at all addresses. Told before anything is built."""
+    monkeypatch.setattr(shell, "check_host", lambda: None)
+    monkeypatch.setattr(shell, "find_engine", lambda _: Engine("private", "tcp://127.0.0.1:1", "", network="host"))
+    with pytest.raises(UsageError, match="PORT=18891 cannot be opened") as caught:
+        shell.run(arguments(tmp_path, cmd="true", port=18891))
+    assert "--ip=127.0.0.1 --port=18891" in caught.value.next_step
 
 
 def test_the_container_of_a_prompt(tmp_path: Path) -> None:
