@@ -10,7 +10,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from gpuenv.core import ui
@@ -124,7 +124,7 @@ class Settings:
     gpus: str | None = _text("all, none, or device numbers such as 0,1")
     work: str | None = _text(
         "the folder to work in (it becomes /work); the current one if not given",
-        more="what is created there belongs to you",
+        more="what is created there belongs to you; of gpuenv's own checkout a container can write `work/` alone",
     )
     add: Path | None = _text(
         "a requirements file: its packages are added in a layer of your own",
@@ -195,7 +195,7 @@ def warn_of_misspelled(environ: Mapping[str, str]) -> None:
 
 def in_utf8(
     setting: str,
-    value: str | Path,
+    value: str | PurePath,
     remedy: str = "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`), or set ENGINE=venv: no container",
     taker: str = "container engines",
 ) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ from gpuenv.engine.shared_folder import marked, unseen
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.host.processor import check_host
-from gpuenv.shell import terminal, workspace
+from gpuenv.shell import own_code, terminal, workspace
 from gpuenv.shell import words as shell_words
+from gpuenv.shell.own_code import Shared
 from gpuenv.variants import model as variants
 from gpuenv.variants.model import Variant
 
@@ -111,15 +112,16 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
             "listens in one at all addresses is open to everybody who reaches the machine",
             f"leave PORT out and have the program listen there: `jupyter lab --ip=127.0.0.1 --port={request.port}`",
         )
-    work = in_utf8("WORK", request.work)
+    work = own_code.shared(request.work, workspace.WORK_INSIDE)
     in_utf8("CMD", request.command or "", _RECODE)
     environment = cuda_choice.environment(settings, request.variant, request.flavor)
     built = image.ensure_image(engine, environment, settings)
     device = shell_words.device(request.host, request.flavor, request.devices)
-    ui.say(shell_words.environment_line(built.labels, device, work, settings.add))
+    told = in_utf8("WORK", f"{request.work}{work.note}")
+    ui.say(shell_words.environment_line(built.labels, device, told, settings.add))
     has_terminal = wants_terminal(request.command, [os.isatty(number) for number in range(3)])
-    with marked(request.work) as mark:
-        spec = make_spec(engine, built, request, mark.name, has_terminal=has_terminal)
+    with marked(work.marked) as mark:
+        spec = make_spec(engine, built, request, replace(work, marked=mark), has_terminal=has_terminal)
         for name in workspace.local_proxies(spec.environment) if engine.network != "host" else ():
             ui.warn(f"{name} points to this machine itself; programs in the container cannot reach that")
         code = run_attached(engine, spec, mark, tail)
@@ -137,10 +139,9 @@ def wants_terminal(command: str | None, are_terminals: Sequence[bool]) -> bool:
     return all(are_terminals if command is not None else are_terminals[:2])
 
 
-def make_spec(engine: Engine, built: Built, request: Request, mark: str, *, has_terminal: bool) -> containers.Spec:
-    """The container of a shell; ``mark`` is the name of a file in its work folder."""
+def make_spec(engine: Engine, built: Built, request: Request, work: Shared, *, has_terminal: bool) -> containers.Spec:
+    """The container of a shell in ``work``, where the mark has been made."""
     uid = os.getuid()
-    work = in_utf8("WORK", request.work)
     user, name = containers.user_inside(engine), workspace.user_name(uid)
     if request.command is not None:
         words = ["bash", "-c", "--", in_utf8("CMD", request.command, _RECODE)]
@@ -159,13 +160,13 @@ def make_spec(engine: Engine, built: Built, request: Request, mark: str, *, has_
     return containers.Spec(
         name=containers.new_name("shell"),
         image=built.tag,
-        command=workspace.entry(mark, workspace.names(user, name), words),
+        command=workspace.entry(str(work.marked.relative_to(request.work)), workspace.names(user, name), words),
         user=user,
         network=engine.network,
         groups=containers.shared_groups(request.work, Path("/dev/nvidiactl")),
         environment=values,
         labels=containers.own_labels(),
-        mounts=(containers.Mount(work, workspace.WORK_INSIDE), *containers.volumes(uid), *ca_mounts),
+        mounts=(*work.mounts, *containers.volumes(uid), *ca_mounts),
         device_requests=request.devices,
         working_dir=workspace.WORK_INSIDE,
         port=request.port,

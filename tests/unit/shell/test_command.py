@@ -17,8 +17,9 @@ from gpuenv.engine.model import Engine
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.shell import command as shell
-from gpuenv.shell import terminal
+from gpuenv.shell import own_code, terminal, workspace
 from gpuenv.shell import words as shell_words
+from gpuenv.shell.own_code import Shared
 
 SIMULATED = {**LABELS, "gpuenv.flavor": "gpu", "gpuenv.cuda": "simulated"}
 NONE = HostGpus()
@@ -83,7 +84,8 @@ def make_spec(
     engine = Engine(kind, "tcp://127.0.0.1:1", "", network=network)
     request = shell.parse_request(arguments(tmp_path, **changes), NONE)
     built: Any = SimpleNamespace(tag="gpuenv:x", labels=LABELS)
-    return shell.make_spec(engine, built, request, ".mark", has_terminal=has_terminal)
+    work = Shared(own_code.shared(request.work, workspace.WORK_INSIDE).mounts, tmp_path / ".mark", "")
+    return shell.make_spec(engine, built, request, work, has_terminal=has_terminal)
 
 
 def test_the_container_of_a_command(tmp_path: Path) -> None:
