@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def machine(
     lock = variant.lock_path("cpu").read_text(encoding="utf-8")
     environment = Environment(variant, "cpu")
     conda_spec.path(environment).write_text(conda_spec.render(environment, lock), encoding="utf-8")
+    base_channel.write_lock(variant)
     with conda_channel.serve(base_channel.folder) as channel, served(tiny.packages) as index:
         settings = {
             "GPUENV_ENVS_DIR": str(tiny.envs),
@@ -217,7 +219,8 @@ def test_a_package_that_has_vanished_from_the_channel(machine: Machine) -> None:
 
 
 def test_a_channel_that_is_down(machine: Machine) -> None:
-    done = machine.run("conda-env", GPUENV_CHANNELS="http://127.0.0.1:9")
+    # With what was fetched before there is nothing to ask it for.
+    done = machine.run("conda-env", GPUENV_CHANNELS="http://127.0.0.1:9", **machine.cold)
     assert done.returncode == 6, done.stderr
     assert "the channel http://127.0.0.1:9" in done.stderr
     assert "SOURCES_DIR=" in done.stderr
@@ -287,7 +290,9 @@ def package_of(specification: str, depends: tuple[str, ...] = (), constrains: tu
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", variants.list_names())
 def test_the_harness_runs_in_a_conda_environment_with_cuda(name: str, tmp_path: Path, base_channel: Channel) -> None:
-    variant = variants.find_variant(name)
+    envs = tmp_path / "envs"
+    shutil.copytree(paths.project_root() / "envs", envs)
+    variant = variants.load_variant(envs / name)
     assert variant.conda is not None
     lock = load_cuda_lock(cuda.make_simulated_lock(variant, tmp_path / "simulated"))
     sources.stage_libraries(lock, tmp_path / "libraries", None)
@@ -300,7 +305,10 @@ def test_the_harness_runs_in_a_conda_environment_with_cuda(name: str, tmp_path: 
         package_of(cudnn, depends=(f"cudatoolkit {variant.cuda.version}.*",)),
     )
     base_channel.write()
+    # The genuine lock names the genuine packages, and refuses these.
+    base_channel.write_lock(variant)
     settings = {
+        "GPUENV_ENVS_DIR": str(envs),
         "GPUENV_STATE_DIR": str(tmp_path / "state"),
         "GPUENV_CACHE_DIR": str(tmp_path / "cache"),
         "GPUENV_CONDA": "rattler",

@@ -25,7 +25,9 @@ from elftools.elf.elffile import ELFFile
 
 from gpuenv.base_image import python_tree
 from gpuenv.base_image.relocate import files
+from gpuenv.conda import lock
 from gpuenv.host.pythons import LocalPython
+from gpuenv.variants.model import Variant
 from tiny.loopback import Handler, serving
 
 SUBDIR = "linux-64"
@@ -83,6 +85,25 @@ class Channel:
         for subdir, packages in self.records.items():
             data = {"info": {"subdir": subdir}, "packages": packages, "packages.conda": {}, "repodata_version": 1}
             (self.folder / subdir / "repodata.json").write_text(json.dumps(data), encoding="utf-8")
+
+    def write_lock(self, variant: Variant) -> None:
+        """Write the lock of a variant that is made of what is packed here, of two alike the later one.
+
+        CUDA's packages are for `gpu` alone.
+        """
+        keys = ("name", "version", "build", "build_number", "sha256", "md5", "size", "depends")
+        packages = {
+            record["name"]: lock.Package(
+                channel="simulated",
+                file=f"{subdir}/{file}",
+                flavors=("gpu",) if record["name"] in ("cudatoolkit", "cudnn") else ("gpu", "cpu"),
+                noarch=record.get("noarch"),
+                **{key: record[key] for key in keys},
+            )
+            for subdir, records in self.records.items()
+            for file, record in records.items()
+        }
+        lock.path_of(variant).write_text(lock.render(variant, packages.values(), simulated=True), encoding="utf-8")
 
 
 def pack(archive: Path, package: Package, tree: Path | None, placeholder: str | None) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from gpuenv.conda import spec as conda_spec
+from gpuenv.conda import verified
+from gpuenv.conda.lock import Package
 from gpuenv.conda.spec import SUBDIRS
-from gpuenv.core.errors import HostError, UsageError
+from gpuenv.core.errors import SourceError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.net import certificates
+from gpuenv.net import certificates, redact
 from gpuenv.net.pip_settings import load_pip_settings
 from gpuenv.variants.environment import Environment
 
 _PACKAGES = (".conda", ".tar.bz2")
+#: Where channels are that are called by their names only.
+_PUBLIC = "https://conda.anaconda.org"
+#: How `defaults`, which is a list of addresses in conda's own settings, is called as one channel.
+_DEFAULTS = {"defaults": "main"}
 
 
 @dataclass(frozen=True)
@@ -27,10 +33,10 @@ class CondaRequest:
     specifications: tuple[str, ...]
 
 
-def request(environment: Environment, settings: Settings, scratch: Path) -> CondaRequest:
-    """What to ask for and where; ``scratch`` is a folder that stays until the packages are installed."""
+def request(environment: Environment, settings: Settings) -> CondaRequest:
+    """What to ask for and where. Raises UsageError for a channel that may not be used."""
     wanted = conda_spec.specifications(environment)
-    local = local_channel(settings.sources_dir, scratch)
+    local = local_channel(settings.sources_dir)
     named = parse_channels(settings.channels)
     if local is not None or named:
         # A mirror has another name: who names one says with it that everything is there.
@@ -53,47 +59,93 @@ def parse_channels(text: str | None) -> tuple[str, ...]:
                 why, remedy = "it is missing or a file", "name a folder, a channel or a mirror"
                 raise UsageError(f"CHANNELS={channel} is not a folder", why, remedy)
             channels[place] = folder.resolve().as_uri()
-    return tuple(channels)
+    return tuple(map(_allowed, channels))
 
 
-def local_channel(folder: Path | None, scratch: Path) -> str | None:
+def _allowed(channel: str) -> str:
+    """The channel, unless anybody on the way could change what it sends. Raises UsageError."""
+    parts = urlsplit(channel)
+    # Between this machine and itself there is nobody.
+    if parts.scheme.lower() == "http" and not _is_loopback(parts.hostname or ""):
+        raise UsageError(
+            f"the channel {redact.text(channel)} is refused",
+            "http:// is neither encrypted nor signed: anybody on the way can send other packages",
+            "name it with https://, or a folder",
+        )
+    return channel
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def local_channel(folder: Path | None) -> str | None:
     """The address of the channel in a folder: one that is laid out as such, or packages that lie there loose.
 
     None where the folder has no conda packages at all: then it is meant for CUDA's archives.
     """
     if folder is None or not folder.is_dir():
         return None
-    if any((folder / subdir / "repodata.json").is_file() for subdir in SUBDIRS):
-        return folder.resolve().as_uri()
-    packages = [path for path in sorted(folder.iterdir()) if path.name.endswith(_PACKAGES)]
-    if not packages:
-        return None
-    # A copy, for the user's folder stays as it is; it costs nothing where both are on one file system.
-    made = scratch / "channel"
-    (made / SUBDIRS[0]).mkdir(parents=True)
-    for path in packages:
-        try:
-            os.link(path, made / SUBDIRS[0] / path.name)
-        except OSError:  # noqa: PERF203 - another file system
-            shutil.copy(path, made / SUBDIRS[0])
-    index(made)
-    return made.as_uri()
+    places = [folder, *(folder / subdir for subdir in (*SUBDIRS, "noarch"))]
+    has_some = any(path.name.endswith(_PACKAGES) for place in places if place.is_dir() for path in place.iterdir())
+    return folder.resolve().as_uri() if has_some else None
 
 
-def index(channel: Path) -> None:
-    """Write the repodata.json of a channel's folder, from what its packages say of themselves."""
-    try:
-        import asyncio
+def address(channel: str) -> str:
+    """Where a channel is: those that are called by their names only have one public server."""
+    return channel.rstrip("/") if "://" in channel else f"{_PUBLIC}/{public_name(channel)}"
 
-        from rattler.index import index_fs
-    except ImportError as error:
-        raise HostError(
-            f"{channel} cannot be indexed",
-            "the package py-rattler is not installed (it needs Python 3.10 or newer for the command itself)",
-            "give the folder of a channel with its repodata.json, made by `conda index`",
-        ) from error
-    (channel / "noarch").mkdir(parents=True, exist_ok=True)
-    asyncio.run(index_fs(channel))
+
+def public_name(channel: str) -> str:
+    """What a channel is called on the public server."""
+    return _DEFAULTS.get(channel, channel)
+
+
+def locate(channels: Sequence[str], packages: Iterable[Package], scratch: Path) -> list[tuple[Package, str]]:
+    """Where each package is fetched from. From folders they are copied into ``scratch``, and verified meanwhile: what
+    is verified is what will be used, whoever may write to the folder.
+
+    ``scratch`` is a folder that stays until the packages are installed. Raises SourceError for what a folder lacks,
+    and for another file than the lock names.
+    """
+    found, missing = [], []
+    for package in packages:
+        named = [each for each in channels if _is_called(each, package.channel)]
+        for channel in [*named, *(each for each in channels if each not in named)]:
+            parts = urlsplit(channel)
+            if parts.scheme != "file":
+                found.append((package, f"{address(channel)}/{package.file}"))
+                break
+            folder = Path(unquote(parts.path))
+            places = (folder / package.file, folder / package.file_name)
+            if path := next((path for path in places if path.exists()), None):
+                found.append((package, verified.take(path, package, scratch / "channel" / package.file).as_uri()))
+                break
+        else:
+            missing.append(package)
+    if missing:
+        raise _lacking(channels, missing)
+    return found
+
+
+def _is_called(channel: str, name: str) -> bool:
+    return public_name(channel.rstrip("/").rpartition("/")[2]) == public_name(name)
+
+
+def _lacking(channels: Sequence[str], missing: Sequence[Package]) -> SourceError:
+    names = [package.file_name for package in missing]
+    folders = [Path(unquote(urlsplit(each).path)) for each in channels]
+    alike = (path for folder in folders for path in folder.glob(f"{missing[0].name}-[0-9]*"))
+    lying = sorted(path.name for path in alike if path.is_file())
+    others = f"; {', '.join(lying[:3])} is not of the lock" if lying else ""
+    return SourceError(
+        f"{', '.join(map(str, folders))} lacks {', '.join(names[:3])}{', ...' if names[3:] else ''}",
+        f"only the files that conda.lock.toml of the variant names are used{others}",
+        "put those files there (all their names stand in that lock), or let a channel be asked",
+    )
 
 
 def network_variables(environ: Mapping[str, str]) -> dict[str, str]:

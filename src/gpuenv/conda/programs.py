@@ -8,13 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.conda import spec as conda_spec
-from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.condarc import read_condarcs
+from gpuenv.conda.lock import Package
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError
 
@@ -36,16 +35,29 @@ class Program:
     path: str = ""
     version: tuple[int, int] = (0, 0)
 
-    def argv(self, folder: Path, request: CondaRequest) -> list[str]:
-        """The command that makes the environment in ``folder``, which is not there yet."""
-        where = [part for channel in request.channels for part in ("--channel", channel)]
-        # Asked of the channels named here and of no other, whatever a condarc adds to them.
-        argv = [self.path, "create", "--yes", "--quiet", "--prefix", str(folder), "--override-channels", *where]
+    def argv(self, folder: Path, explicit: Path) -> list[str]:
+        """The command that makes the environment in ``folder``, which is not there yet, of what ``explicit`` lists.
+
+        Such a list is not solved, and no channel is asked besides it, whatever a condarc says.
+        """
+        argv = [self.path, "create", "--yes", "--quiet", "--prefix", str(folder), "--file", str(explicit)]
         # What a condarc adds to every new environment (`create_default_packages`) is not in the lock. micromamba, and
         # mamba since 2.0, which is the same program, neither have that nor the option.
         if self.name == "conda" or (self.name == "mamba" and self.version < _MAMBA_WITHOUT_CONDA):
             argv.append("--no-default-packages")
-        return argv + [conda_spec.without_channel(each) for each in request.specifications]
+        return argv
+
+
+def explicit_list(found: Iterable[tuple[Package, str]]) -> str:
+    """A file of packages as conda, mamba and micromamba read it: an address in each line, and its sum.
+
+    All of them know md5 there, few another one. Nobody can make a second file to a given md5.
+    """
+    lines = [
+        f"{url}#{package.md5}" if package.md5 else f"{url}#sha256:{package.sha256}" if package.sha256 else url
+        for package, url in found
+    ]
+    return "\n".join(["@EXPLICIT", *lines, ""])
 
 
 def find(wanted: str | None, environ: Mapping[str, str] = os.environ) -> Program:

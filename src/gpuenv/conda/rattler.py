@@ -1,4 +1,4 @@
-"""Solves and installs conda packages with py-rattler, in a process of its own.
+"""Installs conda packages with py-rattler, or solves for the lock, in a process of its own.
 
 ``python -m gpuenv.conda.rattler FILE`` does the job that the JSON file describes. A process, because what it uses is
 told through variables (`SSL_CERT_FILE`, proxies, `CONDA_OVERRIDE_CUDA`), and so that all it writes ends in the log.
@@ -13,22 +13,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-#: How `defaults`, which is a list of addresses in conda's own settings, is called as one channel.
-_DEFAULTS = {"defaults": "main"}
+from gpuenv.conda.channels import public_name
 
 
 async def install(job: dict[str, Any]) -> None:
-    """Solve for ``job["specifications"]`` and install into ``job["prefix"]``."""
+    """Install ``job["packages"]``, each from its address, into ``job["prefix"]``: rattler compares their sums.
+
+    It runs none of the scripts that packages bring along.
+    """
     import rattler
 
     cache = Path(job["cache"])
     client = rattler.Client.from_config(rattler.Config(), max_retries=3)
-    gateway = rattler.Gateway(cache_dir=cache / "repodata", client=client)
-    specifications, channels = map(renamed, job["specifications"]), map(public_name, job["channels"])
-    records = await solve(list(specifications), list(channels), job["subdir"], gateway)
+    records = [_record(package) for package in job["packages"]]
     for record in records:
         print(f"{record.name.normalized} {record.version} {record.build} {record.sha256 and record.sha256.hex()}")
-    await rattler.install(records, job["prefix"], cache_dir=cache / "packages", client=client, show_progress=False)
+    await rattler.install(
+        records, job["prefix"], cache_dir=cache / "packages", client=client, show_progress=False,
+        execute_link_scripts=False,
+    )  # fmt: skip
+
+
+def _record(package: dict[str, Any]) -> Any:
+    import rattler
+
+    keys = ("name", "version", "build_number", "subdir", "noarch", "depends", "size")
+    values: dict[str, Any] = {key: package[key] for key in keys}
+    values.update({key: bytes.fromhex(package[key]) for key in ("sha256", "md5") if package[key]})
+    record = rattler.PackageRecord(build=rattler.BuildString(package["build"]), **values)
+    return rattler.RepoDataRecord(record, package["file_name"], package["url"], package["channel"])
+
+
+async def look_up(job: dict[str, Any]) -> list[dict[str, Any]]:
+    """Solve for ``job["specifications"]``; the records of the packages, with their files and channels."""
+    import rattler
+
+    client = rattler.Client.from_config(rattler.Config(), max_retries=3)
+    gateway = rattler.Gateway(cache_dir=Path(job["cache"]) / "repodata", client=client)
+    specifications, channels = map(renamed, job["specifications"]), map(public_name, job["channels"])
+    records = await solve(list(specifications), list(channels), job["subdir"], gateway)
+    # The file and its channel are not in conda's own record.
+    return [{**json.loads(each.to_json()), "file_name": each.file_name, "channel": each.channel} for each in records]
 
 
 async def solve(specifications: Sequence[str], channels: Sequence[str], subdir: str, gateway: Any) -> list[Any]:
@@ -51,11 +76,6 @@ async def solve(specifications: Sequence[str], channels: Sequence[str], subdir: 
     return records
 
 
-def public_name(channel: str) -> str:
-    """What a channel is called on the public server."""
-    return _DEFAULTS.get(channel, channel)
-
-
 def renamed(specification: str) -> str:
     """A specification with its channel as rattler knows it."""
     channel, separator, rest = specification.rpartition("::")
@@ -68,7 +88,10 @@ def main() -> int:
 
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     try:
-        asyncio.run(install(job))
+        if "packages" in job:
+            asyncio.run(install(job))
+        else:
+            Path(job["answer"]).write_text(json.dumps(asyncio.run(look_up(job))), encoding="utf-8")
     except Exception as error:  # noqa: BLE001 - rattler's errors have no common base; the caller tells them apart
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

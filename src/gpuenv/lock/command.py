@@ -13,11 +13,12 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from gpuenv.conda import lock as conda_lock
 from gpuenv.conda import spec as conda_spec
 from gpuenv.core import atomic, ui
 from gpuenv.core.errors import DataError, suggest_known
 from gpuenv.core.settings import Settings
-from gpuenv.lock import tool
+from gpuenv.lock import conda, tool
 from gpuenv.lock.resolve import resolve, resolve_suite, unsatisfied
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
@@ -79,10 +80,15 @@ def variant_locks(variant: Variant) -> LockSet:
     suite = [variant.upstream_lock_path] if variant.upstream else []
     return LockSet(
         name=variant.name,
-        paths=(*map(variant.lock_path, FLAVORS), *suite, *map(conda_spec.path, conda_spec.environments(variant))),
+        paths=(*map(variant.lock_path, FLAVORS), *suite, *_conda_paths(variant)),
         check=partial(_check_variant, variant),
         render=partial(_render_variant, variant),
     )
+
+
+def _conda_paths(variant: Variant) -> tuple[Path, ...]:
+    files = tuple(map(conda_spec.path, conda_spec.environments(variant)))
+    return (*files, conda_lock.path_of(variant)) if files else ()
 
 
 def read_requirements(environment: Environment) -> tuple[str, ...]:
@@ -122,6 +128,7 @@ def _check_variant(variant: Variant) -> None:
             why = f"nothing says that {', '.join(unproved)} can be installed on Windows without a compiler"
             raise drifted(lock.path, why, variant.name)
     conda_spec.check(variant)
+    conda_lock.check(variant)
     if variant.upstream:
         suite = load_lock(variant.upstream_lock_path)
         if suite.inputs_digest != _suite_digest(variant):
@@ -149,6 +156,8 @@ def _render_variant(variant: Variant, upgrade: bool) -> dict[Path, str]:
     for environment in conda_spec.environments(variant):
         text = texts[variant.lock_path(environment.flavor)]
         texts[conda_spec.path(environment)] = conda_spec.render(environment, text)
+    if variant.conda:
+        texts[conda_lock.path_of(variant)] = conda.render(variant, upgrade=upgrade)
     return texts
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from gpuenv.conda import channels, failures, programs, spec
-from gpuenv.conda.channels import CondaRequest
+from gpuenv.conda import lock as conda_lock
+from gpuenv.conda.lock import CondaLock, Package
+from gpuenv.conda.programs import Program
 from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import sources
-from gpuenv.host import gpu
 from gpuenv.net import redact
 from gpuenv.prefix import activate, pip
 from gpuenv.prefix import cuda as prefix_cuda
@@ -27,8 +29,8 @@ from gpuenv.variants.environment import Environment
 def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[list[Path]]]:
     """Where the environment is, or will be, and what makes it.
 
-    That raises HostError without a program to make it with, SourceError where a channel does not give what it should,
-    DataError where no set of packages fits, BuildError if pip fails.
+    That raises HostError without a program to make it with, SourceError where a channel or a folder does not give what
+    the lock names, BuildError if pip fails.
     """
     variant, flavor = environment.variant, environment.flavor
     spec.of(variant)
@@ -41,25 +43,34 @@ def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[
         )
     lock = locks.load_lock(variant.lock_path(flavor))
     _, _, digest = locks.read_checked(spec.path(environment))
+    packages = conda_lock.read(variant)
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
-    prefix = place(Content.of(environment, "conda", digest), settings.prefix)
-    return prefix, partial(_make, environment, lock, settings)
+    channels.request(environment, settings)
+    prefix = place(Content.of(environment, "conda", locks.sha256_hex(digest + packages.digest)), settings.prefix)
+    return prefix, partial(_make, environment, lock, packages, settings)
 
 
-def _make(environment: Environment, lock: locks.Lock, settings: Settings, making: Making) -> list[Path]:
+def _make(
+    environment: Environment, lock: locks.Lock, packages: CondaLock, settings: Settings, making: Making
+) -> list[Path]:
     variant, flavor, prefix = environment.variant, environment.flavor, making.prefix
     if flavor == "gpu":
         prefix_cuda.check_compiler(variant)
     program = programs.find(settings.conda)
     programs.warn_unverified(os.environ, Path.home(), program.path)
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
+    wanted = packages.of(flavor)
+    _say_what_is_verified(packages, wanted)
     with scratch.folder("conda") as temporary:
-        request = channels.request(environment, settings, temporary)
+        request = channels.request(environment, settings)
         named = ", ".join(map(redact.text, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
-        argv = program.argv(prefix.folder, request) if program.path else _rattler_argv(prefix, request, temporary)
+        found = channels.locate(request.channels, wanted, temporary)
+        argv = _argv(program, prefix, found, temporary)
         explain = partial(failures.explain, program=program.name, request=request, log=prefix.log)
-        making.run(argv, variables(environment), explain)
+        making.run(argv, {**os.environ, **channels.network_variables(os.environ)}, explain)
+    # Before anything that was installed is run.
+    conda_lock.verify_installed(prefix.folder, wanted, packages)
     pip.install(making, environment, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
@@ -67,23 +78,33 @@ def _make(environment: Environment, lock: locks.Lock, settings: Settings, making
     return prefix_cuda.link(prefix.folder, prefix.folder / "lib", spec.cuda_names(variant))
 
 
-def variables(environment: Environment) -> dict[str, str]:
-    """What the program reads: this process' variables, and what decides the solution and the network."""
-    environ = {**os.environ, **channels.network_variables(os.environ)}
-    environ.update(CONDA_CHANNEL_PRIORITY="flexible", MAMBA_CHANNEL_PRIORITY="flexible")
-    if environment.flavor == "gpu" and gpu.host_gpus().driver is None:
-        # Packages may ask for a driver (`__cuda`), which the machine that the environment is made on need not have.
-        environ.setdefault("CONDA_OVERRIDE_CUDA", environment.variant.cuda.version)
-    return environ
+def _say_what_is_verified(lock: CondaLock, packages: Sequence[Package]) -> None:
+    """One line for a lock of tests, and one for what nobody has told a sum of."""
+    if lock.simulated:
+        ui.warn(f"{lock.path} is simulated: tests made the packages that it names")
+    bare = ", ".join(f"{package.name} {package.version}" for package in packages if not package.is_hashed)
+    if bare:
+        ui.warn(f"no sum is known of {bare}: held by version and build alone, and by what the channel itself says")
 
 
-def _rattler_argv(prefix: Prefix, request: CondaRequest, temporary: Path) -> list[str]:
+def _argv(program: Program, prefix: Prefix, found: Sequence[tuple[Package, str]], temporary: Path) -> list[str]:
+    if program.path:
+        # Its addresses may hold a login.
+        explicit = temporary / "explicit.txt"
+        explicit.write_text(programs.explicit_list(found), encoding="utf-8")
+        return program.argv(prefix.folder, explicit)
+    keys = ("name", "version", "build", "build_number", "subdir", "noarch", "sha256", "md5", "size")
     job = {
         "prefix": str(prefix.folder),
-        "channels": request.channels,
-        "specifications": request.specifications,
-        "subdir": spec.SUBDIRS[0],
         "cache": str(paths.cache_dir() / "conda"),
+        "packages": [
+            {
+                **{key: getattr(package, key) for key in (*keys, "file_name", "depends")},
+                "url": url,
+                "channel": url.removesuffix(f"/{package.file}"),
+            }
+            for package, url in found
+        ],
     }
     path = temporary / "job.json"
     path.write_text(json.dumps(job), encoding="utf-8")

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gpuenv.conda import channels as conda_channels
 from gpuenv.conda import failures as conda_failures
 from gpuenv.conda import programs as conda_programs
 from gpuenv.conda.channels import CondaRequest
-from gpuenv.core.errors import HostError, UsageError
+from gpuenv.conda.lock import Package
+from gpuenv.core.errors import HostError, SourceError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.host import gpu
-from gpuenv.host.gpu import HostGpus
 from gpuenv.net import redact
-from gpuenv.prefix import conda_env
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
-
-REQUEST = CondaRequest(("conda-forge", "defaults"), ("python=3.6.15", "defaults::cudatoolkit=9.0"))
 
 
 @pytest.fixture
@@ -76,12 +74,20 @@ def test_where_there_is_none_at_all_the_reasons_are_told(tmp_path: Path, monkeyp
         assert f"{name}: " in caught.value.why
 
 
-def test_only_the_stated_channels_are_asked() -> None:
-    argv = conda_programs.Program("conda", "/opt/conda").argv(Path("/a b/환경"), REQUEST)
+def test_only_what_the_list_names_is_installed() -> None:
+    argv = conda_programs.Program("conda", "/opt/conda").argv(Path("/a b/환경"), Path("/s/explicit.txt"))
     assert argv[:2] == ["/opt/conda", "create"]
-    assert "--override-channels" in argv
     assert argv[argv.index("--prefix") + 1] == "/a b/환경"
-    assert argv[-2:] == ["python=3.6.15", "cudatoolkit=9.0"]
+    assert argv[argv.index("--file") + 1] == "/s/explicit.txt"
+    assert not [word for word in argv if "channel" in word]
+
+
+def test_the_list_has_the_sum_that_every_program_knows() -> None:
+    some = package()
+    urls = [(each, "https://m/x") for each in (some, structs.replace(some, md5=None), bare(some))]
+    assert conda_programs.explicit_list(urls).splitlines() == [
+        "@EXPLICIT", f"https://m/x#{some.md5}", f"https://m/x#sha256:{some.sha256}", "https://m/x",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_only_the_stated_channels_are_asked() -> None:
 def test_what_a_condarc_adds_to_every_environment_is_kept_out(
     name: str, version: tuple[int, int], expected: bool
 ) -> None:
-    argv = conda_programs.Program(name, "/opt/it", version).argv(Path("/e"), REQUEST)
+    argv = conda_programs.Program(name, "/opt/it", version).argv(Path("/e"), Path("/x"))
     assert ("--no-default-packages" in argv) is expected
 
 
@@ -164,44 +170,21 @@ def test_the_proxy_of_pip_is_used_unless_another_one_is_set(monkeypatch: pytest.
     assert "https_proxy" not in conda_channels.network_variables({"HTTPS_PROXY": "http://other"})
 
 
-@pytest.mark.parametrize(
-    ("flavor", "driver", "own", "expected"),
-    [
-        ("gpu", None, None, "9.0"),
-        ("gpu", None, "11.2", "11.2"),
-        ("gpu", "450.80", None, None),
-        ("cpu", None, None, None),
-    ],
-)
-def test_it_solves_on_a_machine_without_a_gpu(
-    flavor: str, driver: str | None, own: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus(driver))
-    monkeypatch.delenv("CONDA_OVERRIDE_CUDA", raising=False)
-    if own:
-        monkeypatch.setenv("CONDA_OVERRIDE_CUDA", own)
-    values = conda_env.variables(Environment(variants.find_variant("cuda9.0"), flavor))
-    assert values.get("CONDA_OVERRIDE_CUDA") == expected
-    assert values["CONDA_CHANNEL_PRIORITY"] == "flexible"
-
-
 # --- channels ------------------------------------------------------------------------------------
 
 
-def request(tmp_path: Path, **values: Any) -> CondaRequest:
-    return conda_channels.request(
-        Environment(variants.find_variant("cuda9.0"), "gpu"), Settings(**values), tmp_path / "scratch"
-    )
+def request(**values: Any) -> CondaRequest:
+    return conda_channels.request(Environment(variants.find_variant("cuda9.0"), "gpu"), Settings(**values))
 
 
-def test_the_channels_of_the_variant(tmp_path: Path) -> None:
-    found = request(tmp_path)
+def test_the_channels_of_the_variant() -> None:
+    found = request()
     assert found.channels == ("conda-forge", "defaults")
     assert "defaults::cudatoolkit=9.0" in found.specifications
 
 
-def test_a_mirror_has_everything(tmp_path: Path) -> None:
-    found = request(tmp_path, channels="https://mirror.example/forge, https://mirror.example/main")
+def test_a_mirror_has_everything() -> None:
+    found = request(channels="https://mirror.example/forge, https://mirror.example/main")
     assert found.channels == ("https://mirror.example/forge", "https://mirror.example/main")
     assert "cudatoolkit=9.0" in found.specifications
 
@@ -214,17 +197,16 @@ def test_a_folder_may_be_a_channel(tmp_path: Path) -> None:
         conda_channels.parse_channels("conda-forge,--override-frozen")
 
 
-def test_an_offline_folder_takes_the_place_of_every_channel(tmp_path: Path) -> None:
-    folder = tmp_path / "offline"
-    (folder / "linux-64").mkdir(parents=True)
-    (folder / "linux-64/repodata.json").write_text("{}")
-    found = request(tmp_path, sources_dir=folder, channels="https://mirror.example/forge")
-    assert found.channels == (folder.as_uri(),)
+@pytest.mark.parametrize("place", ["linux-64/x-1-0.conda", "noarch/x-1-0.tar.bz2", "x-1-0.conda"])
+def test_an_offline_folder_takes_the_place_of_every_channel(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).touch()
+    assert request(sources_dir=tmp_path, channels="https://mirror.example/forge").channels == (tmp_path.as_uri(),)
 
 
 def test_a_folder_of_archives_of_cuda_is_no_channel(tmp_path: Path) -> None:
     (tmp_path / "cudnn.tgz").touch()
-    assert request(tmp_path, sources_dir=tmp_path).channels == ("conda-forge", "defaults")
+    assert request(sources_dir=tmp_path).channels == ("conda-forge", "defaults")
 
 
 def test_a_channel_in_a_folder_with_a_blank(tmp_path: Path) -> None:
@@ -232,6 +214,101 @@ def test_a_channel_in_a_folder_with_a_blank(tmp_path: Path) -> None:
     folder.mkdir()
     assert conda_channels.parse_channels(str(folder)) == (folder.as_uri(),)
     assert conda_channels.parse_channels("a, b  c") == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("channel", ["http://mirror.campus/conda", "HTTP://10.0.0.1/c", "http://127.0.0.1.evil/c"])
+def test_a_channel_that_anybody_on_the_way_can_change_is_refused(channel: str) -> None:
+    with pytest.raises(UsageError, match="is refused") as caught:
+        request(channels=f"https://mirror.example/forge {channel}")
+    assert "neither encrypted nor signed" in caught.value.why
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "127.9.9.9", "[::1]:80", "localhost"])
+def test_between_this_machine_and_itself_there_is_nobody(host: str) -> None:
+    assert request(channels=f"http://{host}/c").channels == (f"http://{host}/c",)
+
+
+# --- where each package comes from ---------------------------------------------------------------
+
+
+def package(**values: Any) -> Package:
+    sums: dict[str, Any] = {
+        "sha256": hashlib.sha256(b"genuine").hexdigest(),
+        "md5": hashlib.md5(b"genuine").hexdigest(),
+    }
+    given = {"channel": "conda-forge", "file": "linux-64/x-1-0.conda", "flavors": ("cpu",), "size": 7, **sums, **values}
+    return Package(name="x", version="1", build="0", **given)
+
+
+def bare(one: Package) -> Package:
+    return structs.replace(one, sha256=None, md5=None, size=None)
+
+
+def test_a_package_comes_from_the_channel_of_its_name_else_from_the_first(tmp_path: Path) -> None:
+    cuda = package(channel="defaults")
+    for channels, urls in (
+        (("conda-forge", "defaults"), ("conda-forge/", "main/")),
+        (("https://m/t/tok/main", "https://m/t/tok/conda-forge/"), ("https://m/t/tok/conda-forge/", "https://m/t/tok/main/")),
+        (("https://m/all",), ("https://m/all/", "https://m/all/")),
+    ):  # fmt: skip
+        found = [url for _, url in conda_channels.locate(channels, [package(), cuda], tmp_path)]
+        assert all(url.endswith(f"{end}linux-64/x-1-0.conda") for url, end in zip(found, urls)), found
+
+
+@pytest.mark.parametrize("place", ["x-1-0.conda", "linux-64/x-1-0.conda"])
+def test_what_lies_in_a_folder_is_copied_and_the_copy_is_used(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "폴더" / place
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"genuine")
+    ((_, url),) = conda_channels.locate(((tmp_path / "폴더").as_uri(),), [package()], tmp_path / "private")
+    copy = tmp_path / "private/channel/linux-64/x-1-0.conda"
+    assert url == copy.as_uri()
+    path.write_bytes(b"another")
+    assert copy.read_bytes() == b"genuine"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"another", "its sha256 is"), (b"genuine and more", "larger than the 7 bytes"), (b"", "sha256")],
+)
+def test_another_file_under_its_name_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "x-1-0.conda").write_bytes(content)
+    with pytest.raises(SourceError, match="is refused") as caught:
+        conda_channels.locate((tmp_path.as_uri(),), [package()], tmp_path / "private")
+    assert said in caught.value.why
+    assert not (tmp_path / "private/channel/linux-64/x-1-0.conda").exists()
+
+
+def test_md5_counts_where_only_that_is_known(tmp_path: Path) -> None:
+    (tmp_path / "x-1-0.conda").write_bytes(b"another")
+    with pytest.raises(SourceError) as caught:
+        conda_channels.locate((tmp_path.as_uri(),), [structs.replace(package(), sha256=None)], tmp_path / "private")
+    assert "its md5 is" in caught.value.why
+
+
+def test_a_pipe_makes_nobody_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x-1-0.conda")
+    with pytest.raises(SourceError) as caught:
+        conda_channels.locate((tmp_path.as_uri(),), [package()], tmp_path / "private")
+    assert "not a file" in caught.value.why
+
+
+def test_without_a_sum_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x-1-0.conda"
+    path.write_bytes(b"whatever")
+    path.chmod(0o644)
+    assert len(conda_channels.locate((tmp_path.as_uri(),), [bare(package())], tmp_path / "one")) == 1
+    path.chmod(0o666)
+    with pytest.raises(SourceError) as caught:
+        conda_channels.locate((tmp_path.as_uri(),), [bare(package())], tmp_path / "two")
+    assert "no sum of it is known" in caught.value.why
+
+
+def test_what_a_folder_lacks_is_named_and_what_is_there_instead(tmp_path: Path) -> None:
+    (tmp_path / "x-1-1.conda").touch()
+    with pytest.raises(SourceError, match=r"lacks x-1-0\.conda") as caught:
+        conda_channels.locate((tmp_path.as_uri(),), [package()], tmp_path / "private")
+    assert "x-1-1.conda is not of the lock" in caught.value.why
 
 
 @pytest.mark.parametrize(

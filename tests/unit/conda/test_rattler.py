@@ -23,6 +23,8 @@ from gpuenv.core.schema import read_toml
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
+from simulated import conda_channel
+from simulated.conda_channel import Channel, Package
 
 rattler = pytest.importorskip("rattler", reason="py-rattler needs Python 3.10")
 exceptions = pytest.importorskip("rattler.exceptions")
@@ -109,6 +111,52 @@ def test_without_pins_the_wrong_cuda_is_taken(channels: dict[str, str], tmp_path
     """Why they are pinned at all."""
     found = solve(["python=3.6.15", "cudatoolkit", "cudnn"], [channels["conda-forge"]], "linux-64", tmp_path)
     assert not found["cudatoolkit"].startswith(("9.0", "10.0"))
+
+
+def job(channel: Channel, *packages: Path) -> list[dict[str, Any]]:
+    """What conda_env writes down of packages of the tests."""
+    records = {name: one for subdir in channel.records.values() for name, one in subdir.items()}
+    keys = ("name", "version", "build", "build_number", "subdir", "sha256", "md5", "size", "depends")
+    return [
+        {**{key: records[path.name][key] for key in keys}, "noarch": records[path.name].get("noarch"),
+         "file_name": path.name, "url": path.as_uri(), "channel": channel.folder.as_uri()}
+        for path in packages
+    ]  # fmt: skip
+
+
+def test_packages_are_installed_from_their_addresses_and_run_nothing(tmp_path: Path) -> None:
+    """Also those of no system, which belong into the folder of the Python that is installed with them."""
+    channel = Channel(tmp_path / "channel")
+    (tmp_path / "tree/bin").mkdir(parents=True)
+    (tmp_path / "tree/bin/.python-post-link.sh").write_text(f"touch {tmp_path}/it-ran\n")
+    python = channel.add(Package("python", "3.6.15", "0"), tmp_path / "tree")
+    (tmp_path / "pure/site-packages").mkdir(parents=True)
+    (tmp_path / "pure/site-packages/pure.py").write_text("x = 1\n")
+    pure = channel.add(Package("pure", "1", "0", ("python",), subdir="noarch", noarch="python"), tmp_path / "pure")
+    values = {"prefix": str(tmp_path / "env"), "cache": str(tmp_path / "cache")}
+    asyncio.run(conda_rattler.install({**values, "packages": job(channel, python, pure)}))
+    assert (tmp_path / "env/lib/python3.6/site-packages/pure.py").is_file()
+    assert not (tmp_path / "it-ran").exists()
+    records = [json.loads(path.read_text()) for path in (tmp_path / "env/conda-meta").glob("*.json")]
+    assert {(one["name"], one["sha256"]) for one in records} == {
+        (one["name"], one["sha256"]) for one in job(channel, python, pure)
+    }
+
+
+@pytest.mark.parametrize("key", ["sha256", "md5"])
+def test_another_file_than_the_sum_says_is_not_installed(key: str, tmp_path: Path) -> None:
+    channel = Channel(tmp_path / "channel")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/file").touch()
+    (one,) = job(channel, channel.add(Package("python", "3.6.15", "0"), tmp_path / "tree"))
+    sums = {"sha256": None, "md5": None, key: "0" * len(one[key])}
+    values = {"prefix": str(tmp_path / "env"), "cache": str(tmp_path / "cache")}
+    # What comes from a folder is verified before it gets here: the library believes it.
+    with conda_channel.serve(channel.folder) as served:
+        one["url"] = f"{served.url}/linux-64/{one['file_name']}"
+        with pytest.raises(Exception, match="hash mismatch"):
+            asyncio.run(conda_rattler.install({**values, "packages": [{**one, **sums}]}))
+    assert not (tmp_path / "env/file").exists()
 
 
 def test_the_public_channel_of_defaults_has_one_name() -> None:

@@ -35,7 +35,7 @@ def no_resolver(*_: object) -> None:
     raise AssertionError("nothing may be resolved here")
 
 
-@pytest.mark.parametrize(("name", "count"), [(None, 5), ("tool", 3), ("cuda9.0", 5)])
+@pytest.mark.parametrize(("name", "count"), [(None, 6), ("tool", 3), ("cuda9.0", 6)])
 def test_the_locks_in_the_repository_are_current(
     name: str | None, count: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

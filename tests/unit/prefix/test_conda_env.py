@@ -13,12 +13,13 @@ import pytest
 
 from fakes import pip
 from gpuenv.core import paths
-from gpuenv.core.errors import BuildError, DataError, HostError, UsageError
+from gpuenv.core.errors import BuildError, DataError, HostError, SourceError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import activate, conda_env
 from gpuenv.prefix import command as prefix_command
+from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.making import ensure
 from gpuenv.variants import model as variants
@@ -39,11 +40,18 @@ def micromamba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "micromamba").write_text(
         f"""#!/bin/sh
 if [ "$1" = --version ]; then echo 2.0.5; exit; fi
-echo "$CONDA_SSL_VERIFY|$MAMBA_SSL_VERIFY|$CONDA_OVERRIDE_CUDA|$HTTPS_PROXY|$*" >> {tmp_path}/asked
+echo "$CONDA_SSL_VERIFY|$MAMBA_SSL_VERIFY|$HTTPS_PROXY|$*" >> {tmp_path}/asked
 if [ -e {tmp_path}/says ]; then cat {tmp_path}/says; exit 1; fi
 while [ "$1" != --prefix ]; do shift; done
 mkdir -p "$2/bin" "$2/conda-meta" && cp {tmp_path}/python "$2/bin/python"
-"""
+cp "$4" {tmp_path}/explicit
+# What it installed, from https://channel/subdir/name-version-build.tar.bz2#md5
+sed -n 's,.*/\\(.*\\)-\\([^-]*\\)-\\([^-]*\\)\\.\\(tar.bz2\\|conda\\)\\(#\\([0-9a-f]*\\)\\)*$,\\1 \\2 \\3 \\6,p' "$4" |
+while read -r name version build md5; do
+    echo "{{\\"name\\": \\"$name\\", \\"version\\": \\"$version\\", \\"build\\": \\"$build\\", \\"md5\\": \\"$md5\\"}}" > "$2/conda-meta/$name.json"
+done
+if [ -e {tmp_path}/besides ]; then cp {tmp_path}/besides "$2/conda-meta/besides.json"; fi
+"""  # noqa: E501
     )
     (folder / "micromamba").chmod(0o755)
     (tmp_path / "python").write_text(pip.program(tmp_path / "pip"))
@@ -62,7 +70,13 @@ def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromam
     assert ensure(*conda_env.plan(Environment(variant, "cpu"), arguments())) == folder
     assert folder.parent == paths.cache_dir() / "condas"
     (asked,) = (micromamba / "asked").read_text().splitlines()
-    assert asked.endswith("--override-channels --channel conda-forge python=3.6.15 pip setuptools wheel")
+    assert re.search(r"\|create --yes --quiet --prefix \S+ --file \S+/explicit\.txt$", asked)
+    listed = (micromamba / "explicit").read_text().splitlines()
+    assert listed[0] == "@EXPLICIT"
+    python = next(line for line in listed if "/python-" in line)
+    assert python.endswith(
+        "/conda-forge/linux-64/python-3.6.15-hb7a2778_0_cpython.tar.bz2#2263dbd2d8116aa8dd974602faabb1a2"
+    )
     installed = (micromamba / "pip").read_text().splitlines()
     assert all("-m pip install --require-hashes --no-deps" in line for line in installed)
     assert "tools.txt" in installed[0]
@@ -72,7 +86,7 @@ def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromam
         }  # fmt: skip
 
 
-def test_verification_and_the_missing_driver_are_told_to_the_program(
+def test_verification_and_the_proxy_are_told_to_the_program(
     variant: Variant, micromamba: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (Path(os.environ["HOME"]) / ".condarc").write_text("ssl_verify: false\n")
@@ -83,8 +97,8 @@ def test_verification_and_the_missing_driver_are_told_to_the_program(
     with pytest.raises(BuildError, match="holds no TensorFlow"):
         ensure(*conda_env.plan(Environment(variant, "gpu"), arguments()))
     asked = (micromamba / "asked").read_text()
-    assert asked.startswith(f"{bundle}|{bundle}|10.0|http://proxy.campus:3128|create")
-    assert "cudatoolkit=10.0.130 cudnn=7.6.5.32" in asked
+    assert asked.startswith(f"{bundle}|{bundle}|http://proxy.campus:3128|create")
+    assert "/cudatoolkit-10.0.130-hf841e97_10.tar.bz2#" in (micromamba / "explicit").read_text()
     assert "ssl_verify: false" in capsys.readouterr().err
 
 
@@ -96,6 +110,31 @@ def test_its_failure_is_explained_and_leaves_nothing(variant: Variant, micromamb
     with pytest.raises(DataError, match="no channel has cudatoolkit"):
         ensure(*conda_env.plan(Environment(variant, "cpu"), arguments(prefix=micromamba / "환경 1")))
     assert not (micromamba / "환경 1").exists()
+
+
+def test_what_is_not_of_the_lock_is_never_run(variant: Variant, micromamba: Path) -> None:
+    """A program that installs more than it was told to: its Python, which would tell, is not started."""
+    (micromamba / "besides").write_text('{"name": "besides", "version": "1", "build": "0"}')
+    with pytest.raises(SourceError, match="besides: what was installed is not what"):
+        ensure(*conda_env.plan(Environment(variant, "cpu"), arguments(prefix=micromamba / "env")))
+    assert not (micromamba / "pip").exists()
+    assert not (micromamba / "env").exists()
+
+
+def test_what_no_sum_is_known_of_is_said(
+    micromamba: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prefix_cuda, "check_compiler", lambda _: None)
+    with pytest.raises(BuildError, match="holds no TensorFlow"):
+        ensure(*conda_env.plan(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments()))
+    said = capsys.readouterr().err
+    assert "no sum is known of cudatoolkit 9.0, cudnn 7.6.5: held by version and build alone" in said
+    lines = (micromamba / "explicit").read_text().splitlines()
+    assert [line.rpartition("/")[2] for line in lines if "#" not in line] == [
+        "@EXPLICIT", "cudatoolkit-9.0-h13b8566_0.conda", "cudnn-7.6.5-cuda9.0_0.conda",
+    ]  # fmt: skip
+    ensure(*conda_env.plan(Environment(variants.find_variant("cuda9.0"), "cpu"), arguments()))
+    assert "no sum" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("choice", [{"cuda": "simulated"}, {"cuda_lock": "/my.lock.toml"}])

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from gpuenv.base_image import apt_sources, registry, root_system
-from gpuenv.conda import rattler, spec
+from gpuenv.conda import channels, spec
 from gpuenv.core.errors import GpuenvError
 from gpuenv.cuda import sources as cuda_sources
 from gpuenv.doctor.facts import Network, Wish
@@ -20,9 +20,6 @@ from gpuenv.net import build_settings, certificates, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import load_cuda_lock
-
-#: Where channels are that are called by their names only.
-_CHANNELS = "https://conda.anaconda.org/"
 
 
 def network(wish: Wish) -> Network:
@@ -98,7 +95,7 @@ def channel_names(wish: Wish) -> list[str]:
 
 def channel_url(name: str) -> str:
     """What a channel must have."""
-    return urljoin(_CHANNELS, f"{rattler.public_name(name).rstrip('/')}/linux-64/repodata.json")
+    return f"{channels.address(name)}/linux-64/repodata.json"
 
 
 def default_index() -> str | None:
