@@ -25,7 +25,7 @@ from gpuenv.harness.targets.model import Plan, Target, save_plan
 from gpuenv.prefix import activate
 from gpuenv.prefix import choice as prefix_choice
 from gpuenv.prefix.choice import Made
-from gpuenv.prefix.folder import COMPLETE
+from gpuenv.prefix.trust import COMPLETE
 from gpuenv.shell import prefix as prefix_shell
 from gpuenv.variants import model as variants
 
