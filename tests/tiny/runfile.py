@@ -10,8 +10,8 @@ from typing import Literal
 Packing = Literal["gz", "bz2", "xz", ""]
 
 #: What makeself 2.1.4 and 2.4.5 write, as far as it tells where the files are; run, it does what ``{deed}`` says.
-OLD_SCRIPT = """\
-#!/bin/sh
+#: Its first line stands in one with code, for the linter of shell scripts takes files by such lines.
+OLD_SCRIPT = """#!/bin/sh
 # This script was generated using Makeself 2.1.4
 
 CRCsum="1408177609"
