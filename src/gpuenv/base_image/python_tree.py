@@ -6,10 +6,10 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 from gpuenv.base_image.relocate import files, relocate
+from gpuenv.core import signals
 from gpuenv.core.elf import is_elf
 from gpuenv.core.errors import HostError
 from gpuenv.host.pythons import LocalPython
@@ -18,7 +18,7 @@ from gpuenv.host.pythons import LocalPython
 NEW_PREFIX = "/usr/local"
 #: As the published slim images: no tests, no static library; and no Tk, which would bring X11.
 _LEFT_OUT = ("test", "tests", "idle_test", "idlelib", "turtledemo", "__pycache__", "*.a", "*.pyc", "_tkinter.*")
-_LDD_LINE = re.compile(r"^\s+\S+ => (not found|/\S+)", re.MULTILINE)
+_LDD_LINE = re.compile(r"^[ \t]+\S+ => (not found|/\S+)", re.MULTILINE)
 
 
 def copy(python: LocalPython, minor: str, target: Path) -> None:
@@ -50,7 +50,7 @@ def find_libraries(tree: Path, old_prefix: Path) -> tuple[tuple[str, ...], tuple
     # Their own search path is gone by now, but not what else was installed beside them.
     search = f"{tree / 'lib'}:{old_prefix / 'lib'}"
     environment = {**os.environ, "LD_LIBRARY_PATH": search}
-    done = subprocess.run(["ldd", *map(str, binaries)], env=environment, capture_output=True, text=True, check=False)
+    done = signals.ask(["ldd", *map(str, binaries)], env=environment)
     linked = parse_ldd(done.stdout)
     if "not found" in linked:
         raise HostError(
@@ -73,7 +73,7 @@ def parse_ldd(output: str) -> set[str]:
 def find_package(library: Path) -> str | None:
     """The Debian package that owns a file; None for a loose one."""
     argv = ["dpkg-query", "--search", *package_names(library)]
-    return parse_owner(subprocess.run(argv, capture_output=True, text=True, check=False).stdout)
+    return parse_owner(signals.ask(argv).stdout)
 
 
 def package_names(library: Path) -> list[str]:

@@ -99,7 +99,7 @@ def make(system: System, packages: Sequence[str]) -> Path:
         mirror.write_text(text, encoding="utf-8")
     options = system.folder / "apt.conf"
     options.touch(mode=0o600)  # A proxy's address may carry a password.
-    config = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout
+    config = signals.ask(["apt-config", "dump"]).stdout
     options.write_text(apt_options(config, ETC_APT), encoding="utf-8")
     archive = system.folder / "system.tar"
     log = paths.state_dir() / "mmdebstrap.log"

@@ -15,20 +15,21 @@ from gpuenv.net import redact
 
 #: rattler and mamba draw a tree; conda writes sentences. The package, and what it asks for.
 _REQUIRES = (
-    re.compile(r"[└├]─+ *(?P<who>[a-z0-9_.-]+) (?P<version>[\w.]+)[^\n]* would require[,\s]*\n"
-               r"[\s│└├─]*(?P<what>[a-z_][a-z0-9_.-]*) (?P<range>[^,\n]+),? (?:for which|which)"),
-    re.compile(r"nothing provides (?:requested )?(?P<what>[a-z_][\w.-]*) (?P<range>\S+) needed by "
-               r"(?P<who>[a-z0-9_.-]+?)-(?P<version>\d[\w.]*)"),
-    re.compile(r"(?P<who>[a-z0-9_.-]+)-(?P<version>\d[\w.]*)-\S+ requires (?P<what>[a-z_][\w.-]*) "
-               r"(?P<range>[^,\n]+?),? but none of the providers"),
-    re.compile(r"(?P<who>[a-z0-9_.-]+)==?(?P<version>[\w.]+)\S* -> (?P<what>[a-z_][\w.-]*)"
-               r"\[version='(?P<range>[^']+)'"),
+    re.compile(r"[└├]─{1,9} {0,9}(?P<who>[a-z0-9_.-]{1,80}) (?P<version>[\w.]{1,40}\b)[^\n]{0,200} "
+               r"would require[,\s]{0,9}\n"
+               r"[\s│└├─]{0,200}(?P<what>[a-z_][a-z0-9_.-]{0,80}) (?P<range>[^,\n]{1,200}),? (?:for which|which)"),
+    re.compile(r"nothing provides (?:requested )?(?P<what>[a-z_][\w.-]{0,80}) (?P<range>\S{1,80}) needed by "
+               r"(?P<who>[a-z0-9_.-]{1,80}?)-(?P<version>\d[\w.]*)"),
+    re.compile(r"(?<![a-z0-9_.-])(?P<who>[a-z0-9_.-]{1,80})-(?P<version>\d[\w.]{0,40})-[^\s-]{1,80} "
+               r"requires (?P<what>[a-z_][\w.-]{0,80}) (?P<range>[^,\n]{1,200}?),? but none of the providers"),
+    re.compile(r"(?<![a-z0-9_.-])(?P<who>[a-z0-9_.-]{1,80})==?(?P<version>[\w.]{1,40})(?![\w.])\S{0,80} -> "
+               r"(?P<what>[a-z_][\w.-]{0,80})\[version='(?P<range>[^']{1,200})'"),
 )  # fmt: skip
 _MISSING = (
-    re.compile(r"No candidates were found for (\S.*?)\.?\s*$", re.MULTILINE),
-    re.compile(r"nothing provides requested (\S+ \S+)"),
-    re.compile(r"(?:ResolvePackageNotFound|PackagesNotFoundError)[^\n]*\n(?:[^\n]*\n)?\s+- (\S+)"),
-    re.compile(r"[└├]─+ *(\S+(?: +\S+)?) +does not exist"),
+    re.compile(r"No candidates were found for (\S.{0,200}?)\.?[ \t]{0,9}$", re.MULTILINE),
+    re.compile(r"nothing provides requested (\S{1,80} \S{1,80})"),
+    re.compile(r"(?:ResolvePackageNotFound|PackagesNotFoundError)[^\n]{0,200}\n(?:[^\n]{0,200}\n)?[ \t]{1,20}- (\S+)"),
+    re.compile(r"[└├]─{1,9} {0,9}(\S{1,80}(?: {1,9}\S{1,80})?) {1,9}does not exist"),
 )
 _URL = re.compile(r"https?://[^\s)>'\"]+|file://[^\s)>'\"]+")
 _HASH = ("hash mismatch", "ChecksumMismatch", "checksum", "SHA256", "sha256 sum", "MD5")
@@ -125,5 +126,5 @@ def _line_with(text: str, words: Sequence[str]) -> str | None:
 
 
 def _name_of(line: str) -> str:
-    match = re.search(r"([\w.+-]+\.(?:conda|tar\.bz2))", line)
+    match = re.search(r"([\w.+-]{1,200}\.(?:conda|tar\.bz2))", line)
     return match[1] if match else "a package"

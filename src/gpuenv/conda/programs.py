@@ -14,14 +14,14 @@ from pathlib import Path
 
 from gpuenv.conda.condarc import read_condarcs
 from gpuenv.conda.lock import Package
-from gpuenv.core import ui
+from gpuenv.core import signals, ui
 from gpuenv.core.errors import HostError
 
 #: In the order in which they are taken; rattler is the library that the command brings along.
 NAMES = ("micromamba", "mamba", "conda", "rattler")
 #: conda 4.8 is the first with virtual packages (`__cuda`, `__glibc`); mamba and micromamba had them from the start.
 _LOWEST_CONDA = (4, 8)
-_VERSION = re.compile(r"(\d+)\.(\d+)[\d.]*")
+_VERSION = re.compile(r"(?<!\d)(\d+)\.(\d+)[\d.]*")
 #: Those that are written in conda, and read its settings as it does.
 _READS_FINAL = ("conda", "mamba")
 _MAMBA_WITHOUT_CONDA = (2, 0)
@@ -103,7 +103,7 @@ def _look(name: str, environ: Mapping[str, str]) -> Program | str:
 
 def _ask_version(path: str) -> tuple[int, int] | None:
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=60)
+        done = signals.ask([path, "--version"], 60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = _VERSION.search(done.stdout or done.stderr)

@@ -75,7 +75,7 @@ def _explain(error: msgspec.ValidationError, kind: type[Data], values: Any, give
     """msgspec's error as ``<key>: <what is wrong>``, with what the descriptions of the fields expect there."""
     problem, _, where = str(error).removesuffix("`").partition(" - at `$")
     key, here, value = "", inspect.type_info(kind), values
-    for step in re.findall(r"\.[^.\[]+|\[[^\]]+\]", where):
+    for step in re.findall(r"\.[^.\[]+|\[[^][]+\]", where):
         key, here, value = _enter(key, step, _bare(here), value)
     key = key.lstrip(".")
     table = _bare(here)
@@ -90,7 +90,7 @@ def _explain(error: msgspec.ValidationError, kind: type[Data], values: Any, give
         return f"{inner}: this key is not known; known here: {', '.join(sorted(fields))}{hint}"
     if error.__cause__ is not None:
         return f"{key}.{problem}".lstrip(".") if isinstance(table, inspect.StructType) else f"{key}: {problem}"
-    found = re.match(r"Expected `(\w+)[^`]*`, got", problem)
+    found = re.match(r"Expected `(\w+)\b[^`]*`, got", problem)
     expected = _KINDS.get(found[1]) if found else None
     key = re.sub(r"\[\d+\]$", "", key)
     return f"{key}: expected {expected or _expected(here)}, found {value!r}"

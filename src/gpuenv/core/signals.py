@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from types import FrameType
 from typing import Any
 
-from gpuenv.core import ui
+from gpuenv.core import captured, ui
 
 #: Passed on as they are. Not SIGTSTP: stopping us stops only our side.
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
@@ -93,7 +93,8 @@ def run(
     """Run a program that ends with this process, also if a signal arrives at its start; ``options`` as for `Popen`.
 
     ``patience_s`` is its time to tidy up before it is killed. In a session of its own (``start_new_session``), what it
-    started ends with it. Raises subprocess.TimeoutExpired.
+    started ends with it. Of what comes through pipes the end is kept. Raises subprocess.TimeoutExpired, and
+    captured.FloodError for a program that prints without end.
     """
     with ExitStack() as stack:
         deliver = stack.enter_context(deferred())
@@ -102,7 +103,7 @@ def run(
             stack.callback(_end_group, process)
         try:
             deliver()
-            stdout, stderr = process.communicate(timeout=timeout_s)
+            stdout, stderr = captured.communicate(process, timeout_s)
         except BaseException:
             try:
                 if patience_s:
@@ -113,6 +114,14 @@ def run(
                 process.kill()
             raise
     return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+
+def ask(argv: Sequence[str], timeout_s: float | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program for what it says, on both streams; ``options`` as for `Popen`.
+
+    Raises subprocess.TimeoutExpired, and OSError where it cannot be started or prints without end.
+    """
+    return run(argv, timeout_s, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def wait(process: subprocess.Popen[bytes]) -> int:

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gpuenv.core import paths, ui
+from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
@@ -24,7 +23,7 @@ _FOLDERS = (
     "/usr/lib/x86_64-linux-gnu",
     "/usr/lib64",
 )
-_LDCONFIG = re.compile(r"^\s+(\S+) \(libc6,x86-64[^)]*\) => (/\S+)$", re.MULTILINE)
+_LDCONFIG = re.compile(r"^[ \t]+(\S+) \(libc6,x86-64[^)]*\) => (/\S+)$", re.MULTILINE)
 
 
 def environment(settings: Settings, variant: Variant, flavor: str) -> Environment:
@@ -60,7 +59,7 @@ def find_installed(variant: Variant, lock: CudaLock) -> dict[str, Path]:
     folders = [f"{root}/lib64" for root in named if root] + [part for part in on_path if part]
     folders += [folder.format(version=variant.cuda.version) for folder in _FOLDERS]
     try:
-        cache = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
+        cache = signals.ask(["ldconfig", "-p"]).stdout
     except OSError:
         cache = ""
     found = choose(lock.sonames, map(Path, folders), parse_cache(cache))

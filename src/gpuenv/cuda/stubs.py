@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from gpuenv.core import signals
 from gpuenv.core.errors import DataError, HostError
 
 #: "Not supported" or "not implemented" in the status codes of each library (from NVIDIA's headers).
@@ -61,7 +61,7 @@ def parse_symbols(text: str, path: Path) -> dict[str, tuple[str, ...]]:
 
 def render_source(soname: str, names: Iterable[str], cudnn: str) -> str:
     """The C source of one stub; ``cudnn`` is the version that a stub of cuDNN reports."""
-    family = re.sub(r"^lib|\.so.*$", "", soname)
+    family = re.sub(r"^lib|\.so.*", "", soname)
     text = _HEAD.format(marker=MARKER, soname=soname)
     if family == "cudnn":
         major, minor, patch = cudnn.split(".")
@@ -86,7 +86,7 @@ def compile_stub(soname: str, source: str, target: Path) -> Path:
         flags = ["-shared", "-fPIC", "-O1", "-s", "-Wall", "-Wextra", "-Werror", "-Wno-builtin-declaration-mismatch"]
         linking = [f"-Wl,-soname,{soname}", "-Wl,--version-script=stub.map", "-Wl,--build-id=none"]
         argv = [compiler, *flags, *linking, "-o", soname, "stub.c"]
-        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+        done = signals.ask(argv, cwd=folder)
         if done.returncode != 0:
             raise HostError(
                 f"the simulated {soname} cannot be compiled", done.stderr.strip()[-500:], "install gcc and libc6-dev"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpuenv.core import paths
+from gpuenv.core import paths, signals
 from gpuenv.core.errors import EngineError
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def ask_client(path: str, environment: Mapping[str, str], timeout_s: float = _TI
 
 def _output(argv: list[str], environment: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> str | None:
     try:
-        done = subprocess.run(
-            argv, env=environment, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
-        )
+        done = signals.ask(argv, timeout_s, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

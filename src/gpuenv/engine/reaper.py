@@ -137,7 +137,7 @@ def _boot_id() -> str:
     # macOS; the boot time is `{ sec = 1700000000, usec = 0 } Tue Nov 14 ...`.
     with suppress(OSError):
         said = subprocess.run(["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, check=False).stdout
-        return f"{os.uname().nodename}/{re.sub(r'^.*?sec = |,.*$', '', said.strip())}"
+        return f"{os.uname().nodename}/{re.sub(r'^.*?sec = |,.*', '', said.strip())}"
     return os.uname().nodename
 
 

@@ -29,6 +29,7 @@ WORDS = {
         "unknown": "this failure is not in the catalogue, and gpuenv does not guess",
         "suspects": "the lines that look most like the error",
         "no_suspects": "no line looks like an error: is this the whole log?",
+        "unread": "the log was not looked at from line {number} on, because that takes too long: hand in a part of it",
         "add": "if you know the cause, add it: docs/catalogue.md says how",
     },
     "ko": {
@@ -46,6 +47,7 @@ WORDS = {
         "unknown": "이 오류는 카탈로그에 없으며, gpuenv는 추측하지 않습니다",
         "suspects": "오류로 보이는 줄",
         "no_suspects": "오류로 보이는 줄이 없습니다. 로그 전체가 맞나요?",
+        "unread": "{number}번째 줄부터는 시간이 너무 오래 걸려 살펴보지 않았습니다. 로그의 일부만 넣어 주세요",
         "add": "원인을 알고 있다면 추가해 주세요. 방법은 docs/catalogue.md에 있습니다",
     },
 }

@@ -42,11 +42,25 @@ class Rule(Data, frozen=True):
     regex: Optional[re.Pattern] = None  # type: ignore[type-arg] # msgspec knows the bare type
     without: tuple[Fragment, ...] = ()
     within: Lines = 1
+    #: Looked for behind what ``regex`` found: an expression that spans both would be tried from every beginning to
+    #: the end of the window.
+    then: Optional[re.Pattern] = None  # type: ignore[type-arg]
+
+    def __post_init__(self) -> None:
+        """Nothing stands behind what was not looked for."""
+        super().__post_init__()
+        if self.then and not self.regex:
+            raise ValueError("then: it is looked for behind what `regex` finds, which is not there")
+
+    @property
+    def expressions(self) -> tuple[re.Pattern[str], ...]:
+        """What has to be found, one behind the other."""
+        return tuple(one for one in (self.regex, self.then) if one)
 
     @property
     def groups(self) -> set[str]:
         """The values that it captures."""
-        return set(self.regex.groupindex) if self.regex else set()
+        return set[str]().union(*(one.groupindex for one in self.expressions))
 
 
 class Derived(Data, frozen=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,23 +23,50 @@ from gpuenv.host import systems
 
 KNOWN = 0
 UNKNOWN = 3
+#: What a log may take whatever its size, and for each byte (processor time: a log may come from a program that runs).
+#: 100 MB take 5 s, those of nothing but fragments 34 s, on a machine that is busy with something else three times that.
+BUDGET_S = 20.0
+S_PER_BYTE = 1.5e-6
+#: The same for a failure of our own, of which nobody asked for an explanation: what it looks at takes 30 ms.
+OWN_BUDGET_S = 3.0
 #: A failure of our own is explained by the end of what was printed (bytes).
 TAIL_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a log gave: the matches in order, or else the lines that look most like an error."""
+    """What a log gave: the matches in order, or else the lines that look most like an error.
+
+    ``unread_from`` is the line from which on the log was not looked at, its time being over; None if all of it was.
+    """
 
     found: Ordered | None
     suspects: list[Line]
     signs: Signs
+    unread_from: int | None = None
+
+
+class Budget:
+    """The processor time that a log may take: ``seconds``, and more for each byte that was read."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.process_time() + seconds
+        self.is_over = False
+
+    def add(self, size: int) -> None:
+        """So many bytes are looked at, too."""
+        self._end += size * S_PER_BYTE
+
+    def ask(self) -> bool:
+        """Whether it is used up."""
+        self.is_over = self.is_over or time.process_time() > self._end
+        return self.is_over
 
 
 def run(settings: Settings) -> int:
     """Explain one log; 0 if a cause is known, 3 if not."""
     with open_pieces(settings.log) as pieces:
-        reading = read(pieces, load_catalog())
+        reading = read(pieces, load_catalog(), BUDGET_S)
     context = make_context(reading.signs)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A log holds characters that not every terminal has.
@@ -49,19 +77,28 @@ def run(settings: Settings) -> int:
         ui.show(answer.render_known(reading.found, context))
     else:
         ui.show(answer.render_unknown(reading.suspects, context))
+    if reading.unread_from and not settings.json:
+        ui.show(f"\n{context.word('unread').format(number=reading.unread_from)}")
     return KNOWN if reading.found else UNKNOWN
 
 
-def read(pieces: Iterable[bytes], entries: Iterable[Entry]) -> Reading:
-    """Take a whole log in, piece by piece."""
-    matcher, suspects, signs = Matcher(entries), Suspects(), Signs()
+def read(pieces: Iterable[bytes], entries: Iterable[Entry], seconds: float = BUDGET_S) -> Reading:
+    """Take a log in, piece by piece, until it ends or its time is over."""
+    budget = Budget(seconds)
+    matcher, suspects, signs = Matcher(entries, budget.ask), Suspects(), Signs()
+    unread_from = None
     for piece in pieces:
+        budget.add(len(piece))
+        begins = matcher.next_line
         unit = matcher.feed(piece)
+        if budget.is_over:
+            unread_from = begins
+            break
         signs.feed(piece)
         if not matcher.matches:
             suspects.feed(unit)
     found = order(matcher.matches)
-    return Reading(found, [] if found else suspects.lines, signs)
+    return Reading(found, [] if found else suspects.lines, signs, unread_from)
 
 
 def make_context(signs: Signs) -> Context:
@@ -82,7 +119,7 @@ def render_json(reading: Reading, context: Context) -> dict[str, object]:
         }
         for match in (reading.found.all if reading.found else ())
     ]
-    return {"known": bool(causes), "causes": causes}
+    return {"known": bool(causes), "causes": causes, "unread_from": reading.unread_from}
 
 
 @dataclass(frozen=True)
@@ -99,7 +136,7 @@ def diagnose(text: str) -> Diagnosis | None:
     For failures of our own: whatever goes wrong here must not hide what failed there.
     """
     try:
-        found = read([clean(text.encode("utf-8", "replace")[-TAIL_BYTES:] + b"\n")], load_catalog()).found
+        found = read([clean(text.encode("utf-8", "replace")[-TAIL_BYTES:] + b"\n")], load_catalog(), OWN_BUDGET_S).found
         if found is None:
             return None
         context = Context(answer.choose_language(), systems.detect(), None)

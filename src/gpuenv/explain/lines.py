@@ -19,13 +19,14 @@ SHOWN_BEFORE = 60
 #: So many lines are shown where nobody knows the failure.
 MOST_SUSPECTS = 5
 _ENDINGS = (b"rror", b"RROR", b"rrors", b"xception", b"ailed", b"AILED", b"annot", b"atal", b"ATAL", b"nable")
+_ALARM = re.compile(rf"(?:{b'|'.join(_ENDINGS).decode()})(?![A-Za-z\x80-\U0010ffff])")
 # TensorFlow's own letter for warnings and notes stands between the time and the file.
 _NO_ERROR = re.compile(
     r"[Ww]arning|WARN|\d: [IW] |\b(?:0|no) errors?\b|\berrors?[=:] ?[\d.]+\b"
     r"|^During handling of the above|\(most recent call last\)$"
 )
 _RAISED = re.compile(r"(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|NotFound)(?::|$)")
-_SAID = re.compile(r"\s*(?:E\s|\[?(?:ERROR|error|Error|FATAL|fatal)\b)|\berror:|\d: [EF] ")
+_SAID = re.compile(r"(?:E\s|\[?(?:ERROR|error|Error|FATAL|fatal)\b)|\berror:|\d: [EF] ")
 
 _SEPARATORS = bytes(number for number in range(128) if not chr(number).isalpha())
 #: Leaves letters; every other character becomes a space. With numbers most words of a long log would stand there once.
@@ -106,14 +107,18 @@ class Suspects:
 
     def feed(self, unit: Unit) -> None:
         """Look at some whole lines."""
-        for word in [word for word in unit.words if word.endswith(_ENDINGS)]:
-            for place in unit.holding(word):
-                text = unit.lines[place]
-                line = unit.line(place, text.find(word.decode("utf-8", "replace")))
-                if points := _score(text):
-                    self._kept[line.shown] = (points, line.number)
-                if len(self._kept) > MOST_SUSPECTS:
-                    del self._kept[min(self._kept, key=self._kept.__getitem__)]
+        ends = {end for end in _ENDINGS if any(word.endswith(end) for word in unit.words)}
+        # Not word by word: a log that was made for it has thousands, each of them its own.
+        for place in sorted({place for end in ends for place in unit.holding(end)}):
+            text = unit.lines[place]
+            word = _ALARM.search(text)
+            if word is None:
+                continue
+            if points := _score(text):
+                line = unit.line(place, word.start())
+                self._kept[line.shown] = (points, line.number)
+            if len(self._kept) > MOST_SUSPECTS:
+                del self._kept[min(self._kept, key=self._kept.__getitem__)]
 
     @property
     def lines(self) -> list[Line]:

@@ -12,7 +12,8 @@ A rule is some fragments, and maybe an expression, within a window of lines. A l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -72,7 +73,7 @@ class _Probe:
         for run in _runs(self._windows(unit), self.rule.within):
             # All of them at once first: what a log repeats on every line would else be looked at in each window.
             together = "\n".join(unit.lines[run[0] : run[-1] + self.rule.within])
-            if self.rule.regex and len(run) > 1 and not self.rule.regex.search(together):
+            if len(run) > 1 and _search(self.rule, together) is None:
                 continue
             for start in run:
                 lines = unit.lines[start : start + self.rule.within]
@@ -109,23 +110,33 @@ def match_rule(rule: Rule, lines: Sequence[str]) -> tuple[dict[str, str], list[t
     text = "\n".join(lines)
     if not all(fragment in text for fragment in rule.fragments) or any(other in text for other in rule.without):
         return None
-    values: dict[str, str] = {}
+    found = _search(rule, text)
+    if found is None:
+        return None
     spots = [text.index(fragment) for fragment in rule.fragments]
-    if rule.regex:
-        found = rule.regex.search(text)
-        if found is None:
-            return None
-        values = {name: value for name, value in found.groupdict().items() if value is not None}
-        start, end = found.span()
+    if found:
+        start, end = found[0].start(), found[-1].end()
         # Where a fragment stands in what the expression found, that place counts.
         inside = [text.find(fragment, start, end) for fragment in rule.fragments]
         spots = [near if near >= 0 else spot for near, spot in zip(inside, spots)]
         # Of what the expression spans, its begin and its end say most.
         spots += [start, max(start, end - 1)]
+    values = {name: value for one in found for name, value in one.groupdict().items() if value is not None}
     places: dict[int, int] = {}
     for spot in sorted(spots):
         places.setdefault(text.count("\n", 0, spot), spot - (text.rfind("\n", 0, spot) + 1))
     return values, sorted(places.items())
+
+
+def _search(rule: Rule, text: str) -> list[re.Match[str]] | None:
+    """What its expressions find in ``text``, one behind the other; None if one finds nothing."""
+    found: list[re.Match[str]] = []
+    for expression in rule.expressions:
+        one = expression.search(text, found[-1].end() if found else 0)
+        if one is None:
+            return None
+        found.append(one)
+    return found
 
 
 @cache
@@ -135,12 +146,18 @@ def _prepare(rule: Rule) -> _Probe:
 
 
 class Matcher:
-    """Takes the pieces of a log one after the other and keeps the first match of each entry."""
+    """Takes the pieces of a log one after the other and keeps the first match of each entry.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    ``is_over`` is asked before each entry: once it says so, those that are left are not tried.
+    """
+
+    def __init__(self, entries: Iterable[Entry], is_over: Callable[[], bool] = lambda: False) -> None:
+        self._is_over = is_over
         self._open = [(entry, [_prepare(rule) for rule in entry.rules]) for entry in entries]
         self._tail = b""
         self._first = 1
+        #: The number of the line that the next piece begins with.
+        self.next_line = 1
         self.matches: list[Match] = []
 
     def feed(self, piece: bytes) -> Unit:
@@ -148,6 +165,8 @@ class Matcher:
         unit = Unit(self._tail + piece, self._first)
         still_open = []
         for entry, probes in self._open:
+            if self._is_over():
+                break
             found = [one for one in (probe.find(unit) for probe in probes) if one]
             if found:
                 values, evidence = min(found, key=lambda one: one[1][0].number)
@@ -162,6 +181,7 @@ class Matcher:
                 break
         self._tail = unit.data[start + 1 :]
         self._first = unit.first + unit.data.count(b"\n", 0, start + 1) - unit.data.count(CUT, 0, start + 1)
+        self.next_line = self._first + self._tail.count(b"\n") - self._tail.count(CUT)
         return unit
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpuenv.core import signals
 from gpuenv.core.errors import HostError, UsageError
 
 PROC = Path("/proc/driver/nvidia")
@@ -27,7 +28,7 @@ SMI_TIMEOUT_S = 20.0
 #: Values of the two variables that are meant to leave no device.
 _NONE = {"NVIDIA_VISIBLE_DEVICES": ("none", "void", ""), "CUDA_VISIBLE_DEVICES": ("", "-1", "NoDevFiles")}
 _QUERY = ("--query-gpu=index,uuid,driver_version,name", "--format=csv,noheader")
-_VERSION = re.compile(r"NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s")
+_VERSION = re.compile(r"NVRM version:.{0,200}?\s(\d+\.\d+(?:\.\d+)?)\s")
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,7 @@ def parse_smi(text: str) -> HostGpus:
 def run_smi(program: str, driver: str | None = None, timeout_s: float = SMI_TIMEOUT_S) -> HostGpus:
     """Ask nvidia-smi. A hanging or failing one is told in ``problem``, with what it said."""
     try:
-        done = subprocess.run(
-            [program, *_QUERY], capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False
-        )
+        done = signals.ask([program, *_QUERY], timeout_s)
     except subprocess.TimeoutExpired:
         return HostGpus(driver, problem=f"{program} did not answer within {timeout_s:.0f} s")
     except OSError as error:

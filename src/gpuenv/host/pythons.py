@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpuenv.core import atomic, ownership, paths, ui
+from gpuenv.core import atomic, ownership, paths, signals, ui
 
 #: What an environment cannot do without; hand-built interpreters often lack one of them.
 NEEDED_MODULES = ("ssl", "ctypes", "venv", "ensurepip", "zlib", "bz2", "lzma", "sqlite3")
@@ -149,9 +149,7 @@ def _ask(path: Path, stamp: str) -> _Answer | None:
     """Run an interpreter; None if it does not run (a pyenv shim of another version, a broken link)."""
     question = _QUESTION.format(modules=NEEDED_MODULES)
     try:
-        done = subprocess.run(
-            [path, "-I", "-c", question], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
-        )
+        done = signals.ask([str(path), "-I", "-c", question], ASK_TIMEOUT_S)
         return _Answer(stamp=stamp, **json.loads(done.stdout)) if done.returncode == 0 else None
     except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):
         return None

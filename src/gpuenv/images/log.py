@@ -101,7 +101,8 @@ def _conflict(text: str) -> Diagnosis | None:
 
 
 _MISMATCH = re.compile(
-    r"^ {4}(?P<package>\S+) from (?P<url>\S+).*\n(?P<expected>(?: +(?:Expected|or) .*\n)+) +Got +(?P<got>[0-9a-f]{64})",
+    r"^ {4}(?P<package>\S+) from (?P<url>\S+)(?: .*)?\n(?P<expected>(?: +(?:Expected|or) .*\n)+)"
+    r" +Got +(?P<got>[0-9a-f]{64})",
     re.MULTILINE,
 )
 
@@ -141,7 +142,7 @@ def _bad_certificate(text: str, network: BuildNetwork) -> Diagnosis | None:
 
 
 def _no_version(text: str) -> Diagnosis | None:
-    match = re.search(r"satisfies the requirement (?P<what>.+?) \((?P<known>from versions: .*)\)", text)
+    match = re.search(r"satisfies the requirement (?P<what>.{1,300}?) \((?P<known>from versions: .*)\)", text)
     if match is None:
         return None
     why = f"No matching distribution found for {match['what']} and this variant's Python ({match['known']})"

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuenv.core import elf, paths, ui
+from gpuenv.core import elf, paths, signals, ui
 from gpuenv.core.errors import BuildError, HostError
 from gpuenv.cuda import choice, sources
 from gpuenv.cuda.stubs import MARKER
@@ -106,7 +105,7 @@ def _add_stand_in(folder: Path, framework: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     code = [str(path) for path in sorted((paths.docker_dir() / "libcuda").glob("*.c"))]
     options = ["-shared", "-fPIC", "-O2", "-Wl,--build-id=none", f"-Wl,-soname,{DRIVER}"]
-    done = subprocess.run([compiler, *options, "-o", str(target), *code], capture_output=True, text=True, check=False)
+    done = signals.ask([compiler, *options, "-o", str(target), *code])
     if done.returncode != 0:
         raise BuildError("the stand-in for libcuda.so.1 does not compile", done.stderr.strip()[-300:], "use FLAVOR=cpu")
     site = framework.parent.parent

@@ -85,11 +85,10 @@ class _Session:
     def _log(self) -> bytes:
         """The end of what the container wrote, as far as the engine kept it; empty if it does not say."""
         argv = [*self.client, "logs", "--tail", _LOG_LINES, self.spec.name]
-        nothing, errors = subprocess.DEVNULL, subprocess.STDOUT
-        with suppress(subprocess.SubprocessError):
-            return subprocess.check_output(
-                argv, env=self.environment, stdin=nothing, stderr=errors, timeout=_KILL_TIMEOUT_S
-            )
+        pipe, nothing, errors = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
+        with suppress(OSError, subprocess.TimeoutExpired):
+            done = signals.run(argv, _KILL_TIMEOUT_S, env=self.environment, stdin=nothing, stdout=pipe, stderr=errors)
+            return bytes(done.stdout) if done.returncode == 0 else b""
         return b""
 
     def _run_client(self, argv: list[str]) -> int:

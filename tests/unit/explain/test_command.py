@@ -198,7 +198,7 @@ def test_what_is_unknown_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "line 2: ZeroDivisionError: division by zero" in out
     assert "docs/catalogue.md" in out
     assert cli.main(["explain", "--json", str(path)]) == 3
-    assert json.loads(capsys.readouterr().out) == {"known": False, "causes": []}
+    assert json.loads(capsys.readouterr().out) == {"known": False, "causes": [], "unread_from": None}
 
 
 def test_the_log_as_setting_and_as_standard_input(
@@ -328,3 +328,21 @@ def test_the_catalog_is_not_loaded_for_a_shell() -> None:
 
 def test_the_catalog_comes_with_the_command() -> None:
     assert load_catalog()
+
+
+def test_a_log_that_takes_too_long_is_said_to_be_read_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [b"alpha\n", b"beta\n", b"gamma\n"]
+    assert explain.read(pieces, load_catalog()).unread_from is None
+    clock = iter([0.0, 0.0, 1.0, 99.0, 99.0, 99.0])
+    monkeypatch.setattr(explain.time, "process_time", clock.__next__)
+    assert explain.read(pieces, load_catalog()[:1], 2.0).unread_from == 3
+
+
+def test_the_answer_says_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    log.write_text("nothing that is known\n", encoding="utf-8")
+    monkeypatch.setattr(explain, "BUDGET_S", -1.0)
+    assert cli.main(["explain", str(log)]) == explain.UNKNOWN
+    assert "not looked at from line 1 on" in capsys.readouterr().out

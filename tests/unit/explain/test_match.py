@@ -284,3 +284,29 @@ def test_a_notice_stands_back_behind_what_needs_no_gpu_from_the_stage_of_package
     packages, before = entry("p", rule("ended"), stage="packages"), entry("b", rule("ended"), stage="libraries")
     assert ordered([notice, packages], "notice\nended\n").root.entry.id == "p"
     assert ordered([notice, before], "notice\nended\n").root.entry.id == "n"
+
+
+def test_what_comes_then_is_looked_for_behind_the_first() -> None:
+    one = Rule(("alpha",), re.compile(r"alpha (?P<digits>\d+)"), (), 3, re.compile(r"beta (?P<more>\d+)"))
+    assert match([entry("a", one)], "beta 1\nalpha 2\n-\n") == []
+    (found,) = match([entry("a", one)], "beta 1\nalpha 2\n-\nbeta 3\n")
+    assert (found.values["digits"], found.values["more"]) == ("2", "3")
+    assert [line.number for line in found.evidence] == [2, 4]
+    # Too far away.
+    assert match([entry("a", one)], "alpha 2\n-\n-\nbeta 3\nalpha 4\n") == []
+    with pytest.raises(ValueError, match="then: "):
+        Rule(("alpha",), then=re.compile("beta"))
+
+
+def test_once_the_time_is_over_no_entry_is_tried() -> None:
+    matcher = Matcher([entry("a", rule("alpha")), entry("b", rule("beta"))], iter([False, True, True]).__next__)
+    matcher.feed(b"alpha\nbeta\n")
+    assert [one.entry.id for one in matcher.matches] == ["a"]
+    assert matcher.next_line == 3
+
+
+def test_lines_of_many_words_of_alarm_are_looked_at_once() -> None:
+    words = [f"{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)}rror" for n in range(10_000)]
+    begin = time.process_time()
+    assert len(suspects(" ".join(words) + "\nmirrored\n")) == 1
+    assert time.process_time() - begin < 1

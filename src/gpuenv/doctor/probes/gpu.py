@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gpuenv.core import captured
 from gpuenv.doctor.facts import Gpus, Memory
 from gpuenv.host import card_names, gpu, systems
 from gpuenv.host.gpu import HostGpus
@@ -81,12 +82,12 @@ def ask_nvml(environ: Mapping[str, str]) -> dict[str, Any] | None:
     argv = [sys.executable, "-I", "-m", "gpuenv.doctor.probes.nvml", f"{TIMEOUT_S}"]
     asking = subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        said = asking.communicate(timeout=TIMEOUT_S)[0]
+        said = captured.communicate(asking, TIMEOUT_S)[0]
     except subprocess.TimeoutExpired:
         asking.kill()
         # What hangs inside the driver may not be killed either.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            asking.communicate(timeout=1)
+            captured.communicate(asking, 1)
         return {"problem": f"the NVIDIA driver did not answer within {TIMEOUT_S} s"}
     if asking.returncode != 0:
         return {"problem": f"NVML crashed (exit code {asking.returncode})"}

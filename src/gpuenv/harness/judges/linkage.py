@@ -13,7 +13,7 @@ from gpuenv.variants.model import numbers
 
 #: Where the stand-in is: the last folder that the loader looks into, after everything in its cache.
 STAND_IN = "/usr/lib/libcuda.so.1"
-_NOT_FOUND = re.compile(r"(\S+\.so\S*): cannot open shared object file")
+_NOT_FOUND = re.compile(r"(?<!\S)(\S{1,400}\.so\S{0,40}): cannot open shared object file")
 
 
 def judge_resolved(libraries: Iterable[Mapping[str, Any]], not_shipped: Sequence[str] = ()) -> None:

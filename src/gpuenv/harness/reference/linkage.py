@@ -17,7 +17,7 @@ from common import emit
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 #: These two hold all of TensorFlow's code; the others are small plug-ins.
 MAIN = re.compile(r"_pywrap_tensorflow_internal\.so|libtensorflow_framework\.so(\.\d+)?")
-DRIVER_FILE = re.compile(r"libcuda\.so.*|libnvidia-.*\.so.*|libnvcuvid\.so.*|nvidia-smi")
+DRIVER_FILE = re.compile(r"libcuda\.so.*|libnvidia-[^.]*\.so.*|libnvcuvid\.so.*|nvidia-smi")
 SKIPPED_FOLDERS = ("/proc", "/sys", "/dev")
 _LINE = re.compile(r"\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$")
 

@@ -91,7 +91,7 @@ def _dress(element: ET.Element, key: str) -> None:
     for name in ("d", "x", "y", "transform"):
         if name in had and not had[name].startswith("rotate(-0 "):
             # A tenth of a unit cannot be seen.
-            element.attrib[name] = re.sub(r"-?\d+\.\d+", lambda one: f"{float(one[0]):.1f}", had[name]).strip()
+            element.attrib[name] = re.sub(r"-?(?<!\d)\d+\.\d+", lambda one: f"{float(one[0]):.1f}", had[name]).strip()
     # The shape of a mark is drawn by reference; every other id is only a name.
     if element.tag == "path" and "id" in had:
         element.attrib["id"] = f"{key}-{had['id']}"

@@ -53,7 +53,7 @@ def host_of(engine: Engine, container: str) -> Any:
     """testinfra's connection to a container that runs, through the engine's own client."""
     import testinfra
 
-    return testinfra.get_host(f"{'podman' if engine.kind == 'podman' else 'docker'}://{container}")
+    return target_host.bounded(testinfra.get_host(f"{'podman' if engine.kind == 'podman' else 'docker'}://{container}"))
 
 
 @contextmanager
@@ -65,7 +65,9 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
     import testinfra
 
     if target.kind in TITLES:
-        yield Connection(target, testinfra.get_host("local://"), str(paths.reference_dir()), cores=plan.cores)
+        yield Connection(
+            target, target_host.bounded(testinfra.get_host("local://")), str(paths.reference_dir()), cores=plan.cores
+        )
         return
     if target.kind == "host":
         with target_host.connect(target) as connection:

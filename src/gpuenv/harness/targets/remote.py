@@ -10,6 +10,7 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gpuenv.core import paths, signals
+from gpuenv.core import captured, paths, signals
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.targets import names
 from gpuenv.harness.targets.connection import Connection, Output, last_line
@@ -37,6 +38,8 @@ SSH_NO_QUESTIONS = "-o BatchMode=yes"
 SOCKET_FOLDER_CHARACTERS = 24
 #: No program of the harness takes as long, not even on a slow and busy machine: something hangs.
 COMMAND_LIMIT_S = 3600
+#: The exit code of what prints without end: that of a program that was killed.
+FLOODED = 128 + signal.SIGKILL
 #: Makes a folder on the host; needs nothing but the target's own Python.
 _MAKE_FOLDER = "import tempfile; print(tempfile.mkdtemp(prefix='gpuenv-'))"
 #: Unpacks in that folder what was put together there. One line: the user's shell on the host may be csh.
@@ -77,11 +80,17 @@ def open_host(uri: str, limit_s: float = COMMAND_LIMIT_S) -> Host:
             backend.ssh_extra_args = " ".join(filter(None, (given, SSH_OPTIONS, more)))
         # testinfra formats its command line with `%`; ssh makes one name for each host of %C.
         backend.controlpath = backend.controlpath or f"{control_folder()}/%%C"
+    return bounded(host, limit_s)
+
+
+def bounded(host: Host, limit_s: float = COMMAND_LIMIT_S) -> Host:
+    """The same host; its commands have ``limit_s`` and a bound on what they print."""
+    backend: Any = host.backend
 
     def run(command: str, *args: str) -> CommandResult:
         return backend.result(*run_local(backend.quote(command, *args).encode(), limit_s))
 
-    # In the place of testinfra's, which waits for ever.
+    # In the place of testinfra's, which waits for ever and keeps everything.
     vars(backend)["run_local"] = run
     return host
 
@@ -97,6 +106,8 @@ def run_local(line: bytes, limit_s: float) -> tuple[int, bytes, bytes, bytes]:
         done = signals.run(argv, limit_s, stdin=nothing, stdout=pipe, stderr=pipe, start_new_session=True)
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"no answer within {limit_s:g} s") from None
+    except captured.FloodError as flood:
+        return FLOODED, line, flood.stdout, flood.stderr + f"\n{flood.strerror}\n".encode()
     return done.returncode, line, done.stdout, done.stderr
 
 
@@ -117,7 +128,7 @@ def close_connections(folder: str) -> None:
         # ssh wants a name for a host here, and does not use it.
         end = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "host"]
         with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(end, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+            signals.ask(end, 10, stdin=subprocess.DEVNULL)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gpuenv.core import paths
+from gpuenv.core import captured, paths, signals
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.targets import remote as target_host
 from gpuenv.harness.targets.connection import Connection
@@ -195,11 +195,19 @@ def test_connections_end_with_their_folder(temporary: Path, monkeypatch: pytest.
     (temporary / "sockets" / "abc").touch()
     ended: list[list[str]] = []
 
-    def run(argv: list[str], **_: object) -> None:
+    def run(argv: list[str], _seconds: float, **_: object) -> None:
         ended.append(argv)
         raise subprocess.TimeoutExpired(argv, 10)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(signals, "ask", run)
     target_host.close_connections(str(temporary / "sockets"))
     assert [argv[2:5] for argv in ended] == [[f"ControlPath={temporary}/sockets/abc", "-O", "exit"]]
     assert not (temporary / "sockets").exists()
+
+
+def test_a_host_that_prints_without_end_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured, "MOST_BYTES", 1 << 20)
+    output = Connection(HERE, target_host.open_host(HERE.host), "").run("exec yes")
+    assert output.code == target_host.FLOODED
+    assert output.stderr == "\nit printed more than 1 MB, and was ended\n"
+    assert output.stdout.endswith("y\ny\n")
