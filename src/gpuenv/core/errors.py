@@ -11,6 +11,15 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+#: No part of an error, nor a finding, is longer: some quote what a program or a host said, and that may be one line of
+#: megabytes. More than anybody reads, and enough for a list of all packages of an environment.
+PART_CHARACTERS = 10_000
+
+
+def shortened(text: str) -> str:
+    """The text, or so much of its beginning as a person may read."""
+    return text if len(text) <= PART_CHARACTERS else f"{text[:PART_CHARACTERS]}... ({len(text)} characters)"
+
 
 class GpuenvError(Exception):
     """What failed, why, and what to do next. ``exit_code`` is what the process returns."""
@@ -19,9 +28,9 @@ class GpuenvError(Exception):
 
     def __init__(self, what: str, why: str, next_step: str) -> None:
         super().__init__(what, why, next_step)
-        self.what = what
-        self.why = why
-        self.next_step = next_step
+        self.what = shortened(what)
+        self.why = shortened(why)
+        self.next_step = shortened(next_step)
 
     def __str__(self) -> str:
         return f"{self.what}\n  cause: {self.why}\n  next:  {self.next_step}"

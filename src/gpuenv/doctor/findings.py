@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Union
 
 from gpuenv.core import schema
-from gpuenv.core.errors import GpuenvError
+from gpuenv.core.errors import GpuenvError, shortened
 
 OK = "ok"
 WARNING = "warning"
@@ -47,6 +47,10 @@ class Finding:
     remedy: Mend | str | None = None
     blocks: frozenset[str] = frozenset()
     check: str = ""
+
+    def __post_init__(self) -> None:
+        """It may quote what a program said."""
+        object.__setattr__(self, "message", shortened(self.message))
 
 
 #: What a check returns.

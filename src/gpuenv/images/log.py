@@ -142,7 +142,7 @@ def _bad_certificate(text: str, network: BuildNetwork) -> Diagnosis | None:
 
 
 def _no_version(text: str) -> Diagnosis | None:
-    match = re.search(r"satisfies the requirement (?P<what>.{1,300}?) \((?P<known>from versions: .*)\)", text)
+    match = re.search(r"satisfies the requirement (?P<what>.{1,300}?) \((?P<known>from versions: [^()\n]*)\)", text)
     if match is None:
         return None
     why = f"No matching distribution found for {match['what']} and this variant's Python ({match['known']})"

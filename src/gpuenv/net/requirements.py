@@ -33,8 +33,8 @@ _FILE_OPTION = re.compile(
     r"(?P<quote>[\"']?)(?P<path>.+?)(?P=quote)(?=\s+-|\s*$)"
 )
 #: ``name @ where`` or ``where``, and behind it a marker, or options such as --hash.
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<where>.+?)(?P<rest>(?<!\s)(?:\s*;.*|\s+--.*))?")
-_COMMENT = re.compile(r"(^|(?<!\s)\s+)#.*$")
+_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<where>.+?)(?P<rest>\s*;.*|\s+--.*)?")
+_COMMENT = re.compile(r"(^|\s+)#.*$")
 #: A line of its own: a backslash at its end continues nothing.
 _COMMENT_LINE = re.compile(r"^[^\S\n]*#.*$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")

@@ -24,8 +24,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_both_streams_arrive_whole() -> None:
     done = signals.ask(["sh", "-c", "printf 'a\\r\\nb'; printf '\\377c' >&2; exit 3"])
     assert (done.returncode, done.stdout, done.stderr) == (3, "a\nb", "\ufffdc")
-    done = signals.run(["sh", "-c", "printf 'a\\r\\nb'"], stdout=subprocess.PIPE)
-    assert (done.stdout, done.stderr) == (b"a\r\nb", None)
+    raw = signals.run(["sh", "-c", "printf 'a\\r\\nb'"], stdout=subprocess.PIPE)
+    assert raw.stdout == b"a\r\nb"
+    assert raw.stderr is None
 
 
 def test_what_is_not_captured_is_none() -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpuenv.core.errors import full_disk, full_output, removed_folder, suggest_known
+from gpuenv.core.errors import PART_CHARACTERS, GpuenvError, full_disk, full_output, removed_folder, suggest_known
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -84,3 +84,9 @@ def test_a_name_is_suggested_where_one_is_near(name: str, next_step: str) -> Non
     told = suggest_known("variant", name, ["cuda9.0", "cuda10.0"])
     assert told.why == "known: cuda9.0, cuda10.0"
     assert told.next_step == next_step
+
+
+def test_no_part_is_longer_than_a_person_reads() -> None:
+    error = GpuenvError("a" * 9_999, "b" * 5_000_000, "c")
+    assert (len(error.what), error.next_step) == (9_999, "c")
+    assert error.why == "b" * PART_CHARACTERS + "... (5000000 characters)"

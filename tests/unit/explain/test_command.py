@@ -334,7 +334,7 @@ def test_a_log_that_takes_too_long_is_said_to_be_read_in_part(monkeypatch: pytes
     pieces = [b"alpha\n", b"beta\n", b"gamma\n"]
     assert explain.read(pieces, load_catalog()).unread_from is None
     clock = iter([0.0, 0.0, 1.0, 99.0, 99.0, 99.0])
-    monkeypatch.setattr(explain.time, "process_time", clock.__next__)
+    monkeypatch.setattr("gpuenv.explain.command.time.process_time", clock.__next__)
     assert explain.read(pieces, load_catalog()[:1], 2.0).unread_from == 3
 
 
