@@ -14,7 +14,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from gpuenv.core import ui
+from gpuenv.core import signals, ui
 from gpuenv.host import packages
 
 _DEVICES = Path("/sys/class/net")
@@ -145,6 +145,6 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str] | str:
     """What a command did, or why it could not be run."""
     environment = {**os.environ, "PATH": packages.search_path()}
     try:
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return signals.ask(command, 60, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)

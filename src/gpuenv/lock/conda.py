@@ -16,7 +16,7 @@ from gpuenv.conda import channels, failures, spec
 from gpuenv.conda import lock as conda_lock
 from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.lock import Package
-from gpuenv.core import paths, scratch, ui
+from gpuenv.core import paths, scratch, signals, ui
 from gpuenv.core.errors import HostError, SourceError
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
@@ -84,7 +84,7 @@ def solve(environment: Environment) -> list[dict[str, Any]]:
         job.write_text(json.dumps({**values, "subdir": spec.SUBDIRS[0], "answer": str(answer)}), encoding="utf-8")
         argv = [sys.executable, "-I", "-m", "gpuenv.conda.rattler", str(job)]
         try:
-            done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=_SOLVE_S, check=False)
+            done = signals.ask(argv, _SOLVE_S, env=environ)
         except subprocess.TimeoutExpired as error:
             raise SourceError("the channels do not answer", f"no solution within {_SOLVE_S} s", "try again") from error
         if "No module named 'rattler'" in done.stderr:
