@@ -91,4 +91,7 @@ def communicate(process: subprocess.Popen[Any], timeout_s: float | None = None) 
         for tail in reading:
             tail.is_given_up = True
     stdout, stderr = (tail.value if tail else None for tail in tails)
+    for stream in (process.stdout, process.stderr):
+        if stream:
+            stream.close()
     return stdout, stderr

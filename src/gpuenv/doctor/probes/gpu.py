@@ -83,10 +83,10 @@ def ask_nvml(environ: Mapping[str, str]) -> dict[str, Any] | None:
     asking = subprocess.Popen(argv, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
         said = captured.communicate(asking, TIMEOUT_S)[0]
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, captured.FloodError):
         asking.kill()
         # What hangs inside the driver may not be killed either.
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired, captured.FloodError):
             captured.communicate(asking, 1)
         return {"problem": f"the NVIDIA driver did not answer within {TIMEOUT_S} s"}
     if asking.returncode != 0:
