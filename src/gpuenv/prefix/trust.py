@@ -24,23 +24,20 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def problem(folder: Path) -> str | None:
-    """Why what is in ``folder`` must not be used, with owner and mode; None if it may, or nothing is in there.
-
-    Raises OSError where that cannot be seen.
-    """
-    # An empty one is made anew, and looked at then.
-    if folder.is_dir() and not any(folder.iterdir()):
-        return None
-    parts = [folder / name for name in _PARTS if (folder / name).exists()]
+    """Why what is in ``folder`` must not be used, with owner and mode; None if it may, or nothing is in there."""
+    try:
+        # An empty one is made anew, and looked at then.
+        if folder.is_dir() and not any(folder.iterdir()):
+            return None
+        parts = [folder / name for name in _PARTS if (folder / name).exists()]
+    except OSError as error:
+        return f"{error.filename} cannot be looked at: {error.strerror}"
     return next(filter(None, map(ownership.problem, parts)), None)
 
 
 def check(folder: Path) -> None:
     """Raise HostError if what is in ``folder`` must not be used, with the way out."""
-    try:
-        why = problem(folder)
-    except OSError as error:
-        why = f"{error.filename} cannot be looked at: {error.strerror}"
+    why = problem(folder)
     if why is not None:
         raise HostError(f"the environment {folder} is not used", why, _way_out(folder))
 

@@ -65,7 +65,9 @@ def running_from() -> list[Path]:
     """The folders of this command's code: the checkout or the package, and the environment of its Python."""
     code = paths.project_root() if paths.is_checkout() else Path(paths.__file__).resolve().parents[1]
     environment = Path(sys.prefix).resolve()
-    found = [code, *([environment] if sys.prefix != sys.base_prefix else [])]
+    # An interpreter of the system's lies where nobody works; one of conda's has no environment around it but its own.
+    is_own = sys.prefix != sys.base_prefix or (environment / "conda-meta").is_dir()
+    found = [code, *([environment] if is_own else [])]
     return [one for one in found if not any(other in one.parents for other in found)]
 
 

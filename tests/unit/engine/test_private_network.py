@@ -114,7 +114,7 @@ def test_the_containers_of_others_keep_what_they_came_to_need(
 ) -> None:
     """A Docker that was started later found the machine forwarding."""
     private_network.allow_forwarding("br", SUBNET)
-    (firewall.devices / "docker0" / "brif" / "veth1").mkdir(parents=True)
+    (firewall.devices / "docker0" / "bridge").mkdir(parents=True)
     private_network.remove("br")
     assert (firewall.forwards(), firewall.all()) == ("1", [GUARD])
     assert "goes on forwarding" in capsys.readouterr().err

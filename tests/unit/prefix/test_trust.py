@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,3 +162,13 @@ def test_the_mark_of_what_is_half_made_is_written_through_no_link(tmp_path: Path
     with pytest.raises(OSError, match="symbolic links"):
         trust.mark_begun(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_what_cannot_be_looked_at_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As below a folder of somebody else's: one host's failure, and not that of all."""
+
+    def refuse(folder: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert trust.problem(tmp_path) == f"{tmp_path} cannot be looked at: Permission denied"

@@ -42,6 +42,15 @@ def test_a_folder_elsewhere_is_the_users(checkout: Path, tmp_path: Path) -> None
     assert not (checkout / "work").exists()
 
 
+def test_an_environment_of_conda_is_what_it_runs_from_too(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Python has no other one below it, as a virtual environment has."""
+    home = checkout.parents[1]
+    monkeypatch.setattr(sys, "base_prefix", sys.prefix)
+    assert ("/work/python", "ro") not in places(home)
+    (home / "python/conda-meta").mkdir()
+    assert ("/work/python", "ro") in places(home)
+
+
 def test_of_a_checkout_one_folder_can_be_written(checkout: Path) -> None:
     assert places(checkout) == [("/work", "ro"), ("/work/work", "rw")]
     found = own_code.shared(checkout, "/work")
