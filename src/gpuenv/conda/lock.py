@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Optional
 
 import msgspec
 from msgspec import Meta, field
@@ -45,11 +45,11 @@ class Package(Data, frozen=True, omit_defaults=True):
     channel: Word
     file: File
     flavors: Annotated[tuple[Literal["gpu", "cpu"], ...], Meta(min_length=1)]
-    sha256: Sha256 | None = None
-    md5: Md5 | None = None
-    size: Count | None = None
+    sha256: Optional[Sha256] = None
+    md5: Optional[Md5] = None
+    size: Optional[Count] = None
     build_number: Annotated[int, Meta(ge=0, description="a whole number")] = 0
-    noarch: Literal["python", "generic"] | None = None
+    noarch: Optional[Literal["python", "generic"]] = None
     depends: tuple[str, ...] = ()
     origin: Literal["channel", "hand"] = "channel"
     checked: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Optional
 
 from msgspec import Meta, field
 
@@ -21,7 +21,7 @@ class Source(Data, frozen=True):
     #: How the archive is opened; `gpuenv.cuda.archives` has one function for each.
     unpack: Literal["tar", "zip", "runfile"]
     #: Of the archive, in bytes; None where nobody has told it.
-    size: Annotated[int, Meta(gt=0)] | None = None
+    size: Optional[Annotated[int, Meta(gt=0)]] = None
 
 
 class Component(Data, frozen=True):

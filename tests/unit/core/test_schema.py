@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import pytest
 from msgspec import Meta, field
 
+from gpuenv.core import paths
 from gpuenv.core.errors import DataError
 from gpuenv.core.schema import Count, Data, Text, Version, load
 
@@ -76,3 +78,22 @@ def test_what_is_refused(tmp_path: Path, text: str, why: str) -> None:
     assert str(tmp_path / "it.toml") in caught.value.what
     assert caught.value.why.startswith(why)
     assert "docs/it.md" in caught.value.next_step
+
+
+def test_fields_are_written_as_python_3_9_reads_them() -> None:
+    """msgspec evaluates them when it first reads a file, and ``X | None`` fails there."""
+    classes = [
+        (path.name, node)
+        for path in (paths.project_root() / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and {"Struct", "msgspec.Struct", "Data"} & set(map(ast.unparse, node.bases))
+    ]
+    assert {"CondaLock", "Source", "Mark", "Daemon"} <= {node.name for _, node in classes}
+    fields = [
+        (file, node.name, ast.unparse(field))
+        for file, node in classes
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        if any(isinstance(part, ast.BinOp) for part in ast.walk(field.annotation))
+    ]
+    assert fields == []
