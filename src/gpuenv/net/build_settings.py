@@ -92,6 +92,8 @@ def render_pip_conf(settings: PipSettings, *, has_ca: bool) -> str:
         lines.append(f"index-url = {settings.index_url}")
     if settings.extra_index_urls:
         lines.append("extra-index-url =" + "".join(f"\n    {value}" for value in settings.extra_index_urls))
+    if settings.trusted_hosts:
+        lines.append("trusted-host =" + "".join(f"\n    {value}" for value in settings.trusted_hosts))
     if settings.proxy:
         lines.append(f"proxy = {settings.proxy}")
     if settings.timeout_s is not None:

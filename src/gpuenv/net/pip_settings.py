@@ -7,11 +7,13 @@ read without pip, because a virtual environment may lack it.
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gpuenv.core import ui
 from gpuenv.core.errors import UsageError
@@ -19,7 +21,7 @@ from gpuenv.net import certificates
 
 #: What a network or a campus asks for. Everything else that pip reads decides where or whether something is installed.
 _OF_THE_NETWORK = (
-    *("index-url", "extra-index-url", "no-index", "find-links", "keyring-provider"),
+    *("index-url", "extra-index-url", "no-index", "find-links", "trusted-host", "keyring-provider"),
     *("proxy", "cert", "client-cert", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"),
 )
 
@@ -31,6 +33,8 @@ class PipSettings:
     index_url: str | None = None
     #: http and https only: see :func:`parse_settings`.
     extra_index_urls: tuple[str, ...] = ()
+    #: Of http indexes, which pip ignores else.
+    trusted_hosts: tuple[str, ...] = ()
     cert: Path | None = None
     proxy: str | None = None
     timeout_s: float | None = None
@@ -45,9 +49,8 @@ def pip_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables for a pip that installs what it is told, where it is told to.
 
     Of pip's settings, in files too, those of the network are left, except for what switches verification off; of
-    Python's variables none. Older releases of pip
-    bring their own list of authorities, so the host's is named. Raises UsageError for settings that pip could not use,
-    HostError for certificates that are named and missing.
+    Python's variables none. Older releases of pip bring their own list of authorities, so the host's is named. Raises
+    UsageError for settings that pip could not use, HostError for certificates that are named and missing.
     """
     of_others = ("PIP_", "PYTHON", "VIRTUAL_ENV")
     kept = {name: value for name, value in environ.items() if not name.startswith(of_others)}
@@ -83,12 +86,33 @@ def _read_values(environ: Mapping[str, str]) -> dict[str, str]:
     # Empty ones count as unset, as for pip.
     given = ((name.removeprefix("PIP_"), value) for name, value in environ.items() if name.startswith("PIP_"))
     values.update((_key(name), value) for name, value in given if value)
-    if hosts := values.pop("trusted-host", "").split():
+    hosts = values.pop("trusted-host", "").split()
+    plain = _without_certificate(values)
+    if kept := [host for host in hosts if host.lower() in plain]:
+        values["trusted-host"] = " ".join(kept)
+    if dropped := [host for host in hosts if host not in kept]:
         ui.warn_once(
-            f"pip's trusted-host ({', '.join(hosts)}) is not used, as verification is never switched off; name your"
-            " network's CA bundle with SSL_CERT_FILE, and an index by https://"
+            f"pip's trusted-host ({', '.join(dropped)}) is not used, as verification is never switched off; name your"
+            " network's CA bundle with SSL_CERT_FILE"
         )
     return values
+
+
+def _without_certificate(values: Mapping[str, str]) -> set[str]:
+    """The hosts, with and without a port, of indexes by http, where there is none to verify; none of https beside."""
+    urls = " ".join(values.get(key, "") for key in ("index-url", "extra-index-url", "find-links")).split()
+    return _hosts(urls, "http") - _hosts(urls, "https")
+
+
+def _hosts(urls: Iterable[str], scheme: str) -> set[str]:
+    found = set()
+    for url in urls:
+        # What is no address is told by pip.
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(url)
+            if parts.scheme == scheme:
+                found |= {parts.hostname or "", parts.netloc.rpartition("@")[2].lower()}
+    return found
 
 
 def config_files(environ: Mapping[str, str], home: Path, prefix: Path) -> list[Path]:
@@ -130,6 +154,7 @@ def parse_settings(values: Mapping[str, str]) -> PipSettings:
     return PipSettings(
         index_url=values.get("index-url"),
         extra_index_urls=tuple(url for url in extra if url.startswith(("http://", "https://"))),
+        trusted_hosts=tuple(values.get("trusted-host", "").split()),
         cert=Path(values["cert"]).expanduser() if "cert" in values else None,
         proxy=with_scheme(values.get("proxy", "")) or None,
         timeout_s=timeout_s,

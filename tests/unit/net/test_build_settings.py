@@ -64,6 +64,7 @@ def test_pips_settings() -> None:
     settings = PipSettings(
         index_url="https://u:p@index.example/simple",
         extra_index_urls=("https://one.example", "https://two.example"),
+        trusted_hosts=("a.example", "b.example:8081"),
         proxy="http://proxy.example:3128",
         timeout_s=60.0,
     )
@@ -74,6 +75,7 @@ def test_pips_settings() -> None:
         "cert = /run/secrets/ca\n"
         "index-url = https://u:p@index.example/simple\n"
         "extra-index-url =\n    https://one.example\n    https://two.example\n"
+        "trusted-host =\n    a.example\n    b.example:8081\n"
         "proxy = http://proxy.example:3128\n"
         "timeout = 60\n"
     )

@@ -105,6 +105,32 @@ def test_no_host_is_trusted_without_a_certificate(
     assert "SSL_CERT_FILE" in told
 
 
+@pytest.mark.parametrize(
+    ("index", "extra", "hosts", "kept"),
+    [
+        ("http://devpi.invalid/simple", "", "devpi.invalid", "devpi.invalid"),
+        ("http://devpi.invalid:3141/simple", "", "devpi.invalid", "devpi.invalid"),
+        ("http://u:p@Devpi.invalid:3141/", "", "devpi.invalid:3141 other.invalid", "devpi.invalid:3141"),
+        ("http://devpi.invalid:3141/", "", "devpi.invalid:80", None),
+        ("https://tls.invalid/", "http://plain.invalid/a http://[bad", "plain.invalid tls.invalid", "plain.invalid"),
+        # It would do for both.
+        ("http://devpi.invalid:3141/", "https://devpi.invalid/", "devpi.invalid", None),
+        ("http://devpi.invalid:3141/", "https://devpi.invalid/", "devpi.invalid:3141", "devpi.invalid:3141"),
+    ],
+)
+def test_an_index_without_a_certificate_is_used_where_pip_was_told_so(
+    index: str, extra: str, hosts: str, kept: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pip ignores an index by http whose host is not trusted."""
+    environ = {"PIP_INDEX_URL": index, "PIP_EXTRA_INDEX_URL": extra, "PIP_TRUSTED_HOST": hosts}
+    found = pipconfig.pip_environment(environ)
+    assert found.get("PIP_TRUSTED_HOST") == kept
+    assert found["PIP_INDEX_URL"] == index
+    settings = pipconfig.parse_settings({"trusted-host": kept or ""})
+    assert settings.trusted_hosts == tuple((kept or "").split())
+    assert ("is not used" in capsys.readouterr().err) == (kept != hosts)
+
+
 def test_a_timeout_that_is_no_number_is_named() -> None:
     with pytest.raises(UsageError, match="timeout"):
         pipconfig.parse_settings({"timeout": "soon"})
