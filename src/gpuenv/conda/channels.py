@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gpuenv.conda import spec as conda_spec
 from gpuenv.conda import verified
+from gpuenv.conda.condarc import Mirrors
 from gpuenv.conda.lock import Package
 from gpuenv.conda.spec import SUBDIRS
-from gpuenv.core.errors import SourceError, UsageError
+from gpuenv.core.errors import GpuenvError, SourceError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.net import certificates, redact
 from gpuenv.net.pip_settings import load_pip_settings
@@ -64,9 +65,19 @@ def parse_channels(text: str | None) -> tuple[str, ...]:
 
 def _allowed(channel: str) -> str:
     """The channel, unless anybody on the way could change what it sends. Raises UsageError."""
-    parts = urlsplit(channel)
+    try:
+        parts = urlsplit(channel)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UsageError(f"the channel {redact.text(channel)} is no address", str(error), "correct it") from error
+    if parts.scheme not in ("", "https", "http", "file"):
+        what, why = (
+            f"the channel {redact.text(channel)} is refused",
+            f"{parts.scheme}: is no way to fetch packages here",
+        )
+        raise UsageError(what, why, "name it with https://, or a folder")
     # Between this machine and itself there is nobody.
-    if parts.scheme.lower() == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not _is_loopback(host):
         raise UsageError(
             f"the channel {redact.text(channel)} is refused",
             "http:// is neither encrypted nor signed: anybody on the way can send other packages",
@@ -94,9 +105,19 @@ def local_channel(folder: Path | None) -> str | None:
     return folder.resolve().as_uri() if has_some else None
 
 
-def address(channel: str) -> str:
-    """Where a channel is: those that are called by their names only have one public server."""
-    return channel.rstrip("/") if "://" in channel else f"{_PUBLIC}/{public_name(channel)}"
+def address(channel: str, mirrors: Mirrors | None = None) -> str:
+    """Where a channel is: those that are called by their names only have one public server, or what ``mirrors`` say.
+
+    Raises UsageError for a mirror that may not be used.
+    """
+    mirrors, name = mirrors or Mirrors(), public_name(channel)
+    if "://" in channel:
+        return _allowed(channel.rstrip("/"))
+    if channel in _DEFAULTS and mirrors.defaults:
+        named = [each for each in mirrors.defaults if _is_called(each, channel)]
+        return address((named or mirrors.defaults)[0], replace(mirrors, defaults=()))
+    base = (mirrors.customs.get(name) or mirrors.alias or _PUBLIC).rstrip("/")
+    return _allowed(base if base.endswith(f"/{name}") else f"{base}/{name}")
 
 
 def public_name(channel: str) -> str:
@@ -104,20 +125,26 @@ def public_name(channel: str) -> str:
     return _DEFAULTS.get(channel, channel)
 
 
-def locate(channels: Sequence[str], packages: Iterable[Package], scratch: Path) -> list[tuple[Package, str]]:
+def locate(
+    channels: Sequence[str], packages: Iterable[Package], scratch: Path, mirrors: Mirrors | None = None
+) -> list[tuple[Package, str]]:
     """Where each package is fetched from. From folders they are copied into ``scratch``, and verified meanwhile: what
     is verified is what will be used, whoever may write to the folder.
 
     ``scratch`` is a folder that stays until the packages are installed. Raises SourceError for what a folder lacks,
-    and for another file than the lock names.
+    and for another file than the lock names; UsageError for a package that none of several addresses is for.
     """
     found, missing = [], []
+    addresses = {channel: address(channel, mirrors) for channel in channels}
     for package in packages:
         named = [each for each in channels if _is_called(each, package.channel)]
         for channel in [*named, *(each for each in channels if each not in named)]:
-            parts = urlsplit(channel)
+            parts = urlsplit(addresses[channel])
             if parts.scheme != "file":
-                found.append((package, f"{address(channel)}/{package.file}"))
+                # Which of several would have it, nobody can say.
+                if channel not in named and len(channels) > 1:
+                    continue
+                found.append((package, f"{addresses[channel]}/{package.file}"))
                 break
             folder = Path(unquote(parts.path))
             places = (folder / package.file, folder / package.file_name)
@@ -127,7 +154,7 @@ def locate(channels: Sequence[str], packages: Iterable[Package], scratch: Path) 
         else:
             missing.append(package)
     if missing:
-        raise _lacking(channels, missing)
+        raise _lacking(list(addresses.values()), missing)
     return found
 
 
@@ -135,7 +162,14 @@ def _is_called(channel: str, name: str) -> bool:
     return public_name(channel.rstrip("/").rpartition("/")[2]) == public_name(name)
 
 
-def _lacking(channels: Sequence[str], missing: Sequence[Package]) -> SourceError:
+def _lacking(channels: Sequence[str], missing: Sequence[Package]) -> GpuenvError:
+    if any(urlsplit(each).scheme != "file" for each in channels):
+        absent = ", ".join(sorted({package.channel for package in missing}))
+        return UsageError(
+            f"no channel of {', '.join(map(redact.text, channels))} is called {absent}",
+            "of several, each package is fetched from the one that is called as its channel in conda.lock.toml",
+            "name all of them with CHANNELS=, by addresses that end so, or one that has everything",
+        )
     names = [package.file_name for package in missing]
     folders = [Path(unquote(urlsplit(each).path)) for each in channels]
     alike = (path for folder in folders for path in folder.glob(f"{missing[0].name}-[0-9]*"))

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 #: What conda takes for no; ``<false>`` is libmamba's word.
 _FALSE = ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """Where channels are that are called by their names: conda's ``channel_alias``, ``custom_channels`` and
+    ``default_channels``; empty where nothing is said.
+    """
+
+    alias: str = ""
+    customs: Mapping[str, str] = field(default_factory=dict)
+    defaults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Condarc:
     is_file: bool = True
     #: Whether ssl_verify is marked ``#!final``: nothing that is read later changes it.
     is_final: bool = False
+    mirrors: Mirrors = field(default_factory=Mirrors)
 
     @property
     def is_unverified(self) -> bool:
@@ -36,6 +49,14 @@ def read_condarcs(environ: Mapping[str, str], home: Path, program: str = "") -> 
     for name in ("CONDA_SSL_VERIFY", "MAMBA_SSL_VERIFY"):
         if environ.get(name):
             yield Condarc(name, environ[name], is_file=False)
+
+
+def read_mirrors(environ: Mapping[str, str], home: Path, program: str) -> Mirrors:
+    """What all files say together; what is read later wins."""
+    found = Mirrors()
+    for one in (each.mirrors for each in read_condarcs(environ, home, program)):
+        found = Mirrors(one.alias or found.alias, {**found.customs, **one.customs}, one.defaults or found.defaults)
+    return found
 
 
 def _read(path: Path) -> Condarc | None:
@@ -64,14 +85,25 @@ def parse_condarc(text: str, path: str) -> Condarc:
         return Condarc(path)
     if not isinstance(values, CommentedMap):
         return Condarc(path, problem="it holds no settings (expected lines such as `channels: [conda-forge]`)")
-    value, channels = values.get("ssl_verify"), values.get("channels") or []
+    value, customs = values.get("ssl_verify"), values.get("custom_channels")
     comments = [token.value for token in values.ca.items.get("ssl_verify", ()) if hasattr(token, "value")]
     return Condarc(
         path,
         ssl_verify=None if value is None else str(value).lower() if isinstance(value, bool) else str(value),
-        channels=tuple(map(str, channels if isinstance(channels, list) else [channels])),
+        channels=_words(values.get("channels")),
         is_final=any(comment.startswith("#!final") for comment in comments),
+        mirrors=Mirrors(
+            "".join(_words(values.get("channel_alias"))[:1]),
+            {str(name): "".join(_words(url)) for name, url in customs.items()} if isinstance(customs, dict) else {},
+            _words(values.get("default_channels")),
+        ),
     )
+
+
+def _words(value: object) -> tuple[str, ...]:
+    """A list of words, or one; variables in them are replaced, as conda does."""
+    listed = value if isinstance(value, list) else [value] if value else []
+    return tuple(os.path.expandvars(str(each)) for each in listed)
 
 
 def _condarc_files(environ: Mapping[str, str], home: Path, program: str) -> Iterable[Path]:

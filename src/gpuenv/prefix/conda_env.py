@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gpuenv.conda import channels, failures, programs, spec
+from gpuenv.conda import channels, condarc, failures, programs, spec
 from gpuenv.conda import lock as conda_lock
 from gpuenv.conda.lock import CondaLock, Package
 from gpuenv.conda.programs import Program
@@ -65,7 +65,9 @@ def _make(
         request = channels.request(environment, settings)
         named = ", ".join(map(redact.text, request.channels))
         ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
-        found = channels.locate(request.channels, wanted, temporary)
+        # rattler reads none.
+        mirrors = condarc.read_mirrors(os.environ, Path.home(), program.path) if program.path else None
+        found = channels.locate(request.channels, wanted, temporary, mirrors)
         argv = _argv(program, prefix, found, temporary)
         explain = partial(failures.explain, program=program.name, request=request, log=prefix.log)
         making.run(argv, {**os.environ, **channels.network_variables(os.environ)}, explain)

@@ -14,6 +14,7 @@ from gpuenv.conda import channels as conda_channels
 from gpuenv.conda import failures as conda_failures
 from gpuenv.conda import programs as conda_programs
 from gpuenv.conda.channels import CondaRequest
+from gpuenv.conda.condarc import Mirrors, read_mirrors
 from gpuenv.conda.lock import Package
 from gpuenv.core.errors import HostError, SourceError, UsageError
 from gpuenv.core.settings import Settings
@@ -223,6 +224,14 @@ def test_a_channel_that_anybody_on_the_way_can_change_is_refused(channel: str) -
     assert "neither encrypted nor signed" in caught.value.why
 
 
+@pytest.mark.parametrize(
+    "channel", ["https://[bad", "https://m.invalid:port/c", "ftp://m.invalid/c", "HTTP://m.invalid"]
+)
+def test_what_is_no_address_of_packages_is_told(channel: str) -> None:
+    with pytest.raises(UsageError, match="the channel"):
+        request(channels=channel)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "127.9.9.9", "[::1]:80", "localhost"])
 def test_between_this_machine_and_itself_there_is_nobody(host: str) -> None:
     assert request(channels=f"http://{host}/c").channels == (f"http://{host}/c",)
@@ -253,6 +262,56 @@ def test_a_package_comes_from_the_channel_of_its_name_else_from_the_first(tmp_pa
     ):  # fmt: skip
         found = [url for _, url in conda_channels.locate(channels, [package(), cuda], tmp_path)]
         assert all(url.endswith(f"{end}linux-64/x-1-0.conda") for url, end in zip(found, urls)), found
+
+
+def test_of_several_addresses_none_of_which_is_called_as_its_channel_none_is_guessed(tmp_path: Path) -> None:
+    channels = ("https://m/forge", "https://m/main")
+    with pytest.raises(UsageError, match=r"m/main is called conda-forge\n"):
+        conda_channels.locate(channels, [package(), package(channel="defaults")], tmp_path)
+    (tmp_path / "x-1-0.conda").write_bytes(b"genuine")
+    found = conda_channels.locate(("https://m/main", tmp_path.as_uri()), [package()], tmp_path / "private")
+    assert found[0][1].startswith("file://")
+
+
+CONDARC = """
+channel_alias: https://mirror.campus/conda/
+custom_channels:
+  conda-forge: https://me:${SECRET}@mirror.campus/cloud
+default_channels:
+  - https://mirror.campus/pkgs/r
+  - https://mirror.campus/pkgs/main
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "channel", "expected"),
+    [
+        (CONDARC, "conda-forge", "https://me:s3cret@mirror.campus/cloud/conda-forge"),
+        (CONDARC, "defaults", "https://mirror.campus/pkgs/main"),
+        (CONDARC, "bioconda", "https://mirror.campus/conda/bioconda"),
+        (CONDARC, "https://elsewhere.invalid/conda-forge", "https://elsewhere.invalid/conda-forge"),
+        ("default_channels: [https://m/all]", "defaults", "https://m/all"),
+        ("channel_alias: https://m", "defaults", "https://m/main"),
+        ("custom_channels: nothing", "conda-forge", "https://conda.anaconda.org/conda-forge"),
+    ],
+)
+def test_channels_are_where_a_condarc_says(
+    tmp_path: Path, text: str, channel: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "s3cret")
+    (tmp_path / ".condarc").write_text(text)
+    mirrors = read_mirrors({}, tmp_path, "")
+    assert conda_channels.address(channel, mirrors) == expected
+
+
+def test_a_mirror_of_a_condarc_may_be_a_folder_and_not_be_by_http(tmp_path: Path) -> None:
+    (tmp_path / "x-1-0.conda").write_bytes(b"genuine")
+    mirrors = Mirrors(defaults=(tmp_path.as_uri(),))
+    both = ("conda-forge", "defaults")
+    found = conda_channels.locate(both, [package(channel="defaults")], tmp_path / "private", mirrors)
+    assert found[0][1].startswith("file://")
+    with pytest.raises(UsageError, match=r"http://m\.invalid/conda-forge is refused"):
+        conda_channels.locate(both, [package()], tmp_path, Mirrors("http://m.invalid"))
 
 
 @pytest.mark.parametrize("place", ["x-1-0.conda", "linux-64/x-1-0.conda"])

@@ -102,6 +102,13 @@ def test_verification_and_the_proxy_are_told_to_the_program(
     assert "ssl_verify: false" in capsys.readouterr().err
 
 
+def test_packages_come_from_the_mirror_of_a_condarc(variant: Variant, micromamba: Path) -> None:
+    (Path(os.environ["HOME"]) / ".condarc").write_text("channel_alias: https://mirror.campus/conda\n")
+    ensure(*conda_env.plan(Environment(variant, "cpu"), arguments()))
+    _, *listed = (micromamba / "explicit").read_text().splitlines()
+    assert all(line.startswith("https://mirror.campus/conda/conda-forge/") for line in listed)
+
+
 def test_its_failure_is_explained_and_leaves_nothing(variant: Variant, micromamba: Path) -> None:
     (micromamba / "says").write_text(
         "error    libmamba Could not solve for environment specs\n"
