@@ -36,6 +36,8 @@ class Condarc:
     #: Whether ssl_verify is marked ``#!final``: nothing that is read later changes it.
     is_final: bool = False
     mirrors: Mirrors = field(default_factory=Mirrors)
+    #: ``pkgs_dirs``; those that a variable names come first, and these are used all the same.
+    caches: tuple[str, ...] = ()
 
     @property
     def is_unverified(self) -> bool:
@@ -97,6 +99,7 @@ def parse_condarc(text: str, path: str) -> Condarc:
             {str(name): "".join(_words(url)) for name, url in customs.items()} if isinstance(customs, dict) else {},
             _words(values.get("default_channels")),
         ),
+        caches=_words(values.get("pkgs_dirs")),
     )
 
 

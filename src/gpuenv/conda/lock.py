@@ -182,6 +182,6 @@ def _record(path: Path, lock: CondaLock) -> tuple[str, dict[str, object]]:
 def _foreign(name: str, why: str, lock: CondaLock) -> SourceError:
     return SourceError(
         f"{name}: what was installed is not what {lock.path} names",
-        f"{why}; nothing of it was run",
+        f"{why}; nothing of it was run, but for what conda, mamba or micromamba itself runs when it links packages",
         "run the same again; if it stays, name another mirror with CHANNELS=",
     )

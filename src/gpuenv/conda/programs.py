@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuenv.conda.condarc import read_condarcs
+from gpuenv.conda.condarc import Condarc, read_condarcs
 from gpuenv.conda.lock import Package
-from gpuenv.core import signals, ui
+from gpuenv.core import ownership, signals, ui
 from gpuenv.core.errors import HostError
 
 #: In the order in which they are taken; rattler is the library that the command brings along.
@@ -94,11 +94,20 @@ def _look(name: str, environ: Mapping[str, str]) -> Program | str:
         lowest, found = (".".join(map(str, one)) for one in (_LOWEST_CONDA, version))
         ui.warn(f"{path} is {name} {found}, which is too old ({lowest} or newer): `conda update --name base conda`")
         return f"{found} is too old, {lowest} or newer is needed (`conda update --name base conda`)"
-    files = read_condarcs(environ, Path.home(), path) if name in _READS_FINAL else ()
+    files = list(read_condarcs(environ, Path.home(), path))
     final = next((each.path for each in files if each.is_unverified and each.is_final), None)
-    if final:
+    if final and name in _READS_FINAL:
         return f"{final} switches verification off with `#!final`, which no variable overrides"
-    return Program(name, path, version)
+    return next(filter(None, map(_foreign_cache, files)), None) or Program(name, path, version)
+
+
+def _foreign_cache(condarc: Condarc) -> str | None:
+    """Why what lies unpacked in a cache of packages may not be believed, as all these programs do; None if it may."""
+    for folder in condarc.caches:
+        path = os.path.expanduser(folder)  # noqa: PTH111 - Path's own raises for an unknown user
+        if os.path.exists(path) and (why := ownership.problem(path)):  # noqa: PTH110 - or in a closed folder
+            return f"it would take what lies unpacked in {path} (pkgs_dirs of {condarc.path}), and {why}"
+    return None
 
 
 def _ask_version(path: str) -> tuple[int, int] | None:

@@ -70,8 +70,10 @@ def _make(
         found = channels.locate(request.channels, wanted, temporary, mirrors)
         argv = _argv(program, prefix, found, temporary)
         explain = partial(failures.explain, program=program.name, request=request, log=prefix.log)
-        making.run(argv, {**os.environ, **channels.network_variables(os.environ)}, explain)
-    # Before anything that was installed is run.
+        # What lies unpacked in a cache is believed, and linked from there: nobody else's.
+        own = {"CONDA_PKGS_DIRS": str(paths.cache_dir() / "conda" / "pkgs")}
+        making.run(argv, {**os.environ, **own, **channels.network_variables(os.environ)}, explain)
+    # Before anything that was installed is run by us; all programs but rattler have run the packages' link scripts.
     conda_lock.verify_installed(prefix.folder, wanted, packages)
     pip.install(making, environment, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)

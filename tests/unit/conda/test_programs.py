@@ -121,6 +121,25 @@ def test_what_no_variable_overrides_is_not_used(tmp_path: Path, place: str, monk
     assert conda_programs.find(None, environ).name == "rattler"
 
 
+@pytest.mark.parametrize("name", ["micromamba", "mamba", "conda"])
+def test_a_cache_that_others_can_change_is_not_used(
+    programs: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = add(programs, name, "24.1.2")
+    home, cache = tmp_path / "home", tmp_path / "pkgs"
+    home.mkdir()
+    monkeypatch.setattr(Path, "home", lambda: home)
+    (home / ".condarc").write_text(f"pkgs_dirs: [{cache}, {tmp_path}/none]\n")
+    assert conda_programs.find(name, environ).name == name
+    cache.mkdir()
+    cache.chmod(0o755)
+    assert conda_programs.find(name, environ).name == name
+    cache.chmod(0o777)
+    with pytest.raises(HostError) as caught:
+        conda_programs.find(name, environ)
+    assert f"unpacked in {cache} (pkgs_dirs of {home / '.condarc'}), and others may write" in caught.value.why
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -40,7 +40,7 @@ def micromamba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "micromamba").write_text(
         f"""#!/bin/sh
 if [ "$1" = --version ]; then echo 2.0.5; exit; fi
-echo "$CONDA_SSL_VERIFY|$MAMBA_SSL_VERIFY|$HTTPS_PROXY|$*" >> {tmp_path}/asked
+echo "$CONDA_SSL_VERIFY|$MAMBA_SSL_VERIFY|$HTTPS_PROXY|$*|$CONDA_PKGS_DIRS" >> {tmp_path}/asked
 if [ -e {tmp_path}/says ]; then cat {tmp_path}/says; exit 1; fi
 while [ "$1" != --prefix ]; do shift; done
 mkdir -p "$2/bin" "$2/conda-meta" && cp {tmp_path}/python "$2/bin/python"
@@ -70,7 +70,8 @@ def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromam
     assert ensure(*conda_env.plan(Environment(variant, "cpu"), arguments())) == folder
     assert folder.parent == paths.cache_dir() / "condas"
     (asked,) = (micromamba / "asked").read_text().splitlines()
-    assert re.search(r"\|create --yes --quiet --prefix \S+ --file \S+/explicit\.txt$", asked)
+    assert re.search(r"\|create --yes --quiet --prefix \S+ --file \S+/explicit\.txt\|", asked)
+    assert asked.endswith(f"|{paths.cache_dir()}/conda/pkgs")
     listed = (micromamba / "explicit").read_text().splitlines()
     assert listed[0] == "@EXPLICIT"
     python = next(line for line in listed if "/python-" in line)
