@@ -8,13 +8,15 @@ import stat
 from pathlib import Path
 
 from gpuenv.conda.lock import Package
-from gpuenv.core.errors import SourceError
+from gpuenv.core.errors import SourceError, full_disk
 
 _CHUNK_BYTES = 1 << 20
 
 
 def take(path: Path, package: Package, target: Path) -> Path:
-    """Copy ``path`` to ``target``. Raises SourceError, and leaves nothing, for another file than the lock names."""
+    """Copy ``path`` to ``target``. Raises SourceError for another file than the lock names, HostError for a full disk;
+    either leaves nothing.
+    """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sums = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", "md5")}
     read = 0
@@ -40,7 +42,8 @@ def take(path: Path, package: Package, target: Path) -> Path:
             if sums[name].hexdigest() != value:
                 raise _refused(path, f"its {name} is {sums[name].hexdigest()}, expected {value}")
     except OSError as error:
-        raise _refused(path, f"it cannot be read: {error.strerror}") from error
+        target.unlink(missing_ok=True)
+        raise full_disk(error) or _refused(path, f"it cannot be read: {error.strerror}") from error
     except SourceError:
         target.unlink()
         raise

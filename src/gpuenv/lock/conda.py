@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,8 +15,9 @@ from gpuenv.conda import channels, failures, spec
 from gpuenv.conda import lock as conda_lock
 from gpuenv.conda.channels import CondaRequest
 from gpuenv.conda.lock import Package
-from gpuenv.core import paths, scratch, signals, ui
+from gpuenv.core import atomic, paths, scratch, signals, ui
 from gpuenv.core.errors import HostError, SourceError
+from gpuenv.net import redact
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
@@ -94,6 +94,9 @@ def solve(environment: Environment) -> list[dict[str, Any]]:
                 "run it with a newer Python: `make lock PYTHON=python3.12`",
             )
         if done.returncode != 0:
-            raise failures.explain(done.stderr, program="rattler", request=request, log=Path("the lines above"))
+            log = paths.state_dir() / "logs" / "conda-lock.log"
+            log.parent.mkdir(exist_ok=True)
+            atomic.write_text(log, redact.text(done.stderr), mode=0o600)
+            raise failures.explain(done.stderr, program="rattler", request=request, log=log)
         found: list[dict[str, Any]] = json.loads(answer.read_text(encoding="utf-8"))
         return found

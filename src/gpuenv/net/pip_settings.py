@@ -33,11 +33,11 @@ class PipSettings:
     index_url: str | None = None
     #: http and https only: see :func:`parse_settings`.
     extra_index_urls: tuple[str, ...] = ()
-    #: Of http indexes, which pip ignores else.
-    trusted_hosts: tuple[str, ...] = ()
     cert: Path | None = None
     proxy: str | None = None
     timeout_s: float | None = None
+    #: Of http indexes, which pip ignores else.
+    trusted_hosts: tuple[str, ...] = ()
 
 
 def load_pip_settings() -> PipSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -355,6 +356,25 @@ def test_another_file_under_its_name_is_refused(tmp_path: Path, content: bytes, 
         conda_channels.locate((tmp_path.as_uri(),), [package()], tmp_path / "private")
     assert said in caught.value.why
     assert not (tmp_path / "private/channel/linux-64/x-1-0.conda").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOSPC, "the disk is full"), (errno.EIO, r"x-1-0\.conda is refused")]
+)
+def test_a_copy_that_is_not_whole_does_not_stay(
+    tmp_path: Path, number: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "x-1-0.conda").write_bytes(b"genuine")
+    # As a write, or a read, in the midst of the copy.
+    monkeypatch.setattr("gpuenv.conda.verified.stat.S_ISREG", fail)
+    monkeypatch.setattr("gpuenv.core.errors.full_output", lambda: None)
+    with pytest.raises((SourceError, HostError), match=expected):
+        conda_channels.locate((tmp_path.as_uri(),), [package()], tmp_path / "private")
+    monkeypatch.undo()
+    assert not [path for path in (tmp_path / "private").rglob("*") if path.is_file()]
 
 
 def test_md5_counts_where_only_that_is_known(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 
 from gpuenv.conda import lock as conda_lock
 from gpuenv.conda import spec
-from gpuenv.core import paths
-from gpuenv.core.errors import SourceError
+from gpuenv.core import paths, signals
+from gpuenv.core.errors import BuildError, SourceError
 from gpuenv.lock import conda
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
@@ -96,3 +97,13 @@ def test_the_channels_own_metadata_are_solved(
         known = channel.records["linux-64"][package.file_name]
         assert (package.sha256, package.md5, package.size) == (known["sha256"], known["md5"], known["size"])
         assert (package.channel, package.flavors) == ("forge", ("cpu",))
+
+
+def test_what_the_solver_wrote_is_kept(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "nobody knows this at https://me:s3cret@mirror.campus/c"
+    monkeypatch.setattr(signals, "ask", lambda argv, *_, **__: subprocess.CompletedProcess(argv, 1, "", said))
+    with pytest.raises(BuildError) as caught:
+        conda.solve(Environment(variant, "cpu"))
+    log = paths.state_dir() / "logs/conda-lock.log"
+    assert str(log) in caught.value.next_step
+    assert log.read_text() == "nobody knows this at https://mirror.campus/c"
