@@ -33,6 +33,9 @@ def run(settings: Settings) -> int:
     only fetch at the same time what the second could find fetched.
     """
     check_host()
+    if settings.variant:
+        # A wrong name is told before an engine is started for it.
+        variants.find_variant(settings.variant)
     engine = find_engine(settings.engine)
     if engine is None:
         raise EngineError("images need a container engine", "none is used", "run `make engine`, or `make gpu-shell`")
