@@ -196,6 +196,15 @@ def test_by_sudo_the_folders_of_who_typed_it_are_used(root: Person, victim: Pers
     assert not state.exists()
 
 
+def test_what_sudo_began_the_user_goes_on_with(root: Person, victim: Person) -> None:
+    """`sudo -E make` is the first run of all."""
+    places, _ = begin(root, HOME=str(victim.home), SUDO_UID=str(victim.uid))
+    assert places[:2] == [str(victim.home / name / "gpuenv") for name in (".local/state", ".cache")]
+    assert begin(victim)[0][:2] == places[:2]
+    for place in map(Path, places[:2]):
+        assert {path.lstat().st_uid for path in (place.parent, place, place / "checkouts")} == {victim.uid}
+
+
 def test_root_in_a_container_whose_home_is_the_hosts_users_works(root: Person, victim: Person, ground: Path) -> None:
     """As services of continuous integration have it."""
     code = f"""

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from gpuenv.conda.lock import Package
+from gpuenv.core import ownership
 from gpuenv.core.errors import SourceError, full_disk
 
 _CHUNK_BYTES = 1 << 20
@@ -27,8 +28,7 @@ def take(path: Path, package: Package, target: Path) -> Path:
             state = os.fstat(descriptor)
             if not stat.S_ISREG(state.st_mode):
                 raise _refused(path, "it is not a file")
-            is_mine = state.st_uid in (0, os.getuid()) and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-            if not package.is_hashed and not is_mine:
+            if not package.is_hashed and not ownership.is_closed(state):
                 raise _refused(path, "no sum of it is known, and another user of this machine can write to it")
             while chunk := source.read(_CHUNK_BYTES):
                 read += len(chunk)

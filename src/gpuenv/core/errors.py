@@ -138,8 +138,33 @@ def closed_file(error: Exception) -> HostError | None:
     """An error of the system in words, if it keeps this user from a file or folder; else None."""
     if not (isinstance(error, OSError) and error.filename and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)):
         return None
+    elsewhere = "make it yours, or set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to other folders"
+    folder = _own_with_roots(error.filename)
     return HostError(
         f"{error.filename} cannot be used",
-        f"the system says: {error.strerror}",
-        "make it yours (after `sudo` it may be root's), or set GPUENV_STATE_DIR and GPUENV_CACHE_DIR to other folders",
+        f"the system says: {error.strerror}" + (", and it is root's, as after `sudo`" if folder else ""),
+        take_back(folder) if folder else elsewhere,
     )
+
+
+def take_back(folder: Path) -> str:
+    """What to type where root has left things in a folder of the user's."""
+    import shlex  # for an error alone
+
+    return f'`sudo chown -R "$(id -u)" {shlex.quote(str(folder))}` makes it yours again'
+
+
+def _own_with_roots(path: str | bytes) -> Path | None:
+    """The nearest folder of the user's own above a path, if what lies between is root's; else None."""
+    is_roots = False
+    uid = getattr(os, "geteuid", int)()
+    for part in (Path(os.fsdecode(path)), *Path(os.fsdecode(path)).parents):
+        try:
+            owner = part.lstat().st_uid
+        except OSError:
+            # It is not there, or in a folder of root's that is closed.
+            continue
+        if owner:
+            return part if is_roots and owner == uid else None
+        is_roots = True
+    return None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from gpuenv.core import ui
-from gpuenv.core.errors import HostError
+from gpuenv.core.errors import HostError, take_back
 
 #: A path without links in what leads to it, and what is there.
 Part = tuple[str, os.stat_result]
@@ -37,9 +38,12 @@ def problem(path: str | Path, *, private: bool = False, is_last: bool = True) ->
     try:
         way, last = _parts(path)
     except OSError as error:
-        return f"{error.filename} cannot be looked at: {error.strerror}"
+        return f"{error.filename or path} cannot be looked at: {error.strerror}"
     if not is_last:
         return _problem_on([*way, last])
+    if last[0] == _python()[0]:
+        # It runs already, and could have us do anything; the cache of tools of a CI service is open to everybody.
+        return _problem_on(way, _python())
     why = _problem_on(way) or _foreign(way, last, private=private)
     if why is None and not stat.S_ISSOCK(last[1].st_mode) and _others_write(last[1]):
         why = f"others may write to {_described(*last)}"
@@ -59,11 +63,12 @@ def private_folder(folder: Path, way_out: str = _WAY_OUT, judge: Callable[[Path]
     folder of the caller's holds, before anything is changed. Raises HostError for what must not be trusted, and
     OSError for what the system refuses.
     """
+    make(folder, way_out)
     if os.name != "posix":
-        folder.mkdir(parents=True, exist_ok=True)
         return folder
-    _make_below(folder, way_out)
     way, (last, info) = _parts(folder)
+    if info.st_uid == 0 and os.geteuid() and way[-1][1].st_uid == os.geteuid():
+        way_out = take_back(folder)
     _refuse(folder, _problem_on(way) or _foreign(way, (last, info), private=True), way_out)
     if not stat.S_ISDIR(info.st_mode):
         _refuse(folder, f"{last} is no folder", way_out)
@@ -108,8 +113,14 @@ def _refuse(path: str | Path, why: str | None, way_out: str) -> None:
         raise HostError(f"{path} is not used", why, way_out)
 
 
-def _make_below(folder: Path, way_out: str) -> None:
-    """Make a folder, and what is missing above it, below a part that may be trusted."""
+def make(folder: Path, way_out: str = _WAY_OUT) -> None:
+    """Make a folder (0700), and what is missing above it, below a part that may be trusted.
+
+    What root makes in a folder of who typed `sudo` is theirs, who needs it later. Raises HostError and OSError.
+    """
+    if os.name != "posix":
+        folder.mkdir(parents=True, exist_ok=True)
+        return
     missing: list[Path] = []
     top = folder.absolute()
     while not _is_there(top):
@@ -123,6 +134,19 @@ def _make_below(folder: Path, way_out: str) -> None:
         # Whoever was quicker: the whole path is looked at again.
         with suppress(FileExistsError):
             path.mkdir(mode=0o700)
+            if last[1].st_uid in _by_sudo():
+                _give(path, last[1])
+
+
+def _give(folder: Path, above: os.stat_result) -> None:
+    """Give a new folder of root's to the owner, and the group, of the one above it; no link is followed."""
+    # Some file systems have one owner for all.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchown(descriptor, above.st_uid, above.st_gid)
+        finally:
+            os.close(descriptor)
 
 
 def _is_there(path: Path) -> bool:
@@ -135,7 +159,10 @@ def _is_there(path: Path) -> bool:
 
 def _parts(path: str | Path) -> tuple[list[Part], Part]:
     """The folders and links on the way to a path, and what it leads to, each with what it is. Raises OSError."""
-    todo = os.path.join(os.getcwd(), path).split("/")[::-1]  # noqa: PTH109, PTH118 - a Path drops what `..` follows
+    name = os.fspath(path)
+    # A current folder that has been removed has no name.
+    whole = name if name.startswith("/") else f"{os.getcwd()}/{name}"  # noqa: PTH109 - a Path drops what `..` follows
+    todo = whole.split("/")[::-1]
     here, links = "/", 0
     seen = [(here, os.lstat(here))]
     while todo:
@@ -159,9 +186,11 @@ def _parts(path: str | Path) -> tuple[list[Part], Part]:
     return (seen, last) if last[0] == here else ([*seen, last], (here, os.lstat(here)))
 
 
-def _problem_on(way: list[Part]) -> str | None:
-    """What is wrong with the folders and links on a way."""
+def _problem_on(way: list[Part], proven: tuple[str, ...] = ()) -> str | None:
+    """What is wrong with the folders and links on a way, but those that are ``proven``."""
     for number, (path, info) in enumerate(way):
+        if path in proven:
+            continue
         if info.st_uid not in (*callers(), 0, _root_of(way[: max(number, 1)])):
             return _stranger(path, info)
         if _is_open(info) and not info.st_mode & stat.S_ISVTX:
@@ -189,18 +218,36 @@ def _foreign(way: list[Part], last: Part, *, private: bool) -> str | None:
 
 
 def callers() -> frozenset[int]:
-    """The numbers that are the caller's: by ``sudo`` also who typed it, and whose the program is that runs here.
+    """The numbers that are the caller's: by ``sudo`` also who typed it, and whose the program and its Python are.
 
-    The latter could have it do anything. A checkout in a container, say, is of a user whom only the host knows.
+    The latter could have it do anything. A checkout in a container, say, is of a user whom only the host knows; the
+    Python of a cluster is that of who keeps its modules.
     """
-    uid, typed = os.geteuid(), os.environ.get("SUDO_UID", "")
-    by_sudo = {int(typed)} if uid == 0 and typed.isascii() and typed.isdigit() else set()
-    return frozenset({uid, _program_owner(), *by_sudo})
+    return _program_owners() | _by_sudo() | {os.geteuid()}
+
+
+def _by_sudo() -> frozenset[int]:
+    typed = os.environ.get("SUDO_UID", "")
+    return frozenset({int(typed)} if os.geteuid() == 0 and typed.isascii() and typed.isdigit() else ())
 
 
 @cache
-def _program_owner() -> int:
-    return os.stat(__file__).st_uid  # noqa: PTH116 - a Path is no faster to make than this
+def _program_owners() -> frozenset[int]:
+    # A Python that has been removed while it runs is nobody's.
+    files = filter(os.path.exists, (__file__, _python()[0]))
+    return frozenset(os.stat(path).st_uid for path in files)  # noqa: PTH116 - a Path is no faster to make than this
+
+
+@cache
+def _python() -> tuple[str, ...]:
+    """The Python that runs here, after all links, and the folders that lead to it."""
+    python = Path(os.path.realpath(sys.executable or __file__))
+    return (str(python), *map(str, python.parents))
+
+
+def is_closed(info: os.stat_result) -> bool:
+    """Whether nobody but the caller and root may change a file that was opened, of which this is the state."""
+    return info.st_uid in (*callers(), 0) and not _others_write(info)
 
 
 def _others_write(info: os.stat_result) -> bool:
@@ -218,10 +265,16 @@ def _is_own_group(info: os.stat_result) -> bool:
     import pwd
 
     try:
-        owner, group = pwd.getpwuid(info.st_uid).pw_name, grp.getgrgid(info.st_gid)
+        owner, group = pwd.getpwuid(info.st_uid), grp.getgrgid(info.st_gid)
     except KeyError:
         return info.st_uid == info.st_gid
-    return group.gr_name == owner and not set(group.gr_mem) - {owner}
+    if group.gr_name != owner.pw_name or set(group.gr_mem) - {owner.pw_name} or owner.pw_gid != info.st_gid:
+        return False
+    # A group does not list those whose first one it is. All users of a large site take long: `useradd` mostly gives
+    # both the same number, and then nobody else's is it.
+    return info.st_gid == info.st_uid or all(
+        user.pw_uid == info.st_uid or user.pw_gid != info.st_gid for user in pwd.getpwall()
+    )
 
 
 def _stranger(path: str, info: os.stat_result, *, private: bool = False) -> str:

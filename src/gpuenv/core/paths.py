@@ -189,7 +189,7 @@ def _user_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
 def _marked(folder: Path, own_variable: str, way_out: str) -> Path:
     """Have a private folder with our mark, which only one that was empty gets. Raises HostError and OSError."""
     ownership.private_folder(folder, way_out, partial(_refuse_used, own_variable=own_variable))
-    (folder / _CHECKOUTS).mkdir(mode=0o700, exist_ok=True)
+    ownership.make(folder / _CHECKOUTS, way_out)
     _note_checkout(folder)
     return folder
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
-from gpuenv.core import locking, paths, scratch, ui
+from gpuenv.core import locking, ownership, paths, scratch, ui
 from gpuenv.core.errors import SourceError
 from gpuenv.variants.cuda_lock import Source
 
@@ -67,7 +67,7 @@ def open_verified(path: Path, source: Source, place: Path) -> BinaryIO:
         size = os.fstat(stream.fileno()).st_size
         if size > size_limit(source) or (source.size and size < source.size):
             raise _refused(source, f"it has {size} bytes, expected {source.size or f'at most {LIMIT_BYTES}'}")
-        if not _is_closed_to_others(stream):
+        if not ownership.is_closed(os.fstat(stream.fileno())):
             copied = cast("BinaryIO", opened.enter_context(tempfile.TemporaryFile(dir=place)))
             with stream:
                 _copy(stream, copied)
@@ -99,12 +99,6 @@ def _opened(path: Path) -> BinaryIO:
         stream.close()
         raise FileNotFoundError(errno.ENOENT, "it is no file", str(path))
     return stream
-
-
-def _is_closed_to_others(stream: BinaryIO) -> bool:
-    """Whether nobody but this user and root can change it; another list of rights shows in the group's."""
-    status = os.fstat(stream.fileno())
-    return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _copy(stream: BinaryIO, target: IO[bytes]) -> None:

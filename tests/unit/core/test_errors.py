@@ -11,7 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpuenv.core.errors import PART_CHARACTERS, GpuenvError, full_disk, full_output, removed_folder, suggest_known
+from gpuenv.core.errors import (
+    PART_CHARACTERS,
+    GpuenvError,
+    closed_file,
+    full_disk,
+    full_output,
+    removed_folder,
+    suggest_known,
+)
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -90,3 +98,19 @@ def test_no_part_is_longer_than_a_person_reads() -> None:
     error = GpuenvError("a" * 9_999, "b" * 5_000_000, "c")
     assert (len(error.what), error.next_step) == (9_999, "c")
     assert error.why == "b" * PART_CHARACTERS + "... (5000000 characters)"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+def test_what_root_left_in_ones_own_folder_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `sudo make`."""
+    (tmp_path / "my state" / "locks").mkdir(parents=True)
+    os.chown(tmp_path / "my state", 60_011, 60_011)
+    monkeypatch.setattr(os, "geteuid", lambda: 60_011)
+    told = closed_file(PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "my state" / "locks" / "l")))
+    assert told is not None
+    assert told.why == "the system says: Permission denied, and it is root's, as after `sudo`"
+    assert f"""`sudo chown -R "$(id -u)" '{tmp_path / "my state"}'`""" in told.next_step
+    for path in (tmp_path / "my state", Path("/etc/shadow")):
+        told = closed_file(PermissionError(errno.EACCES, "Permission denied", str(path)))
+        assert told is not None
+        assert "sudo" not in str(told)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,7 +118,7 @@ def test_by_sudo_what_is_of_the_user_who_typed_it_is_the_callers(place: Path, mo
 @as_root
 def test_whose_program_runs_here_is_trusted_without_more(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(place, _STRANGER, _STRANGER)
-    monkeypatch.setattr(ownership, "_program_owner", lambda: _STRANGER)
+    monkeypatch.setattr(ownership, "_program_owners", lambda: frozenset({_STRANGER}))
     assert ownership.problem(place) is None
     monkeypatch.setattr(os, "geteuid", lambda: _STRANGER + 1)
     assert ownership.problem(place) is None
@@ -243,15 +244,116 @@ def test_a_file_is_no_folder(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "members", "is_own"), [("anna", [], True), ("anna", ["anna"], True), ("anna", ["ben"], False)]
+    ("group", "members", "is_shared", "is_own"),
+    [
+        ("anna", [], False, True),
+        ("anna", ["anna"], False, True),
+        ("anna", ["ben"], False, False),
+        ("lab", [], False, False),
+        # A group does not list those whose first one it is: all users are asked where the numbers differ.
+        ("anna", [], True, False),
+    ],
 )
 def test_a_group_of_the_owners_alone_is_nobody_else(
-    place: Path, monkeypatch: pytest.MonkeyPatch, group: str, members: list[str], *, is_own: bool
+    place: Path, monkeypatch: pytest.MonkeyPatch, group: str, members: list[str], *, is_shared: bool, is_own: bool
 ) -> None:
-    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="anna"))
+    uid, gid = os.getuid(), place.stat().st_gid
+    anna, ben = (SimpleNamespace(pw_name="anna", pw_uid=uid, pw_gid=gid), SimpleNamespace(pw_uid=uid + 1, pw_gid=gid))
+    state = place.stat()
+    monkeypatch.setattr("pwd.getpwuid", lambda _: anna)
     monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_name=group, gr_mem=members))
-    place.chmod(0o775)
-    assert (ownership.problem(place) is None) is is_own
+    monkeypatch.setattr("pwd.getpwall", lambda: [anna, ben] if is_shared else [anna])
+    info = SimpleNamespace(st_uid=uid, st_gid=gid, st_mode=state.st_mode | stat.S_IWGRP)
+    if is_shared:
+        info.st_gid = anna.pw_gid = ben.pw_gid = uid + 1_000
+    assert ownership.is_closed(info) is is_own  # type: ignore[arg-type]
+    anna.pw_gid += 1
+    assert not ownership.is_closed(info), "it is not the owner's first group"  # type: ignore[arg-type]
+
+
+def test_where_both_numbers_are_the_same_not_all_users_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory service may have a hundred thousand."""
+    uid = os.getuid()
+    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="anna", pw_uid=uid, pw_gid=uid))
+    monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_name="anna", gr_mem=[]))
+    monkeypatch.setattr("pwd.getpwall", None)
+    info = SimpleNamespace(st_uid=uid, st_gid=uid, st_mode=stat.S_IFREG | 0o664)
+    assert ownership.is_closed(info)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("uid", "mode", "is_closed"), [(0, 0o644, True), (0, 0o646, False), (_STRANGER, 0o600, False)])
+def test_a_file_that_was_opened_is_closed_if_nobody_else_may_write(uid: int, mode: int, *, is_closed: bool) -> None:
+    info = SimpleNamespace(st_uid=uid, st_gid=uid, st_mode=stat.S_IFREG | mode)
+    assert ownership.is_closed(info) is is_closed  # type: ignore[arg-type]
+
+
+def test_from_a_current_folder_that_has_been_removed_the_rest_is_looked_at(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "gone").mkdir()
+    monkeypatch.chdir(place / "gone")
+    (place / "gone").rmdir()
+    assert ownership.problem(place) is None
+    assert "file cannot be looked at" in str(ownership.problem("file"))
+    monkeypatch.chdir(place)
+
+
+@pytest.fixture
+def tools(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The Python that runs lies in a folder that is open to everybody, as the cache of tools of a CI service."""
+    python = place / "tools" / "3.11" / "python3"
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    for path in (python, python.parent, python.parent.parent):
+        path.chmod(0o777)
+    monkeypatch.setattr(sys, "executable", str(python))
+    for cached in (ownership._python, ownership._program_owners):
+        cached.cache_clear()
+    yield python
+    monkeypatch.undo()
+    for cached in (ownership._python, ownership._program_owners):
+        cached.cache_clear()
+
+
+def test_the_python_that_runs_is_trusted_already(tools: Path, place: Path) -> None:
+    (place / "link").symlink_to(tools)
+    assert ownership.problem(tools) is None
+    assert ownership.problem(place / "link") is None
+    (tools.parent / "other").write_text("")
+    assert "anybody may write" in str(ownership.problem(tools.parent / "other"))
+
+
+@as_root
+def test_whose_python_runs_here_is_trusted_and_a_strangers_link_to_it_is_not(tools: Path, place: Path) -> None:
+    os.chown(tools, _STRANGER, _STRANGER)
+    (place / "theirs").mkdir()
+    os.chown(place / "theirs", _STRANGER, _STRANGER)
+    assert _STRANGER in ownership.callers()
+    assert ownership.problem(place / "theirs") is None
+    (place / "link").symlink_to(tools)
+    os.chown(place / "link", _STRANGER + 1, -1, follow_symlinks=False)
+    assert f"a link of user {_STRANGER + 1}" in str(ownership.problem(place / "link"))
+
+
+@as_root
+def test_by_sudo_what_is_made_in_a_users_folder_is_the_users(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chown(place, _STRANGER, _STRANGER + 1)
+    monkeypatch.setenv("SUDO_UID", str(_STRANGER))
+    ownership.private_folder(place / "a" / "b")
+    for folder in (place / "a", place / "a" / "b"):
+        assert (folder.stat().st_uid, folder.stat().st_gid) == (_STRANGER, _STRANGER + 1)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@as_root
+def test_a_folder_of_roots_in_ones_own_is_taken_back(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "root's" / "x").mkdir(parents=True)
+    os.chown(place, _STRANGER, _STRANGER)
+    monkeypatch.setattr(os, "geteuid", lambda: _STRANGER)
+    monkeypatch.setattr(ownership, "_program_owners", frozenset)
+    with pytest.raises(HostError, match="which is not you") as caught:
+        ownership.private_folder(place / "root's")
+    assert 'sudo chown -R "$(id -u)"' in caught.value.next_step
 
 
 def test_a_group_of_another_name_is_somebody_else(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,8 +36,12 @@ def test_a_file_of_ones_own_is_hashed_and_read_through_one_descriptor(archive: P
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o664, 0o622])
-def test_what_others_may_write_to_is_copied_first(archive: Path, tmp_path: Path, mode: int) -> None:
+def test_what_others_may_write_to_is_copied_first(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
     archive.chmod(mode)
+    # Else a group of the user's own is nobody else.
+    monkeypatch.setattr("grp.getgrgid", lambda _: SimpleNamespace(gr_name="users", gr_mem=[]))
     with files.open_verified(archive, source_of(CONTENT), tmp_path) as stream:
         with archive.open("r+b") as same_file:
             same_file.write(b"evil")
