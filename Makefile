@@ -108,7 +108,7 @@ PREPARE := src/bootstrap.py $(if $(realpath $(VENV)/bin/python),,FORCE)
 FORCE:
 # Elsewhere than in the checkout it may be that of somebody else, who would be run by whoever calls make.
 trusted:
-	$(if $(filter .venv,$(VENV)),,@$(BOOTSTRAP) $(VENV))
+	$(if $(subst $(CURDIR)/.venv,,$(abspath $(VENV))),@$(BOOTSTRAP) $(VENV))
 $(VENV)/ready: src/requirements.txt $(PREPARE) | known trusted
 	@$(BOOTSTRAP) $(VENV) src/requirements.txt && touch $@
 

@@ -169,8 +169,12 @@ def add_command(venv):
 
 
 def claim(venv):
-    """Leave the mark of what is half made in VENV, which is made if need be: without it nobody removes it."""
+    """Leave the mark of what is half made in VENV, which is made if need be: without it nobody removes it.
+
+    Raise HostError if others decide on it: somebody may have been quicker to make it.
+    """
     Path(venv).mkdir(parents=True, exist_ok=True)
+    refuse_others(venv)
     Path(venv, BEGUN).touch()
 
 
@@ -191,14 +195,26 @@ def refuse_foreign(folder):
         )
 
 
+def is_within_checkout(venv):
+    """Whether VENV lies in the checkout: it is whoever's that is."""
+    return venv.startswith(os.path.join(str(paths.project_root()), ""))
+
+
 def refuse_others(venv):
-    """Raise HostError for an environment that others decide on; one within the checkout is whoever's that is.
+    """Raise HostError for an environment that others decide on, or a place where they would; not in the checkout.
 
     What runs in it is the caller.
     """
-    if not venv.startswith(os.path.join(str(paths.project_root()), "")):
-        for path in filter(os.path.exists, (os.path.join(venv, name) for name in ("", STAMP, "bin", "bin/python"))):
-            ownership.check(path, way_out="name a folder of your own: make VENV=$HOME/.gpuenv-venv ...")
+    if is_within_checkout(venv):
+        return
+    way_out = "name a folder of your own: make VENV=$HOME/.gpuenv-venv ..."
+    for path in filter(os.path.exists, (os.path.join(venv, name) for name in ("", STAMP, "bin", "bin/python"))):
+        ownership.check(path, way_out=way_out)
+    if not os.path.lexists(venv):
+        place = next(folder for folder in Path(venv).parents if os.path.lexists(folder))
+        why = ownership.problem(place, is_last=False)
+        if why:
+            raise HostError("%s is not used" % venv, why, way_out)
 
 
 def restore(venv):
@@ -248,6 +264,15 @@ def main(venv, lock):
         restore(venv)
 
 
+def settle_umask(venv):
+    """Have what is made elsewhere than in the checkout closed to groups, whose usual umask is 002.
+
+    Else it is refused at its next use. In the checkout of a group, which is not looked at, the others go on with it.
+    """
+    if not is_within_checkout(venv):
+        os.umask(os.umask(0o077) | 0o022)
+
+
 def end_with(error):
     """Tell an error, and exit with its code."""
     ui.say("error: %s" % error)
@@ -257,9 +282,8 @@ def end_with(error):
 if __name__ == "__main__":
     ui.open_closed_streams()
     signals.hear_children()
-    # Else a usual umask of groups (002) has the environment refused at its next use.
-    os.umask(os.umask(0o077) | 0o022)
     goal = os.path.abspath(sys.argv[1])
+    settle_umask(goal)
     try:
         paths.settle_variables()
         for name, folder in (("the checkout's path", paths.project_root()), ("VENV", goal)):

@@ -276,3 +276,29 @@ def test_a_checkout_of_an_older_encoding_is_refused_before_anything_is_made(tmp_
         assert (result.returncode, said in result.stderr) == (UsageError.exit_code, True), result.stderr
         assert "convmv -f EUC-KR" in result.stderr
         assert not venv.exists()
+
+
+@pytest.mark.parametrize(("venv", "umask"), [(".venv", 0o002), ("/elsewhere/venv", 0o022)])
+def test_in_the_checkout_of_a_group_its_umask_holds(venv: str, umask: int) -> None:
+    settle = runpy.run_path(str(BOOTSTRAP))["settle_umask"]
+    before = os.umask(0o002)
+    try:
+        settle(str(paths.project_root() / venv))
+        assert os.umask(0) == umask
+    finally:
+        os.umask(before)
+
+
+def test_the_place_of_a_new_environment_is_looked_at_and_what_somebody_was_quicker_to_make(tmp_path: Path) -> None:
+    code = runpy.run_path(str(BOOTSTRAP))
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(HostError, match="anybody may write to") as caught:
+        code["refuse_others"](str(tmp_path / "open" / "a" / "venv"))
+    assert "VENV=$HOME" in caught.value.next_step
+    code["refuse_others"](str(tmp_path / "venv"))
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv").chmod(0o777)
+    with pytest.raises(HostError, match="others may write to"):
+        code["claim"](str(tmp_path / "venv"))
+    assert not list((tmp_path / "venv").iterdir())

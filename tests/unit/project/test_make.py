@@ -132,3 +132,13 @@ def test_a_make_inside_is_told_by_the_environment_alone(checkout: Path) -> None:
     (checkout / "inner.mk").write_text("all:\n\t@echo '$(origin BASE)' $$GPUENV_BASE\n")
     (checkout / "Makefile").write_text((checkout / "Makefile").read_text() + "\nouter:\n\t@$(MAKE) -s -f inner.mk\n")
     assert make(checkout, "outer", "BASE=local").stdout == "undefined local\n"
+
+
+@pytest.mark.parametrize("venv", [".venv", "{}/.venv", "{}/../v"])
+def test_an_environment_elsewhere_is_looked_at_before_all(tmp_path: Path, venv: str) -> None:
+    """The checkout's own is, also by its whole path, whoever's the checkout is."""
+    root = tmp_path / "checkout"
+    (root / "src").mkdir(parents=True)
+    shutil.copy(paths.project_root() / "Makefile", root)
+    said = make(root, "-n", "trusted", f"VENV={venv.format(root)}").stdout
+    assert ("src/bootstrap.py" in said) is (venv == "{}/../v")
