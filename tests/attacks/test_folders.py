@@ -100,7 +100,8 @@ def test_a_folder_of_somebody_else_is_refused_with_owner_mode_and_way_out(
 def test_a_folder_of_ones_own_that_others_could_write_to_is_not_believed(stranger: Person, victim: Person) -> None:
     """What is in it may be anybody's."""
     cache = victim.home / ".cache" / "gpuenv"
-    victim.shell(f"chmod 711 ~; mkdir -p '{cache}/checkouts'; chmod 777 '{cache}'")
+    begin(victim)
+    victim.shell(f"chmod 711 ~ ~/.cache; chmod 777 '{cache}'")
     stranger.shell(f"mkdir -p '{cache}/venvs/planted'")
     done = victim.gpuenv(*_CLEAN)
     assert done.returncode == 4, done.stderr
@@ -118,7 +119,8 @@ def test_state_and_cache_are_closed_whatever_the_umask(victim: Person, umask: in
 
 def test_folders_of_before_are_closed_once_and_used_on(victim: Person) -> None:
     cache = victim.home / ".cache" / "gpuenv"
-    victim.shell(f"mkdir -p '{cache}/checkouts' '{cache}/sources'; chmod -R 755 '{cache}'")
+    begin(victim)
+    victim.shell(f"mkdir -p '{cache}/sources'; chmod -R 755 '{cache}'")
     (_, first), (_, second) = begin(victim), begin(victim)
     assert "its mode was 0755" in first
     assert "its mode was" not in second

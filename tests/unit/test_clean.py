@@ -35,11 +35,10 @@ def test_only_our_names_of_an_image_are_removed() -> None:
 
 
 @pytest.fixture
-def marked(tmp_path: Path) -> Path:
+def marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that carries our mark."""
-    folder = tmp_path / "gpuenv"
-    (folder / "checkouts").mkdir(parents=True)
-    return folder
+    monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "gpuenv"))
+    return paths.cache_dir()
 
 
 def test_only_what_is_known_is_removed(marked: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +80,7 @@ def test_what_is_left_of_a_folder_of_others_is_still_known_as_ours(
     monkeypatch.setenv("GPUENV_CACHE_DIR", str(tmp_path / "c"))
     (paths.cache_dir() / "thesis.tex").touch()
     clean.remove_known(tmp_path / "c", clean.CACHED)
-    assert list((tmp_path / "c" / "checkouts").iterdir()) == []
+    assert paths.is_marked(tmp_path / "c")
     assert (paths.cache_dir() / "thesis.tex").exists()
 
 

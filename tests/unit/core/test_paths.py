@@ -134,7 +134,7 @@ def test_a_folder_that_others_can_write_to_is_refused(
 
 def test_a_folder_of_before_is_closed_and_used_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "gpuenv" / "checkouts").mkdir(parents=True)
+    paths.cache_dir()
     (tmp_path / "gpuenv" / "sources").mkdir()
     (tmp_path / "gpuenv").chmod(0o755)
     assert paths.cache_dir().stat().st_mode & 0o777 == 0o700
@@ -269,3 +269,82 @@ def test_a_folder_for_temporary_files_of_somebody_else_counts_as_not_set(
     paths.settle_variables()
     assert "TMPDIR" not in os.environ
     assert f"{tmp_path} is of user 60011" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [[], ["logs"]])
+def test_an_empty_folder_called_like_our_mark_is_one_if_it_is_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: list[str]
+) -> None:
+    """As after a first start that was killed. The user's own are not cleaned away."""
+    for name in ("checkouts", *content):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path))
+    assert paths.is_marked(tmp_path) is not bool(content)
+    if content:
+        with pytest.raises(HostError, match="holds checkouts, which is not ours"):
+            paths.state_dir()
+    else:
+        assert paths.state_dir() == tmp_path
+
+
+def test_what_stays_is_still_marked_and_of_the_other_checkouts_none_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path))
+    for root in (tmp_path / ".other", paths.project_root()):
+        root.mkdir(exist_ok=True)
+        with monkeypatch.context() as there:
+            there.setattr(paths, "project_root", lambda root=root: root)
+            paths.state_dir()
+    (tmp_path / "thesis").mkdir()
+    paths.forget_checkouts(tmp_path)
+    assert [path.readlink() for path in (tmp_path / "checkouts").iterdir()] == [tmp_path]
+    assert paths.state_dir() == tmp_path
+    assert paths.other_checkouts() == []
+
+
+def test_checkouts_that_are_no_more_are_forgotten_when_another_one_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "s"))
+    for name in ("a", "b"):
+        with monkeypatch.context() as there:
+            there.setattr(paths, "project_root", lambda name=name: tmp_path / name)
+            paths.state_dir()
+    assert [path.readlink().name for path in (tmp_path / "s" / "checkouts").iterdir()] == ["b"]
+
+
+def test_a_folder_that_was_right_is_looked_at_no_more_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verb asks dozens of times, and every look is at the whole path."""
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "s"))
+    made = paths.state_dir()
+    with monkeypatch.context() as there:
+        there.setattr(paths, "_find_dir", None)
+        assert paths.state_dir() == made
+    paths.forget_checkouts(made)
+    made.rmdir()
+    assert paths.is_marked(paths.state_dir())
+    monkeypatch.setenv("GPUENV_STATE_DIR", str(tmp_path / "t"))
+    assert paths.state_dir() == tmp_path / "t"
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("variable", ["GPUENV_STATE_DIR", "XDG_STATE_HOME"])
+def test_a_full_disk_is_said_and_moves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "x"))
+    monkeypatch.setattr(paths, "_FALLBACKS", tmp_path / "fallbacks")
+    with monkeypatch.context() as there:
+        there.setattr(Path, "symlink_to", _full)
+        with pytest.raises(HostError, match="the disk is full"):
+            paths.state_dir()
+    state = paths.state_dir()
+    # What is marked by another checkout needs no room.
+    monkeypatch.setattr(Path, "symlink_to", _full)
+    monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "another")
+    assert paths.state_dir() == state
+    assert not (tmp_path / "fallbacks").exists()
