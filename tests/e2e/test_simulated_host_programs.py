@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import elf, paths
-from gpuenv.host import gpu
+from gpuenv.core import paths
+from gpuenv.host import elf, gpu
 from simulated import elf_symbols
 from simulated.host import build, scenario
 

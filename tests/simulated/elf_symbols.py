@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuenv.core import elf
 from gpuenv.core.errors import DataError
+from gpuenv.host import elf
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gpuenv.core import elf
 from gpuenv.cuda import archives
+from gpuenv.host import elf
 from simulated import elf_symbols
 
 #: What belongs to the driver, libcuda.so.1: `cu` and a capital; all capitals (cuDNN) is a name in a message instead.

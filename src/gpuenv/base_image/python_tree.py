@@ -10,8 +10,8 @@ from pathlib import Path
 
 from gpuenv.base_image.relocate import files, relocate
 from gpuenv.core import signals
-from gpuenv.core.elf import is_elf
 from gpuenv.core.errors import HostError
+from gpuenv.host.elf import is_elf
 from gpuenv.host.pythons import LocalPython
 
 #: Where it will live in the image, as in the published Python images.

@@ -12,8 +12,8 @@ import struct
 from io import BytesIO
 from pathlib import Path
 
-from gpuenv.core import elf
 from gpuenv.core.errors import HostError
+from gpuenv.host import elf
 
 #: elf(5): the entries of a 64-bit dynamic section, and the tags of a search path.
 _ENTRY = struct.Struct("<qQ")

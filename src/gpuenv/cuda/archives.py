@@ -19,9 +19,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gpuenv.core import elf
 from gpuenv.core.errors import DataError, SourceError, full_disk
 from gpuenv.cuda import makeself
+from gpuenv.host import elf
 
 MACHINE = "EM_X86_64"
 #: The installer inside NVIDIA's CUDA 9 and 10 installers that holds the toolkit, and its folders of shared libraries.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuenv.core import ui
-from gpuenv.core.deadline import Asked
 from gpuenv.core.errors import GpuenvError
 from gpuenv.doctor import facts
+from gpuenv.net.deadline import Asked
 
 #: A probe that only looks at this machine; the slowest one on an idle machine takes a tenth of it.
 DEADLINE_S = 5.0

@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from gpuenv.core.deadline import Asked
 from gpuenv.net import redact
+from gpuenv.net.deadline import Asked
 from gpuenv.net.pip_settings import with_scheme
 
 #: To resolve a name and be connected, for the first one of all.

@@ -13,11 +13,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuenv.core import elf, paths, signals, ui
+from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import BuildError, HostError
 from gpuenv.cuda import choice, sources
 from gpuenv.cuda.stubs import MARKER
-from gpuenv.host import gpu
+from gpuenv.host import elf, gpu
 from gpuenv.prefix import activate
 from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.model import Variant, numbers

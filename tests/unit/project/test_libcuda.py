@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import elf, paths
+from gpuenv.core import paths
+from gpuenv.host import elf
 from simulated import elf_symbols
 
 NO_DEVICE, NOT_INITIALIZED, INVALID_VALUE = 100, 3, 1

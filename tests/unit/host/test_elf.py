@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core import elf
 from gpuenv.core.errors import DataError
+from gpuenv.host import elf
 from simulated import elf_symbols
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from gpuenv.core import deadline
+from gpuenv.net import deadline
 
 HANG_S = 30
 
