@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from gpuenv.core import paths, signals, ui
 from gpuenv.core.errors import GpuenvError, UsageError, closed_file, full_disk, removed_folder
 from gpuenv.core.settings import Option, Settings, warn_of_misspelled
-from gpuenv.core.verbs import COMMANDS, Verb, as_typed, check_given
+from gpuenv.verbs import COMMANDS, Verb, as_typed, check_given
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,8 +8,8 @@ from pathlib import Path
 from gpuenv.core import atomic, paths, ui
 from gpuenv.core.errors import DataError
 from gpuenv.core.settings import OPTIONS, Settings
-from gpuenv.core.verbs import takers
 from gpuenv.variants.model import Variant, load_all
+from gpuenv.verbs import takers
 
 
 def render_table(variants: list[Variant]) -> str:

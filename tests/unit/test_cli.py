@@ -16,8 +16,8 @@ import pytest
 
 from gpuenv import cli
 from gpuenv.core.errors import BuildError, HostError, UsageError
-from gpuenv.core.verbs import COMMANDS
 from gpuenv.host.processor import check_host
+from gpuenv.verbs import COMMANDS
 
 
 def fake_verb(monkeypatch: pytest.MonkeyPatch, outcome: object) -> list[object]:

@@ -8,8 +8,8 @@ import pytest
 from gpuenv.core import paths
 from gpuenv.core.errors import DataError
 from gpuenv.core.settings import OPTIONS
-from gpuenv.core.verbs import VERBS
 from gpuenv.variants import model as variants
+from gpuenv.verbs import VERBS
 from gpuenv_dev import docs
 
 README = paths.project_root() / "README.md"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpuenv.core import verbs
+from gpuenv import verbs
 from gpuenv.core.settings import OPTIONS
 from gpuenv.explain import answer
 from gpuenv.explain import command as explain

@@ -11,7 +11,7 @@ from gpuenv.core import paths
 #: Each with the reason why its output is as it is.
 OTHERS = {
     "core/ui.py": "the exit itself",
-    "core/verbs.py": "the help: our own words",
+    "verbs.py": "the help: our own words",
     "engine/command.py": "for `eval`: quoted",
     "prefix/command.py": "for `$(...)`: the path of the environment, as the user names it",
     "conda/rattler.py": "a program of its own: its output is a log",

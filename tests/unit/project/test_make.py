@@ -13,7 +13,7 @@ import pytest
 
 from gpuenv.core import paths
 from gpuenv.core.settings import OPTIONS
-from gpuenv.core.verbs import VERBS
+from gpuenv.verbs import VERBS
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 

@@ -40,7 +40,7 @@ _LOCKED = replace(
 )
 
 VERBS = (
-    Verb("help", "gpuenv.core.verbs", "show this list"),
+    Verb("help", "gpuenv.verbs", "show this list"),
     Verb(
         "gpu-shell",
         "gpuenv.shell.command",
