@@ -18,7 +18,7 @@ from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import sources
 from gpuenv.net import redact
-from gpuenv.prefix import activate, pip
+from gpuenv.prefix import activate, pip, trust
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix.folder import Content, Prefix, place
 from gpuenv.prefix.making import Making
@@ -58,6 +58,10 @@ def _make(
         prefix_cuda.check_compiler(variant)
     program = programs.find(settings.conda)
     programs.warn_unverified(os.environ, Path.home(), program.path)
+    if program.path:
+        trust.check_maker(prefix.folder, program.name)
+    else:
+        making.claim()
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
     wanted = packages.of(flavor)
     _say_what_is_verified(packages, wanted)

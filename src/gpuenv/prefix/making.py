@@ -145,8 +145,11 @@ class Making:
         record.unlink()
 
     def claim(self) -> None:
-        """Leave the mark of what is half made in the folder, which is made if need be: without it nobody removes it."""
-        self.prefix.folder.mkdir(mode=0o755, exist_ok=True)
+        """Make the folder, and leave the mark of what is half made in it: without it nobody removes it.
+
+        Raises HostError if it is there: whoever was quicker could exchange what is run in it.
+        """
+        trust.make(self.prefix.folder)
         trust.mark_begun(self.prefix.folder)
 
     @contextlib.contextmanager
@@ -177,8 +180,10 @@ class Making:
     ) -> None:
         """Run one program that fills the environment; its output goes into the log.
 
-        Raises HostError for a full disk; else what ``explain`` makes of the output, or BuildError with its end.
+        Raises HostError for a full disk, and for a folder that somebody else made meanwhile; else what ``explain``
+        makes of the output, or BuildError with its end.
         """
+        trust.check_made(self.prefix.folder)
         log = self.prefix.log
         log.parent.mkdir(exist_ok=True)
         # A folder of its own to unpack in: a program that is killed does not empty it.
@@ -198,6 +203,7 @@ class Making:
                     # A program that dies leaves others behind, which would write into what is removed.
                     start_new_session=True,
                 )
+        trust.check_made(self.prefix.folder)
         if done.returncode == 0:
             return
         text = log.read_bytes()[begin:].decode("utf-8", "replace")
@@ -206,7 +212,7 @@ class Making:
         if explain is not None:
             raise explain(text)
         raise BuildError(
-            f"the environment could not be made ({argv[2] if len(argv) > 2 else argv[0]} failed)",
+            f"the environment could not be made ({argv[3] if len(argv) > 3 else argv[0]} failed)",
             end_of_output(text),
             f"see {log}; index and proxy are those of pip's own settings (`pip config list`)",
         )

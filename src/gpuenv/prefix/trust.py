@@ -74,7 +74,33 @@ def check_place(folder: Path) -> None:
     finally:
         folder.rmdir()
     if why is not None:
-        raise HostError(f"{folder} is no place for an environment", why, "name another folder with PREFIX=")
+        raise _taken(folder, why)
+
+
+def make(folder: Path) -> None:
+    """Make the folder of an environment, which is ours from its first moment. Raises HostError if somebody else did."""
+    try:
+        folder.mkdir(mode=0o755)
+    except FileExistsError as error:
+        raise _taken(folder, "somebody made it at this moment") from error
+
+
+def check_maker(folder: Path, program: str) -> None:
+    """Raise HostError if anybody could make ``folder`` before a program which takes one that is there."""
+    info = folder.parent.stat()
+    if info.st_mode & stat.S_IWOTH:
+        why = f"anybody may make it in {folder.parent} just before {program} does, which would take it"
+        raise _taken(folder, why, f"name a folder in one of your own: PREFIX={folder}/env")
+
+
+def check_made(folder: Path) -> None:
+    """Raise HostError if what a program made or fills at this moment is somebody else's."""
+    if os.path.lexists(folder) and not is_own(folder):
+        raise _taken(folder, f"it is of user {folder.lstat().st_uid}, who made it at this moment")
+
+
+def _taken(folder: Path, why: str, way_out: str = "name another folder with PREFIX=") -> HostError:
+    return HostError(f"{folder} is no place for an environment", why, way_out)
 
 
 def mark_begun(folder: Path) -> None:

@@ -413,7 +413,7 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path, words: str) -> None:
     prefix = prefix_at(tmp_path / "e")
     script = f"import sys; sys.exit('ERROR: Could not install: [Errno {errno.ENOSPC}] {words}')"
     with pytest.raises(HostError, match="is full") as caught:
-        ensure(prefix, lambda making: making.run([sys.executable, "-c", script]))
+        ensure(prefix, lambda making: making.run([sys.executable, "-I", "-c", script]))
     assert "PREFIX=" in caught.value.next_step
     assert not prefix.folder.exists()
 
@@ -545,7 +545,6 @@ def test_the_folder_above_is_made_too(tmp_path: Path) -> None:
 
     def make(making: Making) -> None:
         making.claim()
-        making.claim()
         (folder / "bin").mkdir()
         (folder / "bin/python").touch(mode=0o755)
 
@@ -601,7 +600,7 @@ def test_each_failure_is_explained_by_its_own_output(tmp_path: Path) -> None:
         making.run([sys.executable, "-c", script], explain=explain)
     assert said == ["\ufffd odd\n"]
     with pytest.raises(BuildError, match=r"the environment could not be made \(import") as caught:
-        making.run([sys.executable, "-c", script])
+        making.run([sys.executable, "-I", "-c", script])
     assert "odd" in caught.value.why
     assert str(prefix.log) in caught.value.next_step
 

@@ -164,6 +164,37 @@ def test_the_mark_of_what_is_half_made_is_written_through_no_link(tmp_path: Path
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_what_is_there_when_it_is_made_was_made_by_somebody_else(prefix: Prefix) -> None:
+    def be_late(making: Making) -> None:
+        making.prefix.folder.mkdir()
+        making.claim()
+
+    with pytest.raises(HostError, match="is no place for an environment") as caught:
+        making.ensure(prefix, be_late)
+    assert caught.value.why == "somebody made it at this moment"
+
+
+def test_nothing_is_run_in_what_somebody_else_made_meanwhile(prefix: Prefix, somebody_else: int) -> None:
+    def be_late(making: Making) -> None:
+        making.prefix.folder.mkdir()
+        making.run(["touch", str(making.prefix.folder / "ran")])
+
+    with pytest.raises(HostError, match="is no place for an environment") as caught:
+        making.ensure(prefix, be_late)
+    assert caught.value.why == f"it is of user {somebody_else}, who made it at this moment"
+    assert not (prefix.folder / "ran").exists()
+
+
+def test_a_program_that_takes_what_is_there_makes_none_where_anybody_could(tmp_path: Path) -> None:
+    """One level below, where only its owner could, it does."""
+    tmp_path.chmod(0o1777)
+    with pytest.raises(HostError, match="is no place for an environment") as caught:
+        trust.check_maker(tmp_path / "env", "micromamba")
+    assert caught.value.next_step.endswith(f"PREFIX={tmp_path}/env/env")
+    (tmp_path / "env").mkdir(mode=0o755)
+    trust.check_maker(tmp_path / "env" / "env", "micromamba")
+
+
 def test_what_cannot_be_looked_at_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As below a folder of somebody else's: one host's failure, and not that of all."""
 
