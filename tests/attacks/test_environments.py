@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,40 @@ def test_nothing_is_made_where_a_stranger_could_exchange_it(
     done = anybody.run([sys.executable, "-I", "-c", _MAKE, ground / "theirs/env", ground / "ran"])
     assert "is no place for an environment" in done.stderr
     assert list((ground / "theirs").iterdir()) == []
+
+
+def test_a_folder_that_a_stranger_makes_at_the_last_moment_is_not_filled(
+    ground: Path, stranger: Person, anybody: Person
+) -> None:
+    """After the place was looked at, and before it is filled."""
+    late = f"until test -e {ground}/looked; do sleep 0.01; done; mkdir -m 777 {ground}/env"
+    wait = f"""
+    import time
+    Path({str(ground / "looked")!r}).touch()
+    while not prefix.folder.exists():
+        time.sleep(0.01)
+"""
+    code = _MAKE.replace("def fill(making):", f"def fill(making):{wait.rstrip()}")
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(stranger.run, ["timeout", "60", "sh", "-c", late])
+        done = anybody.run(["timeout", "60", sys.executable, "-I", "-c", code, ground / "env", ground / "ran"])
+        assert made.result().returncode == 0
+    assert "is no place for an environment" in done.stderr
+    assert list((ground / "env").iterdir()) == []
+
+
+def test_what_lies_in_the_folder_where_the_command_is_used_is_not_imported(
+    ground: Path, stranger: Person, anybody: Person
+) -> None:
+    for name in ("pip", "venv"):
+        stranger.shell(f'printf \'open("{ground}/ran", "w")\n\' > {ground}/{name}.py')
+    code = (
+        f"import os; os.chdir({str(ground)!r}); from pathlib import Path; from gpuenv.cuda import wheel;"
+        "print(wheel.find_pip(Path.home()))"
+    )
+    done = anybody.run([sys.executable, "-I", "-c", code])
+    assert done.returncode == 0, done.stderr
+    assert not (ground / "ran").exists()
 
 
 def test_no_python_of_a_stranger_is_asked_for_its_version(

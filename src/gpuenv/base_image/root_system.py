@@ -123,7 +123,7 @@ def mmdebstrap_argv(
         f"tar-in {shlex.quote(str(system.python_tar))} /",
         'chroot "$1" ldconfig',
         # The published images leave this to each container, which as another user cannot keep it.
-        f'chroot "$1" {interpreter} -m compileall -q {library}',
+        f'chroot "$1" {interpreter} -I -m compileall -q {library}',
         "rm -rf " + " ".join(f'"$1"/{trace}' for trace in _TRACES),
     )
     return [

@@ -46,7 +46,7 @@ def fetch_wheel(wheel: Wheel) -> Path:
 
 def _run_pip(wheel: Wheel, target: Path) -> None:
     ui.say(f"fetching genuine CUDA libraries for the simulation: {wheel.distribution} {wheel.version} (500 MB)")
-    argv = [find_pip(target.parent), "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+    argv = [find_pip(target.parent), "-I", "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     argv += ["--no-cache-dir", "--only-binary=:all:", "--progress-bar=off"]
     # For the Python of the environments, not for this one.
     argv += ["--implementation=cp", "--python-version=3.6", "--abi=cp36m", "--platform=manylinux1_x86_64"]
@@ -64,9 +64,9 @@ def _run_pip(wheel: Wheel, target: Path) -> None:
 def find_pip(folder: Path) -> str:
     """A Python that has pip: this one, the one on PATH, or a temporary environment made for it."""
     for python in (sys.executable, "python3"):
-        if _succeeds([python, "-c", "import pip"]):
+        if _succeeds([python, "-I", "-c", "import pip"]):
             return python
-    if _succeeds([sys.executable, "-m", "venv", str(folder / "pip")]):
+    if _succeeds([sys.executable, "-I", "-m", "venv", str(folder / "pip")]):
         return str(folder / "pip" / "bin" / "python")
     raise HostError(
         "there is no pip to fetch the simulated CUDA with",

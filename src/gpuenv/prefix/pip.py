@@ -75,7 +75,8 @@ def local_files(lock: locks.Lock, sources_dir: Path | None, copies: Path) -> lis
 
 def pip_steps(folder: Path, requirements: Path, options: list[str] | None = None) -> list[tuple[str, list[str]]]:
     """What is installed, in order, with a title each: the locked pip first, which then installs the rest."""
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--no-deps", *(options or [])]
+    python = str(folder / "bin" / "python")
+    pip = [python, "-I", "-m", "pip", "install", "--require-hashes", "--no-deps", *(options or [])]
     # The locked build tools build; an isolated build would fetch others, of which no hash is known.
     sources = [*pip, "--no-build-isolation", "-r", str(requirements / "sources.txt")]
     packages = [str(path) for path in sorted(requirements.glob("packages-*.txt"))]

@@ -48,7 +48,7 @@ def _make(environment: Environment, lock: locks.Lock, sources_dir: Path | None, 
     differs = "" if python.version == variant.python else f" (pinned: {variant.python})"
     ui.say(f"making the environment {prefix.folder} with Python {python.version}{differs} (log: {prefix.log})")
     making.claim()
-    making.run([str(python.executable), "-m", "venv", str(prefix.folder)])
+    making.run([str(python.executable), "-I", "-m", "venv", str(prefix.folder)])
     if environment.cuda is not None:
         # Before the packages: what cannot be had is known within seconds, and TensorFlow takes minutes.
         prefix_cuda.place_libraries(prefix.folder, variant, environment.cuda, sources_dir)

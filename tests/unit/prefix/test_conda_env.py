@@ -79,7 +79,7 @@ def test_it_is_made_once_and_its_packages_come_by_pip(variant: Variant, micromam
         "/conda-forge/linux-64/python-3.6.15-hb7a2778_0_cpython.tar.bz2#2263dbd2d8116aa8dd974602faabb1a2"
     )
     installed = (micromamba / "pip").read_text().splitlines()
-    assert all("-m pip install --require-hashes --no-deps" in line for line in installed)
+    assert all("-I -m pip install --require-hashes --no-deps" in line for line in installed)
     assert "tools.txt" in installed[0]
     for name in ("activate.d", "deactivate.d"):
         assert {path.name for path in (folder / "etc/conda" / name).iterdir()} == {

@@ -32,7 +32,7 @@ def fake_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(
         pip.program(tmp_path / "asked")
         + f"""
-if [ "$2" = venv ]; then mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; exit; fi
+if [ "$3" = venv ]; then mkdir -p "$4/bin" && cp "$0" "$4/bin/python"; exit; fi
 if [ -e {tmp_path}/fail ]; then echo 'hashes do not match'; exit 1; fi
 """
     )
@@ -57,7 +57,7 @@ def test_it_is_made_once(variant: Variant, fake_python: Path) -> None:
 def test_the_locked_pip_installs_everything_else_with_hashes(variant: Variant, fake_python: Path) -> None:
     ensure(*venv_env.plan(Environment(variant, "cpu"), Settings()))
     venv, *installs = asked(fake_python)
-    assert venv.startswith("-m venv ")
+    assert venv.startswith("-I -m venv ")
     assert "tools.txt" in installs[0]
     assert "packages-1.txt" in installs[-1]
     assert "packages-3.txt" in installs[-1]

@@ -126,7 +126,7 @@ def load(soname, framework=None):
     By name, as TensorFlow does; the loader asks the folder of TensorFlow's own library (its RPATH) first.
     """
     beside = os.path.join(os.path.dirname(framework), soname) if framework else ""
-    command = [sys.executable, "-c", _LOAD_ONE, soname, beside if os.path.exists(beside) else soname]
+    command = [sys.executable, "-I", "-c", _LOAD_ONE, soname, beside if os.path.exists(beside) else soname]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: PLW1510
     if done.returncode != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]

@@ -24,7 +24,9 @@ TEXTS = {
 def _child(code, *args, given=b""):
     """Standard output of another Python, which is started as a user's is."""
     pipe, argv = subprocess.PIPE, [sys.executable, "-c", code, *args]
-    done = subprocess.run(argv, input=given, stdout=pipe, stderr=pipe, check=False)
+    # Not isolated, as PYTHON* variables count; so what lies in the current folder must not be imported.
+    here = os.path.dirname(os.path.abspath(__file__))
+    done = subprocess.run(argv, input=given, stdout=pipe, stderr=pipe, cwd=here, check=False)
     if done.returncode:
         raise ValueError(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])
     return done.stdout

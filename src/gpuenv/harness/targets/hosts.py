@@ -203,7 +203,7 @@ def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
     ask = f"echo {_REACHED}; cat /proc/driver/nvidia/version 2>/dev/null; {_LOOK_FOR_SIMULATED}; "
     try:
         host = open_host(address.uri, PROBE_LIMIT_S)
-        output = Connection(blank, host, "").run(f"{ask}{shlex.quote(blank.python)} -c pass")
+        output = Connection(blank, host, "").run(f"{ask}{shlex.quote(blank.python)} -I -c pass")
     except Exception as error:  # noqa: BLE001 - a backend may raise anything; it is that host's failure alone
         why = error.why if isinstance(error, GpuenvError) else last_line(str(error)) or type(error).__name__
         return blank.lacking(f"{UNREACHED}: {why}")

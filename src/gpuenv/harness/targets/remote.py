@@ -136,7 +136,7 @@ def close_connections(folder: str) -> None:
 def connect(target: Target) -> Iterator[Connection]:
     """A connection to ``target`` with the reference programs in a folder there, which is removed at the end."""
     connection = Connection(target, open_host(target.host), "")
-    output = connection.run(f"{shlex.quote(target.python)} -c {shlex.quote(_MAKE_FOLDER)}")
+    output = connection.run(f"{shlex.quote(target.python)} -I -c {shlex.quote(_MAKE_FOLDER)}")
     connection.reference = last_line(output.stdout)
     if output.code != 0 or not connection.reference.startswith("/") or "/gpuenv-" not in connection.reference:
         raise _does_not_take(connection, output)
@@ -156,7 +156,7 @@ def send_programs(connection: Connection) -> None:
     text = base64.b64encode(pack_programs()).decode("ascii")
     chunks = [text[start : start + CHUNK_CHARACTERS] for start in range(0, len(text), CHUNK_CHARACTERS)]
     commands = [f"printf %s {chunk} >> {place}/archive" for chunk in chunks]
-    commands.append(f"{shlex.quote(connection.target.python)} -c {shlex.quote(_UNPACK)} {place}")
+    commands.append(f"{shlex.quote(connection.target.python)} -I -c {shlex.quote(_UNPACK)} {place}")
     for command in commands:
         output = aside.run(command)
         if output.code != 0:

@@ -27,7 +27,7 @@ from gpuenv.variants.model import Variant
 
 #: Where a container finds them.
 INSIDE = "/gpuenv-upstream"
-_DOWNLOAD = ("-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-build-isolation")
+_DOWNLOAD = ("-I", "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--no-build-isolation")
 
 
 def fetch(target: Target, variant: Variant, engine: Engine | None) -> Path:

@@ -73,7 +73,7 @@ def test_a_host_without_driver_is_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
         "cuda10.0-cpu-on-ssh://lab1", "host", "cuda10.0", "cpu", prefix="/opt/x", host="ssh://lab1?timeout=5"
     )
     assert target.title == "cuda10.0-cpu on ssh://lab1 in /opt/x"
-    assert "/opt/x/bin/python -c pass" in host.commands[0]
+    assert "/opt/x/bin/python -I -c pass" in host.commands[0]
 
 
 def test_a_host_with_a_driver_is_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

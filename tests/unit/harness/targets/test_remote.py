@@ -54,7 +54,7 @@ def test_the_folder_goes_whatever_fails(temporary: Path, monkeypatch: pytest.Mon
 
 def test_what_was_sent_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     with target_host.connect(HERE) as connection:
-        assert [output.command.split(" -c ")[0] for output in connection.trail] == [shlex.quote(HERE.python)]
+        assert [output.command.split(" -I -c ")[0] for output in connection.trail] == [shlex.quote(HERE.python)]
         monkeypatch.setattr(target_host, "_UNPACK", "import sys; sys.exit('disk full')")
         with pytest.raises(CheckError) as caught:
             target_host.send_programs(connection)
