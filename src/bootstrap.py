@@ -179,7 +179,9 @@ def claim(venv):
 
 
 def remove(folder):
-    """Remove an environment of ours as far as that is possible."""
+    """Remove an environment of ours as far as that is possible. Raise HostError if others decide on it."""
+    if not refuse_others(folder):
+        return
     with contextlib.suppress(OSError):
         atomic.remove_folder(Path(folder), STAMP, BEGUN)
 
@@ -203,23 +205,27 @@ def is_within_checkout(venv):
 def refuse_others(venv):
     """Raise HostError for an environment that others decide on, or a place where they would; not in the checkout.
 
-    What runs in it is the caller.
+    What runs in it is the caller. Return whether it is there: who finds it later than this finds somebody else's.
     """
+    is_there = os.path.lexists(venv)
     if is_within_checkout(venv):
-        return
+        return is_there
     way_out = "name a folder of your own: make VENV=$HOME/.gpuenv-venv ..."
-    for path in filter(os.path.exists, (os.path.join(venv, name) for name in ("", STAMP, "bin", "bin/python"))):
-        ownership.check(path, way_out=way_out)
-    if not os.path.lexists(venv):
+    if is_there:
+        parts = (os.path.join(venv, name) for name in (STAMP, BEGUN, "bin", "bin/python"))
+        for path in [venv, *filter(os.path.exists, parts)]:
+            ownership.check(path, way_out=way_out)
+    else:
         place = next(folder for folder in Path(venv).parents if os.path.lexists(folder))
         why = ownership.problem(place, is_last=False)
         if why:
             raise HostError("%s is not used" % venv, why, way_out)
+    return is_there
 
 
 def restore(venv):
     """Put back the environment that was set aside if the one in its place is not whole; remove it if that is."""
-    if not os.path.exists(venv + ASIDE):
+    if not refuse_others(venv + ASIDE):
         return
     if not read_stamp(venv) and read_stamp(venv + ASIDE):
         remove(venv)
@@ -232,10 +238,13 @@ def main(venv, lock):
     """Bring VENV up to LOCK unless it is there already; two at once wait for each other."""
     with locking.held(Path(venv + ".lock"), "another make is preparing %s; waiting for it" % venv):
         for folder in (venv, venv + ASIDE):
+            # Others may have put it there while we waited.
+            refuse_others(folder)
             refuse_foreign(folder)
         restore(venv)
-        held = read_stamp(venv)
-        works = os.path.exists(os.path.join(venv, "bin", "python"))
+        is_there = refuse_others(venv)
+        held = read_stamp(venv) if is_there else []
+        works = is_there and os.path.exists(os.path.join(venv, "bin", "python"))
         if works and wanted_stamp(lock) in held:
             add_command(venv)
             return

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
+import platform
 import shutil
 import stat
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -305,3 +309,84 @@ def test_the_tools_own_environment_elsewhere_is_not_a_strangers(
     assert f"error: {folder}" in done.stderr
     assert f"is of user {stranger.uid}" in done.stderr
     assert "VENV=$HOME/.gpuenv-venv" in done.stderr
+
+
+class Planted:
+    """The tool's own environment, whole as its stamp says, made by a stranger."""
+
+    def __init__(self, ground: Path, stranger: Person) -> None:
+        self._ground, self._stranger = ground, stranger
+        self._lock = ground / "requirements.txt"
+        self._lock.write_text("# empty\n")
+        self._lock.chmod(0o644)
+
+    def make(self, folder: Path) -> None:
+        digest = hashlib.sha256(self._lock.read_bytes()).hexdigest()
+        self._stranger.shell(
+            f"mkdir -p {folder}/bin; printf '#!/bin/sh\n: > {self._ground}/ran-$(id -u)\n' > {folder}/bin/python;"
+            f"chmod +x {folder}/bin/python;"
+            f"echo requirements.txt {digest} {platform.python_version()} > {folder}/gpuenv-lock"
+        )
+
+    def refused(self, user: Person, folder: Path) -> str:
+        """Have it prepared; check that nothing ran, and that an error of three lines said so, which is returned."""
+        done = user.run([sys.executable, paths.project_root() / "src/bootstrap.py", folder, self._lock])
+        assert not (self._ground / f"ran-{user.uid}").exists()
+        assert done.returncode == 4, done.stderr
+        assert "is not used\n  cause: " in done.stderr
+        assert f"of user {self._stranger.uid}" in done.stderr
+        return done.stderr
+
+
+@pytest.fixture
+def planted(ground: Path, stranger: Person) -> Planted:
+    return Planted(ground, stranger)
+
+
+def test_what_a_stranger_set_aside_beside_the_tools_own_environment_is_not_put_back(
+    ground: Path, anybody: Person, planted: Planted
+) -> None:
+    planted.make(ground / "venv.old")
+    planted.refused(anybody, ground / "venv")
+    assert (ground / "venv.old").is_dir()
+
+
+def test_a_lock_of_a_stranger_lets_nobody_wait(
+    ground: Path, stranger: Person, anybody: Person, planted: Planted
+) -> None:
+    stranger.shell(f": > {ground}/venv.lock; chmod 666 {ground}/venv.lock")
+    # Newer kernels do not let it be opened in such a folder, unless that is told otherwise.
+    ground.chmod(0o1755)
+    assert "venv.lock is not used" in planted.refused(anybody, ground / "venv")
+
+
+def test_a_lock_that_is_a_strangers_link_makes_no_file(ground: Path, stranger: Person, root: Person) -> None:
+    stranger.shell(f"ln -s {root.home}/planted {ground}/venv.lock")
+    # Newer kernels follow no such link in such a folder, unless that is told otherwise.
+    ground.chmod(0o755)
+    done = root.run([sys.executable, paths.project_root() / "src/bootstrap.py", ground / "venv", "/dev/null"])
+    assert "venv.lock is not used" in done.stderr
+    assert not (root.home / "planted").exists()
+
+
+def test_what_a_stranger_makes_while_the_lock_is_waited_for_is_not_run(
+    ground: Path, anybody: Person, planted: Planted
+) -> None:
+    lock = ground / "venv.lock"
+    lock.touch(mode=0o600)
+    os.chown(lock, anybody.uid, anybody.uid)
+    with lock.open("rb") as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = pool.submit(planted.refused, anybody, ground / "venv")
+        try:
+            while not waiting.done() and not _is_waited_for(lock):
+                time.sleep(0.02)
+            planted.make(ground / "venv")
+        finally:
+            fcntl.flock(held, fcntl.LOCK_UN)
+        waiting.result()
+
+
+def _is_waited_for(lock: Path) -> bool:
+    number = f":{lock.stat().st_ino} "
+    return any("->" in line and number in line for line in Path("/proc/locks").read_text().splitlines())
