@@ -12,7 +12,7 @@ import docker
 import pytest
 from docker import DockerClient
 
-from gpuenv.core import processes
+from gpuenv.core import paths, processes
 from gpuenv.engine import reaper
 from tiny.command import Gpuenv, OwnEngine
 
@@ -65,6 +65,8 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     cache, state = tmp_path / "cache", tmp_path / "other-state"
     (cache / "sources").mkdir(parents=True)
     (cache / "checkouts").mkdir()
+    # As a command that used it left it.
+    paths._note(cache, paths.project_root())
     (cache / "thesis").mkdir()
     folders = {"GPUENV_CACHE_DIR": str(cache), "GPUENV_STATE_DIR": str(state)}
 
@@ -94,5 +96,5 @@ def test_clean(gpuenv: Gpuenv, own_engine: OwnEngine, client: DockerClient, tmp_
     assert "removed the private engine" in done.stderr
     assert not own_engine.state.exists()
     assert processes.start_time(own_engine.pid) is None
-    again = gpuenv.run("clean", "--engine", "venv", **folders)
+    again = gpuenv.run("clean", "--yes", "--engine", "venv", **folders)
     assert "nothing to remove" in again.stderr
