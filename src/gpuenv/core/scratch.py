@@ -59,10 +59,20 @@ def sweep(place: Path | None = None) -> None:
     for path in (place or _place(is_local=False)).glob(f"{_prefix()}*"):
         is_alive = processes.is_alive(":".join(path.name.split("-")[3:5]))
         # Removing would reach into what is mounted below.
-        if is_alive is not False or mounts.find_below(path):
+        if is_alive is not False or not _is_own(path) or mounts.find_below(path):
             continue
         with suppress(OSError):
             # In another namespace a process has another number, and may have begun at another time.
             if (unused := _locked(path)) is not None:
-                shutil.rmtree(path, ignore_errors=True)
+                # No folder of ours is nested deeper than Python can follow; what is stays.
+                with suppress(RecursionError):
+                    shutil.rmtree(path, ignore_errors=True)
                 os.close(unused)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether the caller made it: in the folder for temporary files others may, under whatever name."""
+    try:
+        return path.lstat().st_uid == os.geteuid()
+    except OSError:
+        return False

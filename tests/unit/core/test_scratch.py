@@ -100,3 +100,24 @@ def test_what_is_no_folder_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> No
     (tmp_path / f"{scratch._prefix()}0-1-y").symlink_to("mine")
     scratch.sweep(tmp_path)
     assert (tmp_path / "mine").is_dir()
+
+
+def test_a_folder_that_is_nested_too_deep_keeps_nobody_from_anything(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for name in (f"{scratch._prefix()}999999-1-x", *["d"] * 1500):
+            os.mkdir(name, dir_fd=here)
+            below = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        scratch.sweep(tmp_path)
+    finally:
+        os.close(here)
+        subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
+
+
+def test_what_somebody_else_made_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{scratch._prefix()}999999-1-x").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    scratch.sweep(tmp_path)
+    assert list(tmp_path.iterdir())

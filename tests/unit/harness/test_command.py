@@ -284,7 +284,7 @@ def test_a_run_is_reported_whatever_ends_it(
     def run_pytest(argv: list[str], found: Report, results: Path, given: Path | None) -> int:
         folder = results.parent
         assert load_plan(folder / "plan.json").run == planned.run
-        assert argv == harness.pytest_argv(folder / "plan.json", results, tmp_path / "junit.xml", 2)
+        assert argv == harness.pytest_argv(folder / "plan.json", results, folder / "junit.xml", 2)
         assert (results.name, given) == ("results.jsonl", log)
         # What a killed one leaves there is removed by the next run.
         assert folder.parent == Path(tempfile.gettempdir())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from gpuenv.core import atomic, locking, ui
+from gpuenv.core import atomic, locking, ownership, paths, ui
 from gpuenv.core.errors import HostError, full_disk
 from gpuenv.harness.judges.training import CURVE_TOLERANCE, XOR_ERROR_MAX
 from gpuenv.harness.report.evidence import PACKAGES, summarize
@@ -39,11 +39,12 @@ def claimed(folder: Path) -> Iterator[Path]:
     """The folder for one run's files: ``folder``, or ``folder/2`` and so on while others run.
 
     It has no files of an earlier run: one that is killed leaves none that look like its own. Raises HostError where
-    nothing can be written.
+    nothing can be written, or where others may choose what is.
     """
     with ExitStack() as stack:
         try:
             for place in itertools.chain([folder], (folder / str(number) for number in itertools.count(2))):
+                _settle(place)
                 try:
                     stack.enter_context(locking.held(place / ".lock", waiting=None))
                     break
@@ -60,6 +61,25 @@ def claimed(folder: Path) -> Iterator[Path]:
         if place != folder:
             ui.say(f"another test-env writes to {folder}: the reports of this one go to {place}")
         yield place
+
+
+def _settle(place: Path) -> None:
+    """Have the folder, which nobody else may write to. Raises OSError and HostError."""
+    # 0755 whatever the umask: one that is open is refused the next time.
+    place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    # Who may change the whole checkout (a group's; a drive of Windows has no modes) needs no reports for anything.
+    if not paths.is_checkout() or ownership.problem(paths.project_root()) is None:
+        ownership.check(place, way_out=f"remove it or `chmod 755 {place}`, or work in a folder of your own")
+
+
+def take_junit(written: Path, folder: Path) -> None:
+    """Take along what pytest wrote elsewhere: it follows links. What keeps it from being written is said."""
+    try:
+        atomic.write_text(folder / JUNIT, written.read_bytes().decode("utf-8", "replace"))
+    except FileNotFoundError:
+        return  # pytest did not come so far
+    except OSError as error:
+        ui.warn(f"{JUNIT} was not written: {error}")
 
 
 def save(found: Report, folder: Path) -> None:

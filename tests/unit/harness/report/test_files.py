@@ -135,3 +135,16 @@ def test_pytest_that_could_not_go_on_is_heard(
     text = capsys.readouterr().err
     assert ("ERROR: usage" in text) == shown
     assert f"the output of every failing command: {log}" in text
+
+
+def test_what_pytest_wrote_is_taken_along_as_far_as_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written = tmp_path / "written.xml"
+    report_files.take_junit(written, tmp_path)
+    assert not list(tmp_path.iterdir())
+    written.write_text("<x/>")
+    report_files.take_junit(written, tmp_path)
+    assert (tmp_path / "junit.xml").read_text() == "<x/>"
+    assert capsys.readouterr().err == ""
+    (tmp_path / "file").touch()
+    report_files.take_junit(written, tmp_path / "file")
+    assert "junit.xml was not written" in capsys.readouterr().err
