@@ -27,9 +27,9 @@ CATALOG = [
     for number, rule in enumerate(entry.rules)
     for one in rule.expressions
 ]
-#: Those that do not see foreign text at any length: a file of the project itself, the user's own list of requirements,
-#: one address of the user's settings, the name of one file.
-OWN = ("images/recipe.py:", "net/requirements.py:", "harness/judges/layers.py:")
+#: Those that do not see foreign text at any length: a file of the project itself, one address of the user's settings,
+#: the name of one file.
+OWN = ("images/recipe.py:", "harness/judges/layers.py:")
 CODE = [one for one in of_code(_SOURCE) if not one.place.startswith(OWN) and one.pattern != r":(?!//)\S*@"]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct, inspect
 
+from gpuenv.core import atomic
 from gpuenv.core.errors import DataError, nearest
 
 Text = Annotated[str, Meta(min_length=1, description="a non-empty string")]
@@ -33,18 +34,32 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{key}: expected an array without repetition, found {list(value)!r}")
 
 
+#: The largest file of the project (explain's entries about indexes) has 83 000 bytes.
+LIMIT_BYTES = 250_000
+#: Its longest line has 623. A key of 100 000 parts, which stands on one, takes gigabytes to be read.
+LIMIT_LINE = 1000
+
 D = TypeVar("D", bound=Data)
 
 
 def read_toml(path: Path, guide: str = "docs/variants.md") -> dict[str, Any]:
     """Read a TOML file. Raises DataError when it is missing, not UTF-8 or not TOML; ``guide`` describes the format."""
     try:
-        values: dict[str, Any] = msgspec.toml.decode(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = msgspec.toml.decode(_text_of(path))
     except FileNotFoundError as error:
-        raise _bad(path, "the file is missing", "restore it from version control", guide) from error
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        raise _bad(
+            path, "it is no file" if path.exists() else "the file is missing", "restore it from version control", guide
+        ) from error
+    except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
         raise _bad(path, f"it cannot be read as TOML: {error}", "correct the file", guide) from error
     return values
+
+
+def _text_of(path: Path) -> str:
+    text = atomic.read_bytes(path, LIMIT_BYTES).decode("utf-8")
+    if max(map(len, text.split("\n"))) > LIMIT_LINE:
+        raise ValueError(f"it has a line of more than {LIMIT_LINE} characters")
+    return text
 
 
 def load(path: Path, kind: type[D], /, guide: str = "docs/variants.md", **given: object) -> D:
@@ -55,7 +70,10 @@ def load(path: Path, kind: type[D], /, guide: str = "docs/variants.md", **given:
     try:
         return msgspec.convert({**values, **given}, kind, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        why = _explain(error, kind, values, frozenset(given))
+        try:
+            why = _explain(error, kind, values, frozenset(given))
+        except (ValueError, RecursionError):  # Python shows no number of thousands of digits, nor what is nested so
+            why = str(error)
         raise _bad(path, why, "correct that key", guide) from error
 
 

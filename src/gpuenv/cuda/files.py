@@ -6,12 +6,10 @@ to is copied while it is hashed, and the copy read.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
@@ -20,6 +18,7 @@ from typing import IO, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 
 from gpuenv.core import locking, ownership, paths, scratch, ui
+from gpuenv.core.atomic import opened
 from gpuenv.core.errors import SourceError
 from gpuenv.variants.cuda_lock import Source
 
@@ -52,7 +51,7 @@ def size_limit(source: Source) -> int:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hexadecimal. Raises OSError for what is no file."""
-    with _opened(path) as stream:
+    with opened(path) as stream:
         return _hashed(stream)
 
 
@@ -62,20 +61,20 @@ def open_verified(path: Path, source: Source, place: Path) -> BinaryIO:
     A file that somebody else may write to is copied into ``place`` before that; the copy has no name. Raises
     SourceError naming both hashes, or sizes, for another one.
     """
-    with ExitStack() as opened:
-        stream: BinaryIO = opened.enter_context(_opened(path))
+    with ExitStack() as streams:
+        stream: BinaryIO = streams.enter_context(opened(path))
         size = os.fstat(stream.fileno()).st_size
         if size > size_limit(source) or (source.size and size < source.size):
             raise _refused(source, f"it has {size} bytes, expected {source.size or f'at most {LIMIT_BYTES}'}")
         if not ownership.is_closed(os.fstat(stream.fileno())):
-            copied = cast("BinaryIO", opened.enter_context(tempfile.TemporaryFile(dir=place)))
+            copied = cast("BinaryIO", streams.enter_context(tempfile.TemporaryFile(dir=place)))
             with stream:
                 _copy(stream, copied)
             stream = copied
         found = _hashed(stream)
         if found != source.sha256:
             raise _refused(source, f"its sha256 is {found}, expected {source.sha256}")
-        opened.pop_all()
+        streams.pop_all()
     return stream
 
 
@@ -84,21 +83,12 @@ def copy_verified(path: Path, hashes: Collection[str], target: Path) -> bool:
 
     There is no copy of one that has none. Raises OSError.
     """
-    with _opened(path) as stream, target.open("w+b") as copied:
+    with opened(path) as stream, target.open("w+b") as copied:
         _copy(stream, copied)
         is_right = _hashed(cast("BinaryIO", copied)) in hashes
     if not is_right:
         target.unlink()
     return is_right
-
-
-def _opened(path: Path) -> BinaryIO:
-    """Open a file to be read; not what would wait for a writer, or has no end."""
-    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
-        raise FileNotFoundError(errno.ENOENT, "it is no file", str(path))
-    return stream
 
 
 def _copy(stream: BinaryIO, target: IO[bytes]) -> None:

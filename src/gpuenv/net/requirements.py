@@ -13,11 +13,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from gpuenv.core import atomic
 from gpuenv.core.errors import UsageError
 from gpuenv.core.settings import Settings, in_utf8
 
@@ -26,15 +28,23 @@ INSIDE = "/run/added"
 MAIN = "main.txt"
 #: What pip installs from a file; the others that it can unpack are not in use.
 ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz")
+#: What all requirements files may have together (bytes): a line with 50 hashes has 4000, so a thousand of these.
+TEXT_BYTES = 4_000_000
+#: How many requirements files: each may name the next one, and Python follows some 140.
+MOST_TEXTS = 100
+#: What all archives may have together (bytes): they are copied for the build. The largest wheels on PyPI have 3 GB.
+ARCHIVE_BYTES = 20_000_000_000
 RENAME = "rename that file (`convmv -f EUC-KR -t UTF-8 --notest`)"
 
+#: The path goes on to the next option. None of these takes more than linear time, whatever the line.
 _FILE_OPTION = re.compile(
-    r"(?P<before>(?:^|\s)(?P<option>-r|-c|-f|-e|--requirement|--constraint|--find-links|--editable)\s*=?\s*)"
-    r"(?P<quote>[\"']?)(?P<path>.+?)(?P=quote)(?=\s+-|\s*$)"
+    r"(?P<before>(?<!\S)(?P<option>-r|-c|-f|-e|--requirement|--constraint|--find-links|--editable)(?:\s*=)?\s*)"
+    r"(?P<path>\"[^\"]+\"|'[^']+'|\S+(?:\s+[^\s-]\S*)*)"
 )
-#: ``name @ where`` or ``where``, and behind it a marker, or options such as --hash.
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+(?:\[[^\]]*\])?\s*@\s*)?(?P<where>.+?)(?P<rest>\s*;.*|\s+--.*)?")
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+#: Before ``where`` there may be ``name @``, and behind it a marker, or options such as --hash.
+_NAME = re.compile(r"[\w.-]+(?:\[[^\]]*\])?\s*@\s*(?=\S)")
+_REST = re.compile(r";|\s--")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 #: A line of its own: a backslash at its end continues nothing.
 _COMMENT_LINE = re.compile(r"^[^\S\n]*#.*$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -58,7 +68,7 @@ class Requirements:
         total = hashlib.sha256(repr(sorted(self.texts.items())).encode())
         total.update(json.dumps(self.variables, sort_keys=True).encode())
         for name, path in sorted(self.files.items()):
-            total.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+            total.update(f"{name} {_sha256(path)}\n".encode())
         return total.hexdigest()
 
     def write(self, folder: Path) -> None:
@@ -67,7 +77,8 @@ class Requirements:
             (folder / name).write_text(text, encoding="utf-8")
         for name, path in self.files.items():
             (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_bytes(path.read_bytes())
+            with atomic.opened(path) as stream, (folder / name).open("wb") as copied:
+                shutil.copyfileobj(stream, copied)
 
 
 def located(settings: Settings, work: Path) -> Settings:
@@ -105,10 +116,14 @@ class _Reader:
     texts: dict[str, str] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     _names: dict[Path, str] = field(default_factory=dict)
+    _text_left: int = TEXT_BYTES
+    _archives_left: int = ARCHIVE_BYTES
 
     def take_text(self, path: Path, name: str) -> str:
         """Take a requirements file along, each once, whoever names it; its path inside."""
         if path not in self._names:
+            if len(self._names) == MOST_TEXTS:
+                raise self._refused(f"it leads to more than {MOST_TEXTS} files", "name fewer of them by -r and -c")
             self._names[path] = name
             # Its place among the names is kept while the files that it names are read.
             self.texts[name] = ""
@@ -117,36 +132,39 @@ class _Reader:
 
     def _logical_lines(self, path: Path) -> list[str]:
         try:
-            data = path.read_bytes()
+            data = atomic.read_bytes(path, self._text_left)
+            self._text_left -= len(data)
             # What PowerShell's `pip freeze > requirements.txt` writes.
             is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             text = data.decode("utf-16" if is_wide else "utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise self._refused(f"{path} cannot be read: {error}", "write it as text in UTF-8") from error
+            raise self._refused(f"{path} cannot be read: {error}", "name text in UTF-8, in files") from error
         text = re.sub(r"\\\r?\n", " ", _COMMENT_LINE.sub(" #", text))
         return [_COMMENT.sub("", line).strip() for line in text.splitlines()]
 
     def _line(self, line: str, of: Path) -> str:
         if line.startswith("-"):
             return _FILE_OPTION.sub(lambda match: self._option(match, of), line)
-        match = _REQUIREMENT.fullmatch(line)
-        if match is None:
-            return line
-        if _VERSION_CONTROL.match(match["where"]):
+        match = _NAME.match(line)
+        name = match[0] if match else ""
+        rest = _REST.search(line, len(name))
+        given = line[len(name) : rest.start() if rest else None].rstrip()
+        if _VERSION_CONTROL.match(given):
             raise self._refused(
-                f"{match['where']} needs git, or its like, which is not in the image",
+                f"{given} needs git, or its like, which is not in the image",
                 "name an archive instead, such as `name @ https://host/project/archive/<commit>.zip`",
             )
-        where, bracket, extras = _expanded(match["where"]).partition("[")
+        where, bracket, extras = _expanded(given).partition("[")
         if not _is_local(where):
             return line
-        inside, name = self._archive(where, of), match["name"]
+        inside = self._archive(where, of)
         # Behind a name pip takes an address only.
         inside = f"{name}file://{quote(inside)}" if name else inside
-        return f"{inside}{bracket}{extras}{match['rest'] or ''}"
+        return f"{inside}{bracket}{extras}{line[len(name) + len(given) :]}"
 
     def _option(self, match: re.Match[str], of: Path) -> str:
-        option, where = match["option"], _expanded(match["path"])
+        option, path = match["option"], match["path"]
+        where = _expanded(path[1:-1] if path[0] == path[-1] and path[0] in "\"'" else path)
         if option in ("-e", "--editable"):
             raise self._refused(
                 f"`{option} {where}` leads to a folder, which is not in the image",
@@ -179,13 +197,22 @@ class _Reader:
 
     def _take_file(self, path: Path, folder: str) -> str:
         name = f"{folder}/{in_utf8('ADD', path.name, RENAME)}"
+        if not path.is_file():
+            raise self._refused(f"{path} is no file", "name an archive, or a folder of archives")
+        self._archives_left -= path.stat().st_size
+        if self._archives_left < 0:
+            raise self._refused(f"what it names has more than {ARCHIVE_BYTES} bytes", "name less, or an address of it")
         self.files[name] = path
         return f"{INSIDE}/{name}"
 
     def _resolve(self, where: str, of: Path) -> Path:
-        given = unquote(urlsplit(where).path) if where.startswith("file:") else os.path.expanduser(where)  # noqa: PTH111
-        path = (of.parent / given).resolve()
-        if not os.access(path, os.R_OK):
+        try:
+            given = unquote(urlsplit(where).path) if where.startswith("file:") else os.path.expanduser(where)  # noqa: PTH111
+            path = (of.parent / given).resolve()
+            is_there = os.access(path, os.R_OK)
+        except (OSError, ValueError, RuntimeError) as error:  # no path at all, or links in a circle
+            raise self._refused(f"{of.name} names {where}: {error}", "correct that line") from error
+        if not is_there:
             raise self._refused(
                 f"{of.name} names {where}, and there is no {path} that can be read", "correct that line"
             )
@@ -193,6 +220,14 @@ class _Reader:
 
     def _refused(self, why: str, remedy: str) -> UsageError:
         return _refused(self.main, why, remedy)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with atomic.opened(path) as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _expanded(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -91,3 +92,26 @@ def test_what_lies_beside_the_file_is_not_written_to(tmp_path: Path) -> None:
     assert (tmp_path / "theirs").read_text() == "theirs"
     assert (tmp_path / "file").read_text() == "ours"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.timeout(10)
+def test_nobody_waits_for_whoever_holds_the_folder(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    holder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        atomic.write_text(path, "new")
+    finally:
+        os.close(holder)
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_read_up_to_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"four")
+    assert atomic.read_bytes(path, 4) == b"four"
+    with pytest.raises(OSError, match="it has more than 3 bytes"):
+        atomic.read_bytes(path, 3)
+    with pytest.raises(FileNotFoundError, match="it is no file"):
+        atomic.read_bytes(Path("/dev/zero"), 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
@@ -97,3 +98,34 @@ def test_fields_are_written_as_python_3_9_reads_them() -> None:
         if any(isinstance(part, ast.BinOp) for part in ast.walk(field.annotation))
     ]
     assert fields == []
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("size = " + "[\n" * 10_000, "recursion"),
+        ("size = " + "1" * 5_000, "a line of more than 1000 characters"),
+        ("a." * 1_000 + "b = 1", "a line of more than 1000 characters"),
+        ("# a comment\n" * 30_000, "more than 250000 bytes"),
+        ("size = [[" + "[" * 200 + "]" * 200 + "]]", "size: expected"),
+    ],
+)
+def test_what_was_made_to_be_slow_is_told_as_any_mistake(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(DataError) as error:
+        read(tmp_path, f"{PART}{text}\n" if text[0] != "s" else f"{text}\n{PART}")
+    assert why in error.value.why
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "device", "sparse"])
+def test_only_a_file_that_has_an_end_is_read(tmp_path: Path, kind: str) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "it.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "sparse":
+        with path.open("wb") as stream:
+            stream.truncate(3 << 30)
+    with pytest.raises(DataError) as error:
+        load(path, Part)
+    assert ("more than" if kind == "sparse" else "it is no file") in error.value.why

@@ -202,3 +202,54 @@ def test_the_work_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (here / "mine.txt").write_text("-e .\n")
     with pytest.raises(UsageError, match="cannot be used"):
         place("mine.txt")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("-r /dev/zero", "it is no file"),
+        ("-r pipe", "it is no file"),
+        ("-r large.txt", "more than .* bytes"),
+        ("-r 0.txt", "more than 100 files"),
+        ("./pipe.whl", "pipe.whl is no file"),
+        ("-f pipe", "pipe is no file"),
+        ("./large.whl\n./large2.whl", "more than .* bytes"),
+        ("-r a\0b", "null"),
+    ],
+)
+def test_what_has_no_end_is_told_at_once(tmp_path: Path, line: str, why: str) -> None:
+    for name in ("pipe", "pipe.whl"):
+        os.mkfifo(tmp_path / name)
+    for name, size in (("large.txt", 1 << 33), ("large.whl", 1 << 34), ("large2.whl", 1 << 34)):
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(size)
+    for number in range(1200):
+        (tmp_path / f"{number}.txt").write_text(f"-r {number + 1}.txt\n")
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, f"{line}\n")
+    assert re.search(why, caught.value.why)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("line", ["-x x{}y", "numpy{}y", "numpy{}", "a[{}y", "-f{}", "-x{}=", 'numpy ; "{}y'])
+def test_a_line_of_spaces_takes_no_time(tmp_path: Path, line: str) -> None:
+    line = line.format(" " * 60_000)
+    assert load(tmp_path, f"{line}\n").texts["main.txt"].rstrip() == line.rstrip()
+
+
+@pytest.mark.timeout(20)
+def test_nor_does_one_of_many_options(tmp_path: Path) -> None:
+    (tmp_path / "x y.txt").touch()
+    line = "-r 'x y.txt' -c x y.txt --constraint=\"x y.txt\" --foo " * 5000
+    found = load(tmp_path, f"{line}-r https://host/\"x 'y\n").texts["main.txt"]
+    assert found.startswith("-r /run/added/1.txt -c /run/added/1.txt --constraint=/run/added/1.txt --foo -r")
+
+
+def test_an_archive_that_is_exchanged_is_opened_as_a_file_only(tmp_path: Path) -> None:
+    (tmp_path / "x.whl").touch()
+    found = load(tmp_path, "./x.whl\n")
+    (tmp_path / "x.whl").unlink()
+    os.mkfifo(tmp_path / "x.whl")
+    with pytest.raises(FileNotFoundError, match="it is no file"):
+        found.digest()
