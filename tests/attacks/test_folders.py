@@ -231,3 +231,19 @@ def test_the_token_of_a_conda_channel_is_in_nothing_that_is_left(victim: Person)
     for path in (path for path in victim.home.rglob("*") if path.is_file()):
         assert b"S3CRETTOK" not in path.read_bytes(), path
     assert "S3CRETTOK" not in done.stdout + done.stderr
+
+
+def test_the_home_of_another_user_is_nobody_elses(stranger: Person, victim: Person, root: Person) -> None:
+    """After `su -p`, say, where M's home folder is open."""
+    stranger.shell("chmod 755 ~")
+    code = 'import os; print("HOME", os.environ["HOME"])'
+    for person in (victim, root):
+        begun, said = begin(
+            person, code, HOME=str(stranger.home),
+            GPUENV_STATE_DIR=str(person.home / "s"), GPUENV_CACHE_DIR=str(person.home / "c"),
+        )  # fmt: skip
+        assert begun[-1] != str(stranger.home)
+        assert f"HOME={stranger.home} is not used" in said
+    begun, said = begin(root, code, HOME=str(stranger.home), SUDO_UID=str(stranger.uid))
+    assert begun[-1] == str(stranger.home), "`sudo -E make`"
+    assert said == ""

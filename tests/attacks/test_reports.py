@@ -23,7 +23,7 @@ try:
     with files.claimed(paths.reports_dir()) as folder:
         files.take_junit(Path(os.environ["HOME"], "written.xml"), folder)
 except errors.HostError as error:
-    print(error.why, error.next_step)
+    print(error.what, error.why, error.next_step)
 """
 
 

@@ -27,7 +27,8 @@ _XDG = ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", 
 def settle_variables() -> None:
     """Have the variables that name folders name the same ones in every program that is started, wherever that runs.
 
-    A HOME that is not set, or closed to this user, is that of the user database. Raises UsageError for a relative one.
+    A HOME that is not set, closed to this user or somebody else's is that of the user database. Raises UsageError for
+    a relative one.
     """
     if os.name != "posix":
         return
@@ -38,11 +39,13 @@ def settle_variables() -> None:
             "it is no absolute path, so every program would take another folder for it",
             "set it to the whole path of your home folder",
         )
-    if _is_closed(home):
-        # Another user's, as after `su` and `sudo -u`.
-        ui.warn(f"HOME={home} is closed to this user, so it counts as not set")
-    if not home or _is_closed(home):
+    # Another user's, as after `su -p` and `sudo -u`: who owns it chooses what lies there.
+    unusable = _not_ones_own(home) if home else None
+    if unusable:
+        ui.warn(f"HOME={home} {unusable}, so it counts as not set")
+    if not home or unusable:
         os.environ.pop("HOME", None)
+        # Whoever owns that one: the administrator says that it is this user's.
         recorded = os.path.expanduser("~")  # noqa: PTH111 - Path's own raises for an unknown user
         os.environ["HOME"] = recorded if Path(recorded).is_absolute() and not _is_closed(recorded) else "/"
     for name in _OWN:
@@ -58,6 +61,14 @@ def settle_variables() -> None:
             why = f"is not used ({foreign})" if foreign else "is no folder that can be used"
             ui.warn(f"{name}={value} {why}, so it counts as not set")
             del os.environ[name]
+
+
+def _not_ones_own(home: str) -> str | None:
+    """What is wrong with a HOME that is there; None for one that may be used."""
+    if _is_closed(home):
+        return "is closed to this user"
+    foreign = ownership.problem(home, is_last=False) if os.path.lexists(home) else None
+    return f"is not used ({foreign})" if foreign else None
 
 
 def _is_closed(folder: str) -> bool:

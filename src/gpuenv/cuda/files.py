@@ -78,11 +78,15 @@ def open_verified(path: Path, source: Source, place: Path) -> BinaryIO:
     return stream
 
 
-def copy_verified(path: Path, hashes: Collection[str], target: Path) -> bool:
+def copy_verified(path: Path, hashes: Collection[str], target: Path, size: int = 0) -> bool:
     """Copy a file to ``target``, which nobody else may write to; returns whether it has one of ``hashes``.
 
-    There is no copy of one that has none. Raises OSError.
+    There is no copy of one that has none, or another ``size`` (bytes; 0: at most LIMIT_BYTES). Raises OSError.
     """
+    with opened(path) as stream:
+        found = os.fstat(stream.fileno()).st_size
+    if found > (size or LIMIT_BYTES) or found < size:
+        return False
     with opened(path) as stream, target.open("w+b") as copied:
         _copy(stream, copied)
         is_right = _hashed(cast("BinaryIO", copied)) in hashes

@@ -66,7 +66,11 @@ def local_files(lock: locks.Lock, sources_dir: Path | None, copies: Path) -> lis
         return []
     pins = locks.linux_pins(lock)
     present = [pin for pin in pins if (sources_dir / pin.linux).is_file()]
-    wrong = [pin for pin in present if not files.copy_verified(sources_dir / pin.linux, pin.hashes, copies / pin.linux)]
+    wrong = [
+        pin
+        for pin in present
+        if not files.copy_verified(sources_dir / pin.linux, pin.hashes, copies / pin.linux, pin.linux_bytes)
+    ]
     for pin in wrong:
         ui.warn(f"{pin.linux} of SOURCES_DIR is another file than the lock names; the index is asked for it")
     is_whole = len(present) - len(wrong) == len(pins)

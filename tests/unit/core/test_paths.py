@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpuenv import cli
-from gpuenv.core import paths
+from gpuenv.core import ownership, paths
 from gpuenv.core.errors import HostError, UsageError
 
 
@@ -348,3 +348,17 @@ def test_a_full_disk_is_said_and_moves_nothing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path / "another")
     assert paths.state_dir() == state
     assert not (tmp_path / "fallbacks").exists()
+
+
+def test_a_home_that_is_open_and_somebody_elses_counts_as_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    paths.settle_variables()
+    assert os.environ["HOME"] == str(home)
+    monkeypatch.setattr(ownership, "problem", lambda path, **_: f"{path} is of M" if path == str(home) else None)
+    paths.settle_variables()
+    assert os.environ["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
+    assert f"HOME={home} is not used ({home} is of M), so it counts as not set" in capsys.readouterr().err

@@ -145,3 +145,13 @@ def test_the_libraries_are_linked_and_the_sums_stay(tmp_path: Path) -> None:
     files.link_into(folder, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"liba.so.1", "libb.so.1"}
     assert (tmp_path / "liba.so.1").read_bytes() == b"liba.so.1"
+
+
+def test_no_file_of_another_size_is_copied(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, hashes = tmp_path / "copy", [hashlib.sha256(CONTENT).hexdigest()]
+    assert files.copy_verified(archive, hashes, target, len(CONTENT))
+    monkeypatch.setattr(files, "_copy", None)
+    for size in (len(CONTENT) - 1, len(CONTENT) + 1):
+        assert not files.copy_verified(archive, hashes, target, size)
+    monkeypatch.setattr(files, "LIMIT_BYTES", 5000)
+    assert not files.copy_verified(archive, hashes, target)
