@@ -24,6 +24,8 @@ from gpuenv.variants.cuda_lock import Source
 
 #: No archive is larger whose size a lock does not tell: four times NVIDIA's installer of CUDA 10.0, the largest here.
 LIMIT_BYTES = 8_000_000_000
+#: What is hashed to find an archive under another name: ten installers as large as NVIDIA's, a minute or two of a disk.
+SEARCH_BYTES = 20_000_000_000
 _CHUNK_BYTES = 1 << 20
 _SUMS = "sha256.json"
 
@@ -123,15 +125,26 @@ def _refused(source: Source, why: str) -> SourceError:
 
 
 def find_by_digest(folder: Path, sources: Iterable[Source]) -> tuple[Path, Source] | None:
-    """A file in ``folder`` that has the content of one of ``sources`` under another name, and which one."""
+    """A file in ``folder`` that has the content of one of ``sources`` under another name, and which one.
+
+    Only those of a size that is right are read, SEARCH_BYTES at most.
+    """
     by_digest = {source.sha256: source for source in sources}
     names = {file_name(source) for source in by_digest.values()}
-    largest = max(map(size_limit, by_digest.values()))
+    left = SEARCH_BYTES
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name not in names and path.stat().st_size <= largest:
-            source = by_digest.get(sha256_of(path))
-            if source is not None:
-                return path, source
+        if path.name in names or not path.is_file():
+            continue
+        size = path.stat().st_size
+        if not any(size == (source.size or min(size, LIMIT_BYTES)) for source in by_digest.values()):
+            continue
+        left -= size
+        if left < 0:
+            ui.warn(f"{folder} holds too much to look for a renamed archive in it: name it as the lock does")
+            break
+        source = by_digest.get(sha256_of(path))
+        if source is not None:
+            return path, source
     return None
 
 

@@ -57,6 +57,9 @@ def open_pieces(name: str | None) -> Iterator[Iterator[bytes]]:
     path = Path(str(name))
     try:
         path = path.expanduser()
+        # That of `<(command)` lies in /dev or /proc, and ends by itself.
+        if path.is_fifo() and not str(path).startswith(("/dev/", "/proc/")):
+            ui.say(f"{path} is a pipe: reading what a program writes to it (Ctrl-C ends that)")
         stream = None if path.is_dir() else path.open("rb")
     except (OSError, RuntimeError, ValueError) as error:
         raise _unreadable(str(path), error) from error

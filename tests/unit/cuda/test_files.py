@@ -155,3 +155,19 @@ def test_no_file_of_another_size_is_copied(archive: Path, tmp_path: Path, monkey
         assert not files.copy_verified(archive, hashes, target, size)
     monkeypatch.setattr(files, "LIMIT_BYTES", 5000)
     assert not files.copy_verified(archive, hashes, target)
+
+
+def test_a_renamed_archive_is_looked_for_among_what_has_its_size(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = source_of(CONTENT, len(CONTENT))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "a" / "0").write_bytes(b"another size")
+    monkeypatch.setattr(files, "SEARCH_BYTES", len(CONTENT))
+    renamed = archive.rename(tmp_path / "a" / "1")
+    assert files.find_by_digest(tmp_path / "a", [source]) == (renamed, source)
+    for name in ("0", "1"):
+        (tmp_path / "b" / name).write_bytes(b"x" * len(CONTENT))
+    assert files.find_by_digest(tmp_path / "b", [source]) is None
+    assert "too much to look for a renamed archive" in capsys.readouterr().err

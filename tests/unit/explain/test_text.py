@@ -162,3 +162,13 @@ def test_what_docker_puts_before_each_line_is_gone() -> None:
 def test_utf_16_without_a_mark_and_mostly_korean(encoding: str) -> None:
     text = "지정된 모듈을 찾을 수 없습니다 그리고 관가 나라의 줄입니다\n" * 9
     assert read(text.encode(encoding), PIECE_BYTES) == text.encode()
+
+
+def test_a_named_pipe_is_told_before_it_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Open on both sides, so nobody waits.
+    both = os.open(pipe, os.O_RDWR)
+    with open_pieces(str(pipe)):
+        os.close(both)
+    assert f"{pipe} is a pipe" in capsys.readouterr().err
