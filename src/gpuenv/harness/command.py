@@ -142,17 +142,16 @@ def execute(planned: Plan, reports: Path) -> Report:
     log = reports / report_files.LOG if report_table.is_wanted() else None
     found = Report(planned, began=time.time())
     with scratch.folder("run", is_local=True) as folder:
-        plan_path, results = folder / "plan.json", folder / "results.jsonl"
+        plan_path, results, junit = (folder / name for name in ("plan.json", "results.jsonl", report_files.JUNIT))
         save_plan(planned, plan_path)
         names = ", ".join(target.title for target in planned.testable)
         ui.say(f"testing {names}" if names else "no target can be tested")
-        argv = pytest_argv(plan_path, results, folder / report_files.JUNIT, planned.at_a_time)
         try:
-            found.exit_code = run_pytest(argv, found, results, log)
+            found.exit_code = run_pytest(pytest_argv(plan_path, results, junit, planned.at_a_time), found, results, log)
         finally:
             if planned.engine is not None:
                 remove_leftovers(planned.engine, planned.run)
-            report_files.take_junit(folder / report_files.JUNIT, reports)
+            report_files.take_junit(junit, reports)
             found.update(results).ended = time.time()
             report(found, reports, log)
     return found
@@ -184,8 +183,7 @@ def pytest_argv(plan_path: Path, results: Path, junit: Path, jobs: int) -> list[
 def run_pytest(argv: list[str], found: Report, results: Path, log: Path | None) -> int:
     """Run the checks; pytest's exit code. Its output goes to this terminal, or into ``log`` under a live table."""
     with contextlib.ExitStack() as stack:
-        # A new file: whatever is there may be a link.
-        output = stack.enter_context(log.open("xb")) if log else None
+        output = stack.enter_context(log.open("xb")) if log else None  # what is there may be a link
         deliver = stack.enter_context(signals.deferred())
         process = subprocess.Popen(
             argv, cwd=tests_dir("env"), env=pytest_environment(found.plan.engine),
