@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuenv.base_image import apt_sources
-from gpuenv.core import ownership, paths, signals, ui
+from gpuenv.core import closed, paths, signals, ui
 from gpuenv.core.errors import HostError
 from gpuenv.core.ui import end_of_output
 from gpuenv.host import packages
@@ -157,7 +157,7 @@ def _run(argv: list[str], folder: Path, log: Path) -> None:
     """Run mmdebstrap to its end. Raises HostError with the end of its output; on Ctrl-C lets it tidy up first."""
     environment = {**os.environ, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
     nothing, errors = subprocess.DEVNULL, subprocess.STDOUT
-    with open(log, "wb", opener=ownership.own_file) as output, redact.hidden_in(log):
+    with open(log, "wb", opener=closed.opener) as output, redact.hidden_in(log):
         done = signals.run(
             argv, patience_s=_STOP_TIMEOUT_S, env=environment, stdin=nothing, stdout=output, stderr=errors
         )

@@ -11,19 +11,16 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from gpuenv.core import ui
-from gpuenv.core.errors import HostError, take_back
+from gpuenv.core.errors import HostError
 
 #: A path without links in what leads to it, and what is there.
 Part = tuple[str, os.stat_result]
 #: Linux' own limit for one path.
 _MOST_LINKS = 40
-_WAY_OUT = "name a folder of your own instead, or have the owner close it to others"
+WAY_OUT = "name a folder of your own instead, or have the owner close it to others"
 
 
 def problem(path: str | Path, *, private: bool = False, is_last: bool = True) -> str | None:
@@ -36,128 +33,32 @@ def problem(path: str | Path, *, private: bool = False, is_last: bool = True) ->
     if os.name != "posix":
         return None
     try:
-        way, last = _parts(path)
+        way, last = parts(path)
     except OSError as error:
         return f"{error.filename or path} cannot be looked at: {error.strerror}"
     if not is_last:
-        return _problem_on([*way, last])
+        return problem_on([*way, last])
     if last[0] == _python()[0]:
         # It runs already, and could have us do anything; the cache of tools of a CI service is open to everybody.
-        return _problem_on(way, _python())
-    why = _problem_on(way) or _foreign(way, last, private=private)
-    if why is None and not stat.S_ISSOCK(last[1].st_mode) and _others_write(last[1]):
-        why = f"others may write to {_described(*last)}"
+        return problem_on(way, _python())
+    why = problem_on(way) or foreign(way, last, private=private)
+    if why is None and not stat.S_ISSOCK(last[1].st_mode) and others_write(last[1]):
+        why = f"others may write to {described(*last)}"
     return why
 
 
-def check(path: str | Path, *, private: bool = False, way_out: str = _WAY_OUT) -> None:
+def check(path: str | Path, *, private: bool = False, way_out: str = WAY_OUT) -> None:
     """Raises HostError, with the words of :func:`problem` and the way out, if ``path`` must not be trusted."""
-    _refuse(path, problem(path, private=private), way_out)
+    refuse(path, problem(path, private=private), way_out)
 
 
-def private_folder(folder: Path, way_out: str = _WAY_OUT, judge: Callable[[Path], object] = lambda _: None) -> Path:
-    """Have a folder of the caller's own that is closed to others (0700 whatever the umask); returns it.
-
-    What is missing above is made in the same way. One that was open to others is closed, with a word; one that they
-    could write to is refused if it holds anything, for nobody knows what of it is theirs. ``judge`` may refuse what a
-    folder of the caller's holds, before anything is changed. Raises HostError for what must not be trusted, and
-    OSError for what the system refuses.
-    """
-    make(folder, way_out)
-    if os.name != "posix":
-        return folder
-    way, (last, info) = _parts(folder)
-    if info.st_uid == 0 and os.geteuid() and way[-1][1].st_uid == os.geteuid():
-        way_out = take_back(folder)
-    _refuse(folder, _problem_on(way) or _foreign(way, (last, info), private=True), way_out)
-    if not stat.S_ISDIR(info.st_mode):
-        _refuse(folder, f"{last} is no folder", way_out)
-    if info.st_mode & stat.S_ISVTX and _others_write(info):
-        _refuse(folder, f"{_described(last, info)} is there for everybody", f"name a folder in it: {folder}/gpuenv")
-    judge(folder)
-    if _others_write(info) and any(Path(last).iterdir()):
-        why = f"others could write to {_described(last, info)}, and it is not empty"
-        _refuse(folder, why, f"if all that it holds is yours: `chmod 700 {last}`; else remove it")
-    if info.st_mode & 0o077:
-        _close(Path(last), info)
-    return folder
-
-
-def _close(folder: Path, before: os.stat_result) -> None:
-    """Close a folder to others, where the file system keeps modes; elsewhere they may read it. Raises HostError."""
-    with suppress(OSError):
-        folder.chmod(0o700)
-    info = folder.lstat()
-    if _others_write(info):
-        why = f"others may write to {_described(str(folder), info)}, and its file system does not let that be changed"
-        _refuse(folder, why, _WAY_OUT)
-    if info.st_mode != before.st_mode:
-        ui.say(f"{folder} is closed to others now (its mode was {stat.S_IMODE(before.st_mode):04o})")
-
-
-def own_file(path: str, flags: int) -> int:
-    """The ``opener`` of :func:`open` for what the caller alone may read: 0600 whatever the umask, no link followed.
-
-    One that others could read is closed to them.
-    """
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
-        # A file system without modes keeps its own.
-        with suppress(OSError):
-            os.fchmod(descriptor, 0o600)
-    return descriptor
-
-
-def _refuse(path: str | Path, why: str | None, way_out: str) -> None:
+def refuse(path: str | Path, why: str | None, way_out: str) -> None:
+    """Raises HostError with the reason, if there is one."""
     if why is not None:
         raise HostError(f"{path} is not used", why, way_out)
 
 
-def make(folder: Path, way_out: str = _WAY_OUT) -> None:
-    """Make a folder (0700), and what is missing above it, below a part that may be trusted.
-
-    What root makes in a folder of who typed `sudo` is theirs, who needs it later. Raises HostError and OSError.
-    """
-    if os.name != "posix":
-        folder.mkdir(parents=True, exist_ok=True)
-        return
-    missing: list[Path] = []
-    top = folder.absolute()
-    while not _is_there(top):
-        missing.append(top)
-        top = top.parent
-    if not missing:
-        return
-    way, last = _parts(top)
-    _refuse(folder, _problem_on([*way, last]), way_out)
-    for path in reversed(missing):
-        # Whoever was quicker: the whole path is looked at again.
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-            if last[1].st_uid in _by_sudo():
-                _give(path, last[1])
-
-
-def _give(folder: Path, above: os.stat_result) -> None:
-    """Give a new folder of root's to the owner, and the group, of the one above it; no link is followed."""
-    # Some file systems have one owner for all.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            os.fchown(descriptor, above.st_uid, above.st_gid)
-        finally:
-            os.close(descriptor)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _parts(path: str | Path) -> tuple[list[Part], Part]:
+def parts(path: str | Path) -> tuple[list[Part], Part]:
     """The folders and links on the way to a path, and what it leads to, each with what it is. Raises OSError."""
     name = os.fspath(path)
     # A current folder that has been removed has no name.
@@ -186,7 +87,7 @@ def _parts(path: str | Path) -> tuple[list[Part], Part]:
     return (seen, last) if last[0] == here else ([*seen, last], (here, os.lstat(here)))
 
 
-def _problem_on(way: list[Part], proven: tuple[str, ...] = ()) -> str | None:
+def problem_on(way: list[Part], proven: tuple[str, ...] = ()) -> str | None:
     """What is wrong with the folders and links on a way, but those that are ``proven``."""
     for number, (path, info) in enumerate(way):
         if path in proven:
@@ -194,7 +95,7 @@ def _problem_on(way: list[Part], proven: tuple[str, ...] = ()) -> str | None:
         if info.st_uid not in (*callers(), 0, _root_of(way[: max(number, 1)])):
             return _stranger(path, info)
         if _is_open(info) and not info.st_mode & stat.S_ISVTX:
-            return f"anybody may write to {_described(path, info)}"
+            return f"anybody may write to {described(path, info)}"
     return None
 
 
@@ -210,7 +111,7 @@ def _is_open(info: os.stat_result) -> bool:
     return stat.S_ISDIR(info.st_mode) and bool(info.st_mode & stat.S_IWOTH)
 
 
-def _foreign(way: list[Part], last: Part, *, private: bool) -> str | None:
+def foreign(way: list[Part], last: Part, *, private: bool) -> str | None:
     """Why the owner of the thing itself is the wrong one."""
     uid = os.geteuid()
     trusted = ({uid} if uid else callers()) if private else {*callers(), 0, _root_of(way or [last])}
@@ -223,10 +124,11 @@ def callers() -> frozenset[int]:
     The latter could have it do anything. A checkout in a container, say, is of a user whom only the host knows; the
     Python of a cluster is that of who keeps its modules.
     """
-    return _program_owners() | _by_sudo() | {os.geteuid()}
+    return _program_owners() | by_sudo() | {os.geteuid()}
 
 
-def _by_sudo() -> frozenset[int]:
+def by_sudo() -> frozenset[int]:
+    """The number of who typed ``sudo``, for root alone."""
     typed = os.environ.get("SUDO_UID", "")
     return frozenset({int(typed)} if os.geteuid() == 0 and typed.isascii() and typed.isdigit() else ())
 
@@ -247,10 +149,10 @@ def _python() -> tuple[str, ...]:
 
 def is_closed(info: os.stat_result) -> bool:
     """Whether nobody but the caller and root may change a file that was opened, of which this is the state."""
-    return info.st_uid in (*callers(), 0) and not _others_write(info)
+    return info.st_uid in (*callers(), 0) and not others_write(info)
 
 
-def _others_write(info: os.stat_result) -> bool:
+def others_write(info: os.stat_result) -> bool:
     """Whether anybody but the owner may write to it; the owner's own group (umask 002) is nobody else."""
     by_group = bool(info.st_mode & stat.S_IWGRP) and not _is_own_group(info)
     return bool(info.st_mode & stat.S_IWOTH) or by_group
@@ -283,7 +185,8 @@ def _stranger(path: str, info: os.stat_result, *, private: bool = False) -> str:
     return f"{path} is {kind} {_name(info.st_uid)}, {wanted} (mode {stat.S_IMODE(info.st_mode):04o})"
 
 
-def _described(path: str, info: os.stat_result) -> str:
+def described(path: str, info: os.stat_result) -> str:
+    """A path with its owner and its mode, for people."""
     return f"{path} (of {_name(info.st_uid)}, mode {stat.S_IMODE(info.st_mode):04o})"
 
 

@@ -12,7 +12,7 @@ import os
 from functools import cache, partial
 from pathlib import Path
 
-from gpuenv.core import ownership, ui
+from gpuenv.core import closed, ownership, ui
 from gpuenv.core.errors import HostError, UsageError, full_disk
 
 _CHECKOUTS = "checkouts"
@@ -249,7 +249,7 @@ def _find_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
     _say_once(f"{preferred} {why}; using {fallback} (set {own_variable} to choose another)")
     try:
         # Other users of the machine can guess its name, and be quicker.
-        ownership.private_folder(fallback.parent, way_out)
+        closed.folder(fallback.parent, way_out)
         return _marked(fallback, own_variable, way_out)
     except OSError as error:
         raise full_disk(error) or _not_made(
@@ -259,8 +259,8 @@ def _find_dir(own_variable: str, xdg_variable: str, below_home: str) -> Path:
 
 def _marked(folder: Path, own_variable: str, way_out: str) -> Path:
     """Have a private folder with our mark, which only one that was empty gets. Raises HostError and OSError."""
-    ownership.private_folder(folder, way_out, partial(_refuse_used, own_variable=own_variable))
-    ownership.make(folder / _CHECKOUTS, way_out)
+    closed.folder(folder, way_out, partial(_refuse_used, own_variable=own_variable))
+    closed.make(folder / _CHECKOUTS, way_out)
     _note(folder, project_root())
     return folder
 

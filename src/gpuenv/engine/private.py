@@ -10,7 +10,7 @@ import time
 
 import msgspec
 
-from gpuenv.core import locking, mounts, ownership, paths, processes, signals, ui
+from gpuenv.core import closed, locking, mounts, paths, processes, signals, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.core.ui import end_of_output
 from gpuenv.engine import private_network
@@ -190,7 +190,7 @@ def _spawn(place: Folders, bridge: str | None) -> subprocess.Popen[bytes]:
         raise EngineError(
             "a private engine cannot be started", "there is no `dockerd`", "install the package docker.io"
         )
-    with open(place.log, "wb", opener=ownership.own_file) as log:
+    with open(place.log, "wb", opener=closed.opener) as log:
         return subprocess.Popen(
             dockerd_argv(place, bridge),
             executable=program,

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from gpuenv.core import ownership, signals, ui
+from gpuenv.core import closed, signals, ui
 from gpuenv.core.errors import EngineError
 from gpuenv.core.ui import end_of_output
 from gpuenv.host import systems
@@ -68,7 +68,7 @@ def _apt(arguments: list[str], log: Path) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with open(log, "ab", opener=ownership.own_file) as output:
+        with open(log, "ab", opener=closed.opener) as output:
             code = signals.run(
                 argv,
                 APT_TIMEOUT_S,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gpuenv.core import ownership, processes, signals, ui
+from gpuenv.core import closed, processes, signals, ui
 from gpuenv.images.log import KEPT_LINES, StepReader, strip_prefix
 from gpuenv.net import redact
 
@@ -29,7 +29,7 @@ def run_client(argv: Sequence[str], environment: Mapping[str, str], folder: Path
     last: deque[str] = deque(maxlen=KEPT_LINES)
     reader = StepReader()
     with (
-        open(log, "w", encoding="utf-8", opener=ownership.own_file) as file,
+        open(log, "w", encoding="utf-8", opener=closed.opener) as file,
         _started(argv, environment, folder) as client,
         _display() as show,
     ):

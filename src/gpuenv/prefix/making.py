@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
-from gpuenv.core import atomic, locking, ownership, scratch, signals, ui
+from gpuenv.core import atomic, closed, locking, scratch, signals, ui
 from gpuenv.core.errors import BuildError, GpuenvError, HostError
 from gpuenv.core.ui import end_of_output
 from gpuenv.net import redact
@@ -189,7 +189,7 @@ class Making:
         # A folder of its own to unpack in: a program that is killed does not empty it.
         with (
             scratch.folder("unpacked", is_local=True) as temporary,
-            open(log, "ab", opener=ownership.own_file) as output,
+            open(log, "ab", opener=closed.opener) as output,
         ):
             begin = output.tell()
             with self._claiming(), redact.hidden_in(log, begin):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpuenv.core import ownership
+from gpuenv.core import closed, ownership
 from gpuenv.core.errors import HostError
 
 _STRANGER = 60_011
@@ -149,8 +149,8 @@ def test_in_a_user_namespace_the_owner_of_all_is_root(monkeypatch: pytest.Monkey
         ([("/", closed)], ("/tmp", tmp), True),
         ([("/", closed), ("/tmp", tmp)], ("/tmp/x", closed), False),
     ):
-        assert (ownership._problem_on([*way, last]) is None) is is_trusted  # type: ignore[list-item]
-        assert (ownership._foreign(way, last, private=False) is None) is is_trusted  # type: ignore[arg-type]
+        assert (ownership.problem_on([*way, last]) is None) is is_trusted  # type: ignore[list-item]
+        assert (ownership.foreign(way, last, private=False) is None) is is_trusted  # type: ignore[arg-type]
 
 
 def test_an_owner_that_cannot_be_asked_for_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def umask(request: pytest.FixtureRequest, place: Path) -> Iterator[int]:
 
 @pytest.mark.usefixtures("umask")
 def test_a_private_folder_is_closed_whatever_the_umask(place: Path) -> None:
-    ownership.private_folder(place / "a" / "b")
+    closed.folder(place / "a" / "b")
     for folder in (place / "a", place / "a" / "b"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -190,32 +190,32 @@ def test_a_private_folder_is_closed_whatever_the_umask(place: Path) -> None:
 def test_a_file_of_ours_is_closed_whatever_the_umask(place: Path) -> None:
     (place / "old").write_text("old")
     for name in ("old", "new"):
-        with open(place / name, "ab", opener=ownership.own_file):
+        with open(place / name, "ab", opener=closed.opener):
             pass
         assert stat.S_IMODE((place / name).stat().st_mode) == 0o600
     assert (place / "old").read_text() == "old"
     (place / "link").symlink_to("old")
     with pytest.raises(OSError, match="link"):
-        ownership.own_file(str(place / "link"), os.O_WRONLY)
+        closed.opener(str(place / "link"), os.O_WRONLY)
 
 
 def test_a_folder_that_others_could_read_is_closed_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "theirs").write_text("")
     place.chmod(0o755)
     for _ in range(2):
-        ownership.private_folder(place)
+        closed.folder(place)
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert capsys.readouterr().err.count("its mode was 0755") == 1
 
 
 def test_a_folder_that_others_could_write_to_is_closed_if_it_is_empty(place: Path) -> None:
     place.chmod(0o777)
-    ownership.private_folder(place)
+    closed.folder(place)
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
     (place / "venvs").mkdir()
     place.chmod(0o777)
     with pytest.raises(HostError, match="not empty") as caught:
-        ownership.private_folder(place)
+        closed.folder(place)
     assert f"chmod 700 {place}" in caught.value.next_step
     assert stat.S_IMODE(place.stat().st_mode) == 0o777
 
@@ -223,7 +223,7 @@ def test_a_folder_that_others_could_write_to_is_closed_if_it_is_empty(place: Pat
 def test_a_folder_for_everybody_is_not_taken_for_oneself(place: Path) -> None:
     place.chmod(0o1777)
     with pytest.raises(HostError, match="for everybody"):
-        ownership.private_folder(place)
+        closed.folder(place)
     assert stat.S_IMODE(place.stat().st_mode) == 0o1777
 
 
@@ -233,14 +233,14 @@ def test_a_folder_of_somebody_else_is_refused_and_nothing_is_made_in_it(place: P
     os.chown(place / "theirs", _STRANGER, _STRANGER)
     for folder in (place / "theirs", place / "theirs" / "new" / "below"):
         with pytest.raises(HostError, match=f"of user {_STRANGER}"):
-            ownership.private_folder(folder)
+            closed.folder(folder)
     assert not list((place / "theirs").iterdir())
 
 
 def test_a_file_is_no_folder(place: Path) -> None:
     (place / "file").write_text("")
     with pytest.raises(HostError, match="no folder"):
-        ownership.private_folder(place / "file")
+        closed.folder(place / "file")
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_whose_python_runs_here_is_trusted_and_a_strangers_link_to_it_is_not(too
 def test_by_sudo_what_is_made_in_a_users_folder_is_the_users(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(place, _STRANGER, _STRANGER + 1)
     monkeypatch.setenv("SUDO_UID", str(_STRANGER))
-    ownership.private_folder(place / "a" / "b")
+    closed.folder(place / "a" / "b")
     for folder in (place / "a", place / "a" / "b"):
         assert (folder.stat().st_uid, folder.stat().st_gid) == (_STRANGER, _STRANGER + 1)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -352,7 +352,7 @@ def test_a_folder_of_roots_in_ones_own_is_taken_back(place: Path, monkeypatch: p
     monkeypatch.setattr(os, "geteuid", lambda: _STRANGER)
     monkeypatch.setattr(ownership, "_program_owners", frozenset)
     with pytest.raises(HostError, match="which is not you") as caught:
-        ownership.private_folder(place / "root's")
+        closed.folder(place / "root's")
     assert 'sudo chown -R "$(id -u)"' in caught.value.next_step
 
 
@@ -368,9 +368,9 @@ def test_where_a_file_system_keeps_no_modes_others_may_read_but_not_write(
     place.chmod(0o755)
     with monkeypatch.context() as there:
         there.setattr(Path, "chmod", lambda *_: None)
-        ownership.private_folder(place)
+        closed.folder(place)
     assert capsys.readouterr().err == ""
     place.chmod(0o777)
     monkeypatch.setattr(Path, "chmod", lambda *_: None)
     with pytest.raises(HostError, match="does not let that be changed"):
-        ownership.private_folder(place)
+        closed.folder(place)
