@@ -31,7 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from pathlib import Path  # noqa: E402
 
-from gpuenv.core import atomic, locking, ownership, paths, signals, ui  # noqa: E402
+from gpuenv.core import atomic, locking, ownership, paths, signals, ui, variables  # noqa: E402
 from gpuenv.core.errors import GpuenvError, HostError, full_disk  # noqa: E402
 from gpuenv.core.settings import in_utf8  # noqa: E402
 from gpuenv.net.pip_settings import pip_environment  # noqa: E402
@@ -294,7 +294,7 @@ if __name__ == "__main__":
     goal = os.path.abspath(sys.argv[1])
     settle_umask(goal)
     try:
-        paths.settle_variables()
+        variables.settle()
         for name, folder in (("the checkout's path", paths.project_root()), ("VENV", goal)):
             in_utf8(name, folder, "rename the folder (`convmv -f EUC-KR -t UTF-8 --notest`)", "Python's environments")
         refuse_others(goal)

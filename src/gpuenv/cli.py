@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from gpuenv.core import paths, signals, ui
+from gpuenv.core import paths, signals, ui, variables
 from gpuenv.core.errors import GpuenvError, UsageError, closed_file, full_disk, removed_folder
 from gpuenv.core.settings import Option, Settings, warn_of_misspelled
 from gpuenv.verbs import COMMANDS, Verb, as_typed, check_given
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Taken away, as programs that this one starts are not what make was asked for.
         given, goals = (os.environ.pop(f"GPUENV_MAKE_{name}", "").split() for name in ("GIVEN", "GOALS"))
         check_given(given, goals)
-        paths.settle_variables()
+        variables.settle()
         warn_of_misspelled(os.environ)
         settings = read_settings(argv)
         refuse_without_checkout(COMMANDS[settings.verb])

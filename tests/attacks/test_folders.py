@@ -16,8 +16,8 @@ from tiny.people import Person
 _CLEAN = ("clean", "--engine", "venv")
 #: What every verb begins with, and both folders.
 _BEGIN = """
-from gpuenv.core import paths, scratch
-paths.settle_variables()
+from gpuenv.core import paths, scratch, variables
+variables.settle()
 print(paths.state_dir(), paths.cache_dir(), scratch._prefix())
 """
 #: What `clean` removes of its own; other programs have folders of these names, too.
@@ -211,7 +211,7 @@ def test_root_in_a_container_whose_home_is_the_hosts_users_works(root: Person, v
     """As services of continuous integration have it."""
     code = f"""
 from pathlib import Path
-from gpuenv.core import paths
+from gpuenv.core import paths, variables
 paths._FALLBACKS = Path({str(ground)!r})
 print(paths.state_dir())
 """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpuenv import cli
-from gpuenv.core import ownership, paths
+from gpuenv.core import ownership, paths, variables
 from gpuenv.core.errors import HostError, UsageError
 
 
@@ -154,7 +154,7 @@ def test_a_home_that_is_not_set_is_the_users(home: str | None, monkeypatch: pyte
     monkeypatch.delenv("HOME")
     if home is not None:
         monkeypatch.setenv("HOME", home)
-    paths.settle_variables()
+    variables.settle()
     assert os.environ["HOME"] == "/recorded"
 
 
@@ -164,7 +164,7 @@ def test_a_user_whom_nobody_knows_has_a_home_all_the_same(monkeypatch: pytest.Mo
 
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    paths.settle_variables()
+    variables.settle()
     assert os.environ["HOME"] == "/"
 
 
@@ -182,7 +182,7 @@ def test_a_home_that_is_closed_to_this_user_counts_as_not_set(
     monkeypatch.setattr(os, "stat", stat)
     monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_dir="/recorded"))
     monkeypatch.setenv("HOME", "/another's")
-    paths.settle_variables()
+    variables.settle()
     assert os.environ["HOME"] == "/recorded"
     assert "HOME=/another's is closed to this user" in capsys.readouterr().err
 
@@ -212,7 +212,7 @@ def test_folders_are_the_same_ones_for_every_program(
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    paths.settle_variables()
+    variables.settle()
     assert {name: os.environ.get(name) for name in given} == {
         "GPUENV_STATE_DIR": str(tmp_path / "state"),
         "GPUENV_CACHE_DIR": str(Path.home() / "c a"),
@@ -225,12 +225,12 @@ def test_folders_are_the_same_ones_for_every_program(
         f"gpuenv: warning: {name}" for name in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TMPDIR")
     ]
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    paths.settle_variables()
+    variables.settle()
     assert os.environ["TMPDIR"] == str(tmp_path)
     # Nothing is said of what is not set, also by a user who may write nowhere.
     monkeypatch.delenv("TMPDIR")
     monkeypatch.setattr(os, "access", lambda *_: False)
-    paths.settle_variables()
+    variables.settle()
     assert capsys.readouterr().err == ""
 
 
@@ -266,7 +266,7 @@ def test_a_folder_for_temporary_files_of_somebody_else_counts_as_not_set(
 ) -> None:
     os.chown(tmp_path, 60_011, 60_011)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    paths.settle_variables()
+    variables.settle()
     assert "TMPDIR" not in os.environ
     assert f"{tmp_path} is of user 60011" in capsys.readouterr().err
 
@@ -356,9 +356,9 @@ def test_a_home_that_is_open_and_somebody_elses_counts_as_not_set(
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    paths.settle_variables()
+    variables.settle()
     assert os.environ["HOME"] == str(home)
     monkeypatch.setattr(ownership, "problem", lambda path, **_: f"{path} is of M" if path == str(home) else None)
-    paths.settle_variables()
+    variables.settle()
     assert os.environ["HOME"] == pwd.getpwuid(os.getuid()).pw_dir
     assert f"HOME={home} is not used ({home} is of M), so it counts as not set" in capsys.readouterr().err
