@@ -49,6 +49,7 @@ KEPT = (
     "images",
     "logs",
     "mmdebstrap.log",
+    "reports",
     "venvs",
 )
 

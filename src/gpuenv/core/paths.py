@@ -32,7 +32,11 @@ def is_checkout() -> bool:
 
 def reports_dir() -> Path:
     """The folder of the harness' reports: in the checkout, or where an installed command is called, by our name."""
-    return project_root() / "reports" if is_checkout() else Path.cwd() / "gpuenv-reports"
+    if is_checkout():
+        return project_root() / "reports"
+    here = Path.cwd()
+    # In somebody else's folder (of a CI service, for root in a container) others could exchange it.
+    return here / "gpuenv-reports" if ownership.problem(here, is_last=False) is None else state_dir() / "reports"
 
 
 def envs_dir() -> Path:

@@ -88,6 +88,8 @@ def test_the_reports_of_an_installed_command_bear_its_name(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(paths, "is_checkout", lambda: False)
     assert paths.reports_dir() == tmp_path / "gpuenv-reports"
+    monkeypatch.setattr(ownership, "problem", lambda path, **_: "somebody's" if path == tmp_path else None)
+    assert paths.reports_dir() == paths.state_dir() / "reports", "in a folder of somebody else's"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
