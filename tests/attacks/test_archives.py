@@ -6,12 +6,10 @@ import hashlib
 import io
 import os
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from gpuenv.prefix import pip
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 from gpuenv.variants.locks import Lock, Pin
 from tiny import runfile
+from tiny.loopback import Handler, serving
 from tiny.people import Person
 
 #: A small one.
@@ -149,10 +148,10 @@ def test_a_lock_runs_nothing(tmp_path: Path, is_readable: bool) -> None:
     assert is_readable or "does not tell where the packed files begin" in why
 
 
-class Hostile(BaseHTTPRequestHandler):
+class Hostile(Handler):
     """Sends without an end, as fast as it can or a byte at a time; an end there is, for the sake of the machine."""
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         self.send_response(200)
         self.end_headers()
         with suppress(OSError):
@@ -163,20 +162,12 @@ class Hostile(BaseHTTPRequestHandler):
                 else:
                     self.wfile.write(bytes(1 << 17))
 
-    def log_message(self, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(download, "PAUSE_S", 0.0)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hostile) as running:
-        running.daemon_threads = True
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(Hostile) as address:
+        yield address
 
 
 def test_a_body_without_an_end_stops_at_the_size_that_the_lock_knows(server: str, tmp_path: Path) -> None:

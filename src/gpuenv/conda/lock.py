@@ -16,13 +16,12 @@ from msgspec import Meta, field
 
 from gpuenv.conda import spec
 from gpuenv.core.errors import SourceError
-from gpuenv.core.schema import Count, Data, Text, load
+from gpuenv.core.schema import Count, Data, Sha256, Text, load
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.locks import drifted, read_checked, sha256_hex, with_header
 from gpuenv.variants.model import Variant
 
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
 Md5 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z", description="32 hexadecimal digits")]
 Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+!-]*\Z", description="a name without blanks")]
 File = Annotated[

@@ -18,6 +18,7 @@ Text = Annotated[str, Meta(min_length=1, description="a non-empty string")]
 Version = Annotated[str, Meta(pattern=r"^\d+(\.\d+)+\Z", description='a dotted version such as "10.0"')]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*\Z", description="a name in lower case")]
 Soname = Annotated[str, Meta(pattern=r"^lib[\w+.-]+\.so(\.\d+)*\Z", description='SONAMEs such as "libcudart.so.10.0"')]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
 Count = Annotated[int, Meta(ge=1, description="a positive whole number")]
 
 _KINDS = {"str": "a string", "int": "a positive whole number", "bool": "true or false", "object": "a table"}

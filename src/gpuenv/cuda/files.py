@@ -87,11 +87,11 @@ def copy_verified(path: Path, hashes: Collection[str], target: Path, size: int =
     """
     with opened(path) as stream:
         found = os.fstat(stream.fileno()).st_size
-    if found > (size or LIMIT_BYTES) or found < size:
-        return False
-    with opened(path) as stream, target.open("w+b") as copied:
-        _copy(stream, copied)
-        is_right = _hashed(cast("BinaryIO", copied)) in hashes
+        if found > (size or LIMIT_BYTES) or found < size:
+            return False
+        with target.open("w+b") as copied:
+            _copy(stream, copied)
+            is_right = _hashed(cast("BinaryIO", copied)) in hashes
     if not is_right:
         target.unlink()
     return is_right

@@ -9,19 +9,19 @@ from typing import Annotated, Literal, Optional
 
 from msgspec import Meta, field
 
-from gpuenv.core.schema import Data, Name, Soname, Version, load
+from gpuenv.core.schema import Count, Data, Name, Sha256, Soname, Version, load
 
 
 class Source(Data, frozen=True):
     """One place an archive comes from; ``origin`` says who publishes it."""
 
     url: Annotated[str, Meta(pattern=r"^(https?|file)://\S+\Z", description="an http, https or file URL")]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
+    sha256: Sha256
     origin: Name
     #: How the archive is opened; `gpuenv.cuda.archives` has one function for each.
     unpack: Literal["tar", "zip", "runfile"]
     #: Of the archive, in bytes; None where nobody has told it.
-    size: Optional[Annotated[int, Meta(gt=0)]] = None
+    size: Optional[Count] = None
 
 
 class Component(Data, frozen=True):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from gpuenv.core.errors import SourceError
 from gpuenv.net import download
 from gpuenv.net.pip_settings import PipSettings
+from tiny.loopback import Handler, serving
 
 
 @pytest.mark.parametrize(
@@ -37,10 +36,10 @@ def test_an_index_that_does_not_answer_is_told() -> None:
     assert "PIP_INDEX_URL" in caught.value.next_step
 
 
-class Endless(BaseHTTPRequestHandler):
+class Endless(Handler):
     """A server that answers by what is in the address."""
 
-    def do_GET(self) -> None:
+    def answer(self) -> None:
         self.send_response(200)
         if self.path == "/announced":
             self.send_header("Content-Length", str(1 << 40))
@@ -55,20 +54,12 @@ class Endless(BaseHTTPRequestHandler):
             while self.path == "/drip":
                 self.wfile.write(b"x")
 
-    def log_message(self, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(download, "PAUSE_S", 0.0)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as running:
-        running.daemon_threads = True
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(Endless) as address:
+        yield address
 
 
 @pytest.mark.parametrize("how", ["endless", "announced"])
