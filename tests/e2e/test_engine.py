@@ -145,6 +145,34 @@ def test_containers_do_not_outlive_a_killed_engine_and_its_stop(place: Folders, 
     assert mounts.find_below(place.data) == []
 
 
+def sleepers() -> list[Path]:
+    """The processes that the build below starts."""
+    return [path for path in Path("/proc").glob("[0-9]*") if processes.command_line(int(path.name))[1:] == ["599.5"]]
+
+
+@pytest.mark.parametrize("is_started_again", [True, False])
+def test_a_build_does_not_outlive_a_killed_engine(place: Folders, *, is_started_again: bool) -> None:
+    daemon = private.start()
+    engine = find_engine("private")
+    assert engine is not None
+    make_image(engine)
+    folder = place.data.parent / "context"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text('FROM sleeper:test\nRUN --mount=type=tmpfs,target=/t ["/sleep", "599.5"]\n')
+    prefix, environment = engine.build_prefix()
+    with subprocess.Popen([*prefix, str(folder)], env=environment, stderr=subprocess.DEVNULL) as build:
+        wait_for(lambda: bool(sleepers()))
+        os.kill(daemon.pid, signal.SIGKILL)
+        assert build.wait(30) != 0
+    if is_started_again:
+        private.start()
+        wait_for(lambda: mounts.find_below(place.data) == [place.data])
+        assert sleepers() == []
+    private.stop()
+    assert sleepers() == []
+    assert mounts.find_below(place.data) == []
+
+
 def test_a_foreign_process_with_the_recorded_number_is_left_alone(place: Folders) -> None:
     place.record.parent.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as foreign:

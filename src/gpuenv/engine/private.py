@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 
 import msgspec
 
@@ -20,6 +21,7 @@ from gpuenv.engine.private_daemon import (
     answering,
     dockerd_argv,
     find_daemon,
+    find_helpers,
     find_others,
     folders,
     forget_stale_numbers,
@@ -31,6 +33,8 @@ from gpuenv.host import packages
 START_TIMEOUT_S = 90
 #: The daemon itself gives its containers 15 s to end.
 STOP_TIMEOUT_S = 60
+#: containerd ends 0.1 s after the daemon (measured; 0.5 s on a busy machine).
+HELPERS_TIMEOUT_S = 5
 
 
 def obstacle() -> str | None:
@@ -105,7 +109,7 @@ def stop() -> bool:
         daemon = find_daemon(place)
         if daemon is not None:
             end(daemon)
-        elif processes.find_naming(place.run):
+        elif find_helpers(place):
             # It was killed, and its containers live on: only a daemon can end them properly.
             end(_start(place))
         _tidy(place)
@@ -114,6 +118,7 @@ def stop() -> bool:
 
 def _start(place: Folders) -> Daemon:
     """Start it where none runs. What a killed one left in ``/run`` stays: by it dockerd finds old containers."""
+    _end_builds(place)
     bridge = private_network.bridge_name(place.run)
     private_network.remove(bridge)
     obstacle = private_network.make_bridge(bridge)
@@ -129,12 +134,30 @@ def _start(place: Folders) -> Daemon:
     return daemon
 
 
+def _end_builds(place: Folders) -> None:
+    """End what a killed daemon was building, and unmount its data: no later one knows of either."""
+    for bundle in place.data.glob("buildkit/executor/*/config.json"):
+        private_network.run(["runc", "delete", "--force", bundle.parent.name])
+    mounts.unmount_below(place.data)
+
+
+def _end_helpers(place: Folders) -> None:
+    """Wait for the daemon's own programs to end; one whose container is gone without its knowledge never does."""
+    deadline = time.monotonic() + HELPERS_TIMEOUT_S
+    while (helpers := find_helpers(place)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in helpers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _tidy(place: Folders) -> None:
-    """Remove what a daemon that is gone leaves: rules, bridge, mount, socket, record."""
+    """Remove what a daemon that is gone leaves: builds, rules, bridge, mounts, socket, record."""
+    _end_helpers(place)
+    _end_builds(place)
     private_network.remove(private_network.bridge_name(place.run))
-    # dockerd mounts its data on itself, and a network in its run folder: not undone when an earlier one was killed.
-    for folder in (place.data, place.run):
-        mounts.unmount_below(folder)
+    # A network of its containers is mounted in its run folder.
+    mounts.unmount_below(place.run)
     shutil.rmtree(place.run, ignore_errors=True)
     place.record.unlink(missing_ok=True)
 

@@ -119,6 +119,12 @@ def find_daemon(place: Folders) -> Daemon | None:
     return found if is_running(found, place) else None
 
 
+def find_helpers(place: Folders) -> list[int]:
+    """The programs of the daemon in these folders, besides itself: containerd, and a shim for each container."""
+    pids = processes.find_naming(place.run)
+    return [pid for pid in pids if Path([*processes.command_line(pid), ""][0]).name.startswith("containerd")]
+
+
 def find_others(place: Folders) -> list[Path]:
     """The state folders of private engines that run besides the one in these folders: of another HOME, or setting."""
     found = []

@@ -119,7 +119,7 @@ def _delete_naming(interface: str) -> None:
         ("mangle", "PREROUTING"),
         ("filter", "FORWARD"),
     ):
-        done = _run(["iptables", "--wait", "-t", table, "-S", chain])
+        done = run(["iptables", "--wait", "-t", table, "-S", chain])
         for line in done.stdout.splitlines() if isinstance(done, subprocess.CompletedProcess) else ():
             words = shlex.split(line)
             if words[0] == "-A" and interface in words:
@@ -134,7 +134,7 @@ def argv(action: str, rule: tuple[str, ...]) -> list[str]:
 
 def _failure(command: list[str]) -> str | None:
     """Run a command; what it says if it fails, else None."""
-    done = _run(command)
+    done = run(command)
     if isinstance(done, str):
         return f"{command[0]}: {done}"
     if done.returncode == 0:
@@ -142,8 +142,8 @@ def _failure(command: list[str]) -> str | None:
     return f"{command[0]}: {(done.stderr or done.stdout).strip() or f'exit code {done.returncode}'}"
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str] | str:
-    """What a command did, or why it could not be run."""
+def run(command: list[str]) -> subprocess.CompletedProcess[str] | str:
+    """What a command of the system did, or why it could not be run."""
     environment = {**os.environ, "PATH": packages.search_path()}
     try:
         return signals.ask(command, 60, env=environment)

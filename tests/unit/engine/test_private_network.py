@@ -51,7 +51,7 @@ class Firewall:
 def firewall(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Firewall:
     """The firewall of a machine that forwards nothing."""
     made = Firewall(tmp_path)
-    monkeypatch.setattr(private_network, "_run", made.run)
+    monkeypatch.setattr(private_network, "run", made.run)
     monkeypatch.setattr(private_network, "_FORWARDING", made.forwarding)
     monkeypatch.setattr(private_network, "_DEVICES", made.devices)
     return made
