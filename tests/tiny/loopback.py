@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +16,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.answer()
+
+    def do_HEAD(self) -> None:
+        """Not with the 501 of the base class: clients take that for a fault that passes, and wait to ask again."""
+        self.send_error(HTTPStatus.METHOD_NOT_ALLOWED)
 
     def answer(self) -> None:
         """Answer one GET."""

@@ -21,7 +21,7 @@ _IN_A_SHELL = re.compile(r"(python|\})(?: -(?!I)\w+)* -[mc] ")
 
 def unisolated(code: str) -> Iterator[str]:
     """The argument lists and command lines in ``code`` that start a Python which is not isolated."""
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(ast.parse(code)) if re.search(r"-[mc]\b", code) else ():
         if isinstance(node, (ast.List, ast.Tuple)):
             words = [one.value if isinstance(one, ast.Constant) else None for one in node.elts]
             text = ast.unparse(node)

@@ -137,6 +137,7 @@ def test_matrix_has_every_target_and_group_in_words(page: Page) -> None:
     assert [data for path, data in page.texts if path[-1:] == ("dt",) and "details" in path] == groups
 
 
+@pytest.mark.usefixtures("words_only")
 def test_keras_own_tests_are_counted_where_they_were_asked_for() -> None:
     found = fake.make_report(0)
     plan = dataclasses.replace(found.plan, upstream=True)
@@ -229,6 +230,7 @@ def test_a_green_run_is_green_and_has_no_failures() -> None:
     assert 'class="bad"' not in html
 
 
+@pytest.mark.usefixtures("words_only")
 @pytest.mark.parametrize(("code", "text"), [(None, "interrupted"), (3, "pytest did not run to its end (exit code 3)")])
 def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
     found = dataclasses.replace(fake.make_report(0), exit_code=code, findings={})
@@ -237,6 +239,7 @@ def test_a_run_that_did_not_end_says_so(code: int | None, text: str) -> None:
     assert text in Page(html).text_in("header")
 
 
+@pytest.mark.usefixtures("words_only")
 def test_checks_that_never_ran_are_in_the_matrix() -> None:
     found = dataclasses.replace(fake.make_report(0), exit_code=None, expected={"cuda10.0-cpu": {"notebook": 4}})
     found = dataclasses.replace(found, outcomes=found.outcomes[:3], findings={})
