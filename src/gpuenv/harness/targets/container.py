@@ -77,7 +77,10 @@ def connect(target: Target, plan: Plan, mounts: Sequence[Mount] = (), *, is_bare
     assert engine is not None, "an image target needs an engine"  # noqa: S101 - the plan is our own file
     user = container_user(engine)
     # Not in the cache folder, which may be on a network where the engine has no rights.
-    with scratch.folder("work", is_local=True) as folder:
+    with scratch.folder("work", is_local=True) as temporary:
+        # The outer one stays ours: where this process is killed, the next one removes only its own user's.
+        folder = temporary / "work"
+        folder.mkdir()
         if os.getuid() == 0:
             os.chown(folder, *map(int, user.split(":")))
         options = container_options(target, plan, folder, user)

@@ -55,7 +55,11 @@ def test_a_container_that_sees_another_folder_is_not_tested(monkeypatch: pytest.
     monkeypatch.setattr(containers, "running", lambda *_, **__: nullcontext("name"))
     monkeypatch.setattr(testinfra, "get_host", lambda _: here)
     monkeypatch.setattr("os.getuid", lambda: 0)
-    monkeypatch.setattr("os.chown", lambda *_: None)
+    given: list[Path] = []
+    monkeypatch.setattr("os.chown", lambda path, *_: given.append(path))
     with pytest.raises(EngineError, match="another folder under the name") as caught:
         target_container.connect(IMAGE, Plan("r1", (IMAGE,), engine=ENGINE)).__enter__()
     assert caught.value.next_step.startswith("set TMPDIR to")
+    # Not the folder that a later process sweeps up only if it is its own user's.
+    (folder,) = given
+    assert folder.parent.name.startswith("tmp-gpuenv-")
