@@ -147,7 +147,7 @@ def clean_engine(engine: Engine) -> list[str]:
     and removes nothing, while one of our own shells is open.
     """
     ours = "gpuenv.project=gpuenv"
-    removed: list[str] = []
+    removed = [f"container {name}" for name in reaper.sweep(engine, reaper.host_id())]
     left = engine.listed("containers", ours, "gpuenv.owner", f"gpuenv.host={reaper.host_id()}")
     refuse_open([container["Labels"]["gpuenv.owner"] for container in left])
     for container in left:

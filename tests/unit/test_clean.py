@@ -228,6 +228,8 @@ def test_of_an_engine_only_ours_is_removed(tmp_path: Path, capsys: pytest.Captur
         asked = [unquote(request) for request in fake.asked if request.startswith("GET")]
     project, owner, host = "gpuenv.project=gpuenv", "gpuenv.owner", f"gpuenv.host={reaper.host_id()}"
     assert [re.findall(r'"(gpuenv[^"]+)"', request) for request in asked] == [
+        # Also those of clocks that nobody is on any more.
+        ["gpuenv.owner", "gpuenv.host"],
         [project, owner, host],
         [project],
         [project],

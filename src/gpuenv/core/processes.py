@@ -85,6 +85,16 @@ def scope() -> str:
     return "/".join(found)
 
 
+def is_in(pid: int, kind: str, namespace: str) -> bool:
+    """Whether ``pid`` is there and in a namespace such as ``"time:[4026531834]"``, or that cannot be seen."""
+    try:
+        return str((_PROC / str(pid) / "ns" / kind).readlink()) == namespace
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+
+
 def is_same(pid: int, began: int) -> bool:
     """Whether ``pid`` is still the process that began at ``began`` (see :func:`start_time`)."""
     return start_time(pid) == began

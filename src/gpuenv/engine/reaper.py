@@ -24,6 +24,7 @@ from gpuenv.core import processes
 from gpuenv.core.errors import EngineError
 from gpuenv.engine.model import Engine
 
+_CLOCKS = re.compile(r"/(time:\[\d+\])")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MAIN = Path(__file__).with_name("reaper_main.py")
 #: What a watcher is told: its container is gone, or it is to remove it and the terminal is in order.
@@ -114,12 +115,25 @@ def sweep(engine: Engine, host: str) -> list[str]:
     swept = []
     # The next one sweeps again.
     with suppress(EngineError):
-        for container in engine.listed("containers", f"gpuenv.host={host}"):
-            owner = (container.get("Labels") or {}).get("gpuenv.owner", "")
-            if processes.is_alive(owner) is False:
+        for container in engine.listed("containers", "gpuenv.owner", "gpuenv.host"):
+            if _is_abandoned(container.get("Labels") or {}, host):
                 engine.remove_container(container["Id"])
                 swept.append(container["Names"][0].lstrip("/"))
     return swept
+
+
+def _is_abandoned(labels: Mapping[str, str], here: str) -> bool:
+    """Whether the owner of a container is known to be dead, in the namespaces that ``here`` tells of."""
+    host, owner = labels.get("gpuenv.host", ""), labels.get("gpuenv.owner", "")
+    if host == here:
+        return processes.is_alive(owner) is False
+    # The same numbers on other clocks (`unshare --time`), by which processes seem to have begun at another time. They
+    # may have ended with their last process, and then nobody else sweeps here.
+    clocks = _CLOCKS.search(host)
+    if clocks is None or _CLOCKS.sub("", host) != _CLOCKS.sub("", here):
+        return False
+    pid = owner.partition(":")[0]
+    return pid.isdigit() and not processes.is_in(int(pid), "time", clocks[1])
 
 
 @cache

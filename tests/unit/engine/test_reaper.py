@@ -121,6 +121,10 @@ def dead_owner() -> str:
     return f"{process.pid}:{began}"
 
 
+def row(name: str, owner: str, host: str) -> dict[str, Any]:
+    return {"Id": name, "Names": [f"/{name}"], "Labels": {"gpuenv.owner": owner, "gpuenv.host": host}}
+
+
 def test_a_sweep_takes_the_containers_of_the_dead_only(fake: FakeEngine) -> None:
     own = processes.start_time(os.getpid())
     owners = {
@@ -130,9 +134,7 @@ def test_a_sweep_takes_the_containers_of_the_dead_only(fake: FakeEngine) -> None
         "odd": "x:y",
         "none": "",
     }
-    rows: list[dict[str, Any]] = [
-        {"Id": name, "Names": [f"/{name}"], "Labels": {"gpuenv.owner": owner}} for name, owner in owners.items()
-    ]
+    rows = [row(name, owner, reaper.host_id()) for name, owner in owners.items()]
     rows += [{"Id": "bare", "Names": ["/bare"], "Labels": None}]
     fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, rows)
     fake.answers["DELETE"] = lambda *_: (HTTPStatus.NO_CONTENT, None)
@@ -150,10 +152,32 @@ def test_without_proc_the_boot_is_told_by_sysctl(tmp_path: Path, monkeypatch: py
     assert reaper.host_id.__wrapped__() == f"{os.uname().nodename}/{os.getuid()}"
 
 
-def test_a_sweep_asks_for_this_machine_and_user_only(fake: FakeEngine) -> None:
-    fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, [])
-    reaper.sweep(fake.engine, "boot/pid:[1]/7")
-    assert "boot%2Fpid%3A%5B1%5D%2F7" in fake.asked[0]
+def test_a_sweep_takes_those_of_this_machine_and_user_only(
+    fake: FakeEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of other clocks (`unshare --time`), by which a process seems to have begun at another time."""
+    here = "boot/pid:[1]/time:[2]/7"
+    for number, clocks in ((41, "time:[2]"), (42, "time:[3]")):
+        (tmp_path / str(number) / "ns").mkdir(parents=True)
+        (tmp_path / str(number) / "ns/time").symlink_to(clocks)
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    rows = [
+        row("dead", "43:5", here),
+        row("other-user", "43:5", "boot/pid:[1]/time:[2]/8"),
+        row("other-boot", "43:5", "another/pid:[1]/time:[2]/7"),
+        row("other-numbers", "43:5", "boot/pid:[9]/time:[2]/7"),
+        row("no-clocks-of-its-own", "43:5", "boot/pid:[1]/7"),
+        row("dead-on-other-clocks", "43:5", "boot/pid:[1]/time:[3]/7"),
+        row("alive-on-other-clocks", "42:5", "boot/pid:[1]/time:[3]/7"),
+        row("its-number-is-used-again", "41:5", "boot/pid:[1]/time:[3]/7"),
+    ]
+    fake.answers["GET /containers/json"] = lambda *_: (HTTPStatus.OK, rows)
+    fake.answers["DELETE"] = lambda *_: (HTTPStatus.NO_CONTENT, None)
+    assert reaper.sweep(fake.engine, here) == ["dead", "dead-on-other-clocks", "its-number-is-used-again"]
+    assert reaper.host_id.__wrapped__().endswith(f"/{os.getuid()}")
+
+
+def test_this_machine_is_told_by_its_boot_and_namespaces() -> None:
     assert reaper.host_id().endswith(f"/{processes.scope()}/{os.getuid()}")
 
 
