@@ -10,18 +10,14 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from gpuenv.lock.uv import run_uv
 from gpuenv.lock.wheels import Choice, Platform
-from gpuenv.net import download
+from gpuenv.net import download, index
 
-#: The simple repository API in its two forms; an index that knows neither header sends HTML.
-_ACCEPT = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
 _AT_A_TIME = 8
 
 
@@ -62,31 +58,8 @@ def _requires_python(index_url: str, name: str) -> dict[str, str]:
     if not index_url.startswith(("http://", "https://")):
         return {}
     what = f"the package index does not tell which Python {name} is for"
-    answer = download.ask_index(f"{index_url.rstrip('/')}/{name}/", what, _ACCEPT)
-    if "json" in answer.headers.get("Content-Type", ""):
-        return {file["filename"]: file.get("requires-python") or "" for file in answer.json()["files"]}
-    return parse_page(answer.text)
-
-
-def parse_page(text: str) -> dict[str, str]:
-    """``Requires-Python`` by file name, from the HTML form of the simple repository API."""
-    links = _Links()
-    links.feed(text)
-    return links.found
-
-
-class _Links(HTMLParser):
-    """Collects ``data-requires-python`` of the links, by the last part of their address."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Read one link; HTMLParser has resolved the entities (``&gt;=``) already."""
-        values = dict(attrs)
-        if tag == "a" and (href := values.get("href")):
-            self.found[urlsplit(href).path.rpartition("/")[2]] = values.get("data-requires-python") or ""
+    answer = download.ask_index(f"{index_url.rstrip('/')}/{name}/", what, download.PAGE)
+    return {file.name: file.requires_python or "" for file in index.files_of(answer)}
 
 
 def accepts(requires_python: str, python: str) -> bool:

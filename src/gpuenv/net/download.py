@@ -10,7 +10,9 @@ import io
 import os
 import time
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -18,7 +20,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from gpuenv.core import ui
 from gpuenv.core.errors import HostError, SourceError
-from gpuenv.net import certificates
+from gpuenv.net import certificates, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 
 ATTEMPTS = 3
@@ -32,6 +34,10 @@ SLOWEST_BYTES_S, SLOW_S = 1000, 60.0
 _INDEX_TIMEOUT_S = 60.0
 #: Of one answer of an index: pages of 10 MB are the largest seen, and sources that `make lock` looks into have 30 MB.
 INDEX_LIMIT_BYTES = 200_000_000
+#: A project's page, the simple repository API in its two forms; an index that knows neither header sends HTML. It has
+#: three times what the largest seen has at most, and takes as long as pip would wait for four answers.
+PAGE = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
+PAGE_LIMIT_BYTES, _PAGE_S = 30_000_000, 60.0
 _CHUNK_BYTES = 1 << 18
 #: Archives are compressed already, and a server that compresses again would break the offsets of a resumption.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "gpuenv"}
@@ -41,8 +47,10 @@ class TooSlowError(requests.Timeout):
     """Something comes, but more slowly than :data:`SLOWEST_BYTES_S`."""
 
 
-def fetch(url: str, part: Path, label: str, limit_bytes: int) -> bool:
+def fetch(url: str, part: Path, label: str, limit_bytes: int, settings: PipSettings | None = None) -> bool:
     """Download ``url`` to ``part``, going on after what is already there; returns whether anything was.
+
+    With ``settings`` the proxy and certificates of pip are used, as for the index that it is from.
 
     Raises SourceError when it fails repeatedly or finally, and beyond ``limit_bytes``, after which nothing is left of
     it; HostError when it cannot be written.
@@ -50,7 +58,7 @@ def fetch(url: str, part: Path, label: str, limit_bytes: int) -> bool:
     was_begun = part.exists() and part.stat().st_size > 0
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _transfer(url, part, label, limit_bytes)
+            _transfer(url, part, label, limit_bytes, _access(settings or PipSettings()))
             break
         except SourceError:
             part.unlink(missing_ok=True)
@@ -60,7 +68,7 @@ def fetch(url: str, part: Path, label: str, limit_bytes: int) -> bool:
             is_final = error.response is not None and error.response.status_code < requests.codes.server_error
             if is_final or attempt == ATTEMPTS:
                 raise SourceError(
-                    f"{url} did not yield it", describe(error), "check the network and its proxy"
+                    f"{redact.address(url)} did not yield it", describe(error), "check the network and its proxy"
                 ) from error
             ui.say(f"{label}: {describe(error)}; trying again")
             time.sleep(PAUSE_S * attempt)
@@ -82,14 +90,21 @@ def describe(error: requests.RequestException) -> str:
         return f"HTTP status {error.response.status_code}"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"
-    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
+    return "no connection" if isinstance(error, requests.ConnectionError) else redact.text(str(error))
 
 
-def _transfer(url: str, part: Path, label: str, limit_bytes: int) -> None:
+def _access(settings: PipSettings) -> dict[str, Any]:
+    """How pip's settings say that servers are reached, in the words of `requests`."""
+    return {
+        "verify": str(settings.cert) if settings.cert else certificates.verify_setting(),
+        "proxies": {"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
+    }
+
+
+def _transfer(url: str, part: Path, label: str, limit_bytes: int, access: dict[str, Any]) -> None:
     start = part.stat().st_size if part.exists() else 0
     headers = {**_HEADERS, "Range": f"bytes={start}-"} if start else _HEADERS
-    verify = certificates.verify_setting()
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S, verify=verify) as response:
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S, **access) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             # Everything is here, or more than there is: the caller's verification tells which.
             return
@@ -122,10 +137,13 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def pieces(response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
-    """What comes, as it comes. Raises SourceError beyond ``limit_bytes``, TooSlowError, and as requests does."""
+def pieces(response: requests.Response, limit_bytes: int, limit_s: float = inf) -> Iterator[bytes]:
+    """What comes, as it comes. Raises SourceError beyond ``limit_bytes``, Timeout beyond ``limit_s`` seconds,
+    TooSlowError, and as requests does.
+    """
     left = limit_bytes
     begun, count = time.monotonic(), 0
+    end = begun + limit_s
     while piece := _next_piece(response):
         left, count = left - len(piece), count + len(piece)
         if left < 0:
@@ -135,6 +153,8 @@ def pieces(response: requests.Response, limit_bytes: int) -> Iterator[bytes]:
             if count < SLOWEST_BYTES_S * seconds:
                 raise TooSlowError
             begun, count = time.monotonic(), 0
+        if time.monotonic() > end:
+            raise requests.Timeout
         yield piece
 
 
@@ -155,37 +175,51 @@ def _next_piece(response: requests.Response) -> bytes:
 
 def _too_long(url: str, why: str, limit_bytes: int) -> SourceError:
     return SourceError(
-        f"{url} yields more than the {limit_bytes} bytes that were expected", why, "name another source, or correct it"
+        f"{redact.address(url)} yields more than the {limit_bytes} bytes that were expected",
+        why,
+        "name another source, or correct it",
     )
 
 
 def ask_index(url: str, what: str, accept: str = "*/*") -> requests.Response:
-    """Ask the index as the host's pip would: its login, proxy, certificates. Raises SourceError beginning ``what``."""
+    """Ask the index as the host's pip would: its login, proxy, certificates. Raises SourceError beginning ``what``.
+
+    ``accept`` is PAGE for a project's page, which has narrower bounds.
+    """
     settings = load_pip_settings()
+    limit_bytes, limit_s = (PAGE_LIMIT_BYTES, _PAGE_S) if accept == PAGE else (INDEX_LIMIT_BYTES, inf)
+    timeout = settings.timeout_s or _INDEX_TIMEOUT_S
     try:
-        answer = requests.get(
-            with_login(url, settings),
-            headers={"Accept": accept},
-            stream=True,
-            timeout=settings.timeout_s or _INDEX_TIMEOUT_S,
-            verify=str(settings.cert) if settings.cert else certificates.verify_setting(),
-            proxies={"http": settings.proxy, "https": settings.proxy} if settings.proxy else None,
-        )
-        with answer:
-            answer.raise_for_status()
-            content = b"".join(pieces(answer, INDEX_LIMIT_BYTES))
-        # From here `content`, `text` and `json` read it.
-        answer.raw = io.BytesIO(content)
+        answer = get_whole(with_login(url, settings), accept, limit_bytes, limit_s, timeout, **_access(settings))
+        answer.raise_for_status()
     except requests.RequestException as error:
         remedy = "check the network, or name another index: PIP_INDEX_URL=https://..."
         raise SourceError(what, describe(error), remedy) from error
     return answer
 
 
+def get_whole(
+    url: str, accept: str, limit_bytes: int, limit_s: float, timeout: float, **access: Any
+) -> requests.Response:
+    """An answer with all that it sends, if it is no error. Raises SourceError if it is too long, and as requests does.
+
+    ``limit_s`` (seconds) is for the whole of it, ``timeout`` for the time between two pieces.
+    """
+    with requests.get(url, headers={"Accept": accept}, stream=True, timeout=timeout, **access) as answer:
+        content = b"".join(pieces(answer, limit_bytes, limit_s)) if answer.ok else b""
+    # From here `content`, `text` and `json` read it.
+    answer.raw = io.BytesIO(content)
+    return answer
+
+
 def with_login(url: str, settings: PipSettings) -> str:
-    """Add the user and password of a configured index on the same host; of several, of the one that is nearest."""
+    """Add the user and password of a configured index on the same host; of several, of the one that is nearest.
+
+    What an index of https is told goes to no http.
+    """
     parts = urlsplit(url)
     indexes = [urlsplit(index) for index in (settings.index_url, *settings.extra_index_urls) if index]
-    here = [index for index in indexes if "@" in index.netloc and index.netloc.rpartition("@")[2] == parts.netloc]
+    own = [index for index in indexes if "@" in index.netloc and index.scheme == parts.scheme]
+    here = [index for index in own if index.netloc.rpartition("@")[2] == parts.netloc]
     nearest = max(here, key=lambda index: len(index.path) if parts.path.startswith(index.path) else 0, default=parts)
     return parts._replace(netloc=nearest.netloc).geturl()

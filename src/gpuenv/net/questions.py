@@ -8,15 +8,19 @@ from __future__ import annotations
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gpuenv.net import redact
 from gpuenv.net.deadline import Asked
 from gpuenv.net.pip_settings import with_scheme
+
+if TYPE_CHECKING:
+    import requests
 
 #: To resolve a name and be connected, for the first one of all.
 FIRST_SIGN_S = 0.6
@@ -39,6 +43,8 @@ class Question:
     has_to_be_there: bool = False
     #: Its certificate is judged by whoever goes there later: an engine has authorities of its own.
     trusts_anybody: bool = False
+    #: What is wrong with the page there, if anything: it is asked for as an index is. None: its head is enough.
+    read_page: Callable[[requests.Response], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def _told(question: Question, answer: Answer | Exception | None) -> Answer:
 
 
 def ask(question: Question, is_alive: threading.Event) -> Answer:
-    """Ask for the head of one address; any answer of a server counts, unless the thing itself has to be there."""
+    """Ask one address; any answer of a server counts, unless the thing itself has to be there."""
     import requests
 
     from gpuenv.net import download
@@ -95,9 +101,12 @@ def ask(question: Question, is_alive: threading.Event) -> Answer:
     try:
         _connect(proxy or question.url)
         is_alive.set()
-        response = requests.head(
-            question.url, timeout=ANSWERS_S, allow_redirects=True, verify=question.verify, proxies=proxies
-        )
+        access: dict[str, Any] = {"verify": question.verify, "proxies": proxies}
+        if question.read_page:
+            limits = (download.PAGE_LIMIT_BYTES, ANSWERS_S, ANSWERS_S)
+            response = download.get_whole(question.url, download.PAGE, *limits, **access)
+        else:
+            response = requests.head(question.url, timeout=ANSWERS_S, allow_redirects=True, **access)
     except requests.RequestException as error:
         is_untrusted = isinstance(error, requests.exceptions.SSLError)
         if is_untrusted and question.trusts_anybody:
@@ -110,7 +119,7 @@ def ask(question: Question, is_alive: threading.Event) -> Answer:
     status = response.status_code
     # Some servers only know GET.
     is_refused = status >= (400 if question.has_to_be_there else 500) and status not in (405, 501)
-    problem = f"HTTP status {status}" if is_refused else None
+    problem = f"HTTP status {status}" if is_refused else question.read_page and question.read_page(response)
     return Answer(question.kind, question.name, problem, date=parse_date(response.headers.get("Date", "")))
 
 

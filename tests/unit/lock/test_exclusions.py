@@ -22,13 +22,6 @@ def test_accepts_as_pip_does(requires_python: str, is_accepted: bool) -> None:
     assert exclusions.accepts(requires_python, PYTHON) is is_accepted
 
 
-def test_the_html_form_of_an_index_is_read() -> None:
-    page = """<!DOCTYPE html>
-        <a href="../f/x-1.0.tar.gz#sha256=aa" data-requires-python="&gt;=2.7,!=3.6.*">x-1.0.tar.gz</a>
-        <a href="http://index.invalid/x-0.9-py3-none-any.whl">x-0.9-py3-none-any.whl</a><br>"""
-    assert exclusions.parse_page(page) == {"x-1.0.tar.gz": ">=2.7,!=3.6.*", "x-0.9-py3-none-any.whl": ""}
-
-
 def test_the_index_of_each_package_is_read() -> None:
     text = "a-b==1.0\n    # from http://one.invalid/simple\nc==2.0 ; sys_platform == 'win32'\n    # from http://two.invalid\n"
     assert exclusions.parse_annotations(text) == {"a-b": "http://one.invalid/simple", "c": "http://two.invalid"}
@@ -45,10 +38,11 @@ def test_what_an_index_excludes_is_found(tmp_path: Path, monkeypatch: pytest.Mon
     said = {
         "http://one.invalid/simple/a/": SimpleNamespace(
             headers={"Content-Type": "application/vnd.pypi.simple.v1+json"},
-            json=lambda: {"files": [{"filename": "a-1.whl", "requires-python": "!=3.6.*"}, {"filename": "a-2.whl"}]},
+            content=b"""{"files": [{"filename": "a-1.whl", "url": "a", "requires-python": "!=3.6.*"},
+                {"filename": "a-2.whl", "url": "b", "requires-python": null}]}""",
         ),
         "https://two.invalid/simple/b/": SimpleNamespace(
-            headers={}, text='<a href="b-1.whl" data-requires-python="&gt;=3.6">b-1.whl</a>'
+            headers={}, content=b'<a href="b-1.whl" data-requires-python="&gt;=3.6">b-1.whl</a>'
         ),
     }
 

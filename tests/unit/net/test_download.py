@@ -22,6 +22,7 @@ from tiny.loopback import Handler, serving
         ("https://i.invalid/f/x.tar.gz", "https://me:secret@i.invalid/f/x.tar.gz"),
         ("https://i.invalid/second/x/", "https://you:s2@i.invalid/second/x/"),
         ("https://other.invalid/x.tar.gz", "https://other.invalid/x.tar.gz"),
+        ("http://i.invalid/f/x.tar.gz", "http://i.invalid/f/x.tar.gz"),
     ],
 )
 def test_the_login_of_an_index_is_used_on_its_host_only(url: str, asked: str) -> None:
@@ -88,6 +89,25 @@ def test_an_index_that_does_not_end_is_told(server: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(download, "INDEX_LIMIT_BYTES", 1_000_000)
     with pytest.raises(SourceError, match="yields more than"):
         download.ask_index(f"{server}/{how}", "x is not known")
+
+
+def test_a_page_of_the_index_has_narrower_bounds(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PAGE_LIMIT_BYTES", 1_000_000)
+    with pytest.raises(SourceError, match="yields more than the 1000000 bytes"):
+        download.ask_index(f"{server}/endless", "x is not known", download.PAGE)
+    monkeypatch.setattr(download, "_PAGE_S", 0.01)
+    with pytest.raises(SourceError, match="x is not known") as error:
+        download.ask_index(f"{server}/drip", "x is not known", download.PAGE)
+    assert error.value.why == "no answer in time"
+
+
+def test_no_login_is_told_with_a_download_that_fails(tmp_path: Path, server: str) -> None:
+    address = server.replace("//", "//me:secret@")
+    for url in (address.replace(server.rpartition(":")[2], "1"), f"{address}/endless"):
+        with pytest.raises(SourceError) as error:
+            download.fetch(url, tmp_path / "a.part", "trying it", 1_000_000)
+        assert "127.0.0.1" in error.value.what
+        assert "secret" not in str(error.value)
 
 
 def test_an_answer_of_the_index_is_unpacked(server: str) -> None:
