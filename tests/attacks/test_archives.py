@@ -49,7 +49,13 @@ def packed(kind: str, content: bytes, deed: str = "") -> bytes:
 
 
 def lock_of(url: str, content: bytes, kind: str = "tar", size: int | None = None) -> CudaLock:
-    source = Source(url, hashlib.sha256(content).hexdigest(), "somebody", kind, size)  # type: ignore[arg-type]
+    source = Source(
+        url=url,
+        sha256=hashlib.sha256(content).hexdigest(),
+        origin="somebody",
+        unpack=kind,  # type: ignore[arg-type]
+        size=size,
+    )
     return CudaLock((Component("toolkit", "9.0", (SONAME,), (source,)),), Path("cuda.lock.toml"), simulated=True)
 
 
@@ -112,7 +118,7 @@ import sys
 from pathlib import Path
 from gpuenv.cuda import sources
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
-source = Source(sys.argv[1], sys.argv[2], "somebody", "tar")
+source = Source(url=sys.argv[1], sha256=sys.argv[2], origin="somebody", unpack="tar")
 part = Component("toolkit", "9.0", (sys.argv[3],), (source,))
 sources.stage_libraries(CudaLock((part,), Path("x"), True), Path.home() / "libraries", Path(sys.argv[4]))
 """

@@ -205,11 +205,12 @@ def test_a_folder_that_a_stranger_makes_at_the_last_moment_is_not_filled(
 def test_what_lies_in_the_folder_where_the_command_is_used_is_not_imported(
     ground: Path, stranger: Person, anybody: Person
 ) -> None:
-    for name in ("pip", "venv"):
+    for name in ("pip", "ensurepip"):
         stranger.shell(f'printf \'open("{ground}/ran", "w")\n\' > {ground}/{name}.py')
     code = (
-        f"import os; os.chdir({str(ground)!r}); from pathlib import Path; from gpuenv.cuda import wheel;"
-        "print(wheel.find_pip(Path.home()))"
+        f"import os, sys; os.chdir({str(ground)!r}); from gpuenv.net import index;"
+        # As where uv made the environment, which has no pip: others are asked.
+        "sys.modules['pip'] = None; print(index.default_index())"
     )
     done = anybody.run([sys.executable, "-I", "-c", code])
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,9 @@ from pathlib import Path
 from fakes.engine import sdk
 from gpuenv import cli
 from gpuenv.core import locking, paths
-from gpuenv.cuda import archives, wheel
+from gpuenv.cuda import archives, sources
 from gpuenv.cuda import simulated as cuda
-from gpuenv.cuda.wheel import find_pip
+from gpuenv.cuda.files import file_name
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import listing as targets
 from gpuenv.host import gpu
@@ -105,13 +106,15 @@ def _download(pin: str, folder: Path) -> None:
     bundle = pipconfig.load_pip_settings().cert or certificates.find_bundle()
     if bundle is not None:
         environment.setdefault("PIP_CERT", str(bundle))
-    argv = download_argv(find_pip(folder), requirements, folder / "wheel")
+    argv = download_argv(requirements, folder / "wheel")
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{pin.split(maxsplit=1)[0]} cannot be fetched: {done.stderr}"
 
 
-def download_argv(python: str, requirements: Path, target: Path) -> Sequence[str]:
-    """pip's command line."""
+def download_argv(requirements: Path, target: Path) -> Sequence[str]:
+    """pip's command line, with a Python that has one: what uv made has none."""
+    asked = ([python, "-I", "-c", "import pip"] for python in (sys.executable, "python3"))
+    python = next(argv[0] for argv in asked if not subprocess.run(argv, capture_output=True, check=False).returncode)
     kind = ["--implementation=cp", "--python-version=3.6", "--abi=cp36m", "--platform=manylinux1_x86_64"]
     options = ["--no-deps", "--require-hashes", "--no-cache-dir", "--only-binary=:all:", "--quiet"]
     return [python, "-m", "pip", "download", *options, *kind, f"--requirement={requirements}", f"--dest={target}"]
@@ -124,9 +127,10 @@ def genuine_cudnn(variant: str) -> Path:
     with locking.held(folder / "libraries.lock", "another test takes cuDNN from its archive; waiting for it"):
         if not (libraries / CUDNN).exists():
             libraries.mkdir(exist_ok=True)
-            archive = wheel.fetch_wheel(cuda.make_plan(variants.find_variant(variant)).wheel)
-            with tempfile.TemporaryDirectory(dir=folder) as tree, archive.open("rb") as stream:
-                archives.unpack("zip", stream, archive.name, Path(tree))
+            source = cuda.make_plan(variants.find_variant(variant)).wheel
+            stream, _ = sources.open_source(source, folder)
+            with tempfile.TemporaryDirectory(dir=folder) as tree, stream:
+                archives.unpack("zip", stream, file_name(source), Path(tree))
                 archives.select_libraries(Path(tree), [CUDNN], libraries)
     return libraries / CUDNN
 

@@ -31,13 +31,13 @@ _SUMS = "sha256.json"
 
 
 def file_name(source: Source) -> str:
-    """The name of the archive: the last part of the URL."""
-    return PurePosixPath(unquote(urlsplit(source.url).path)).name
+    """The name of the archive: the wheel's, or the last part of the URL."""
+    return source.wheel or PurePosixPath(unquote(urlsplit(source.url or "").path)).name
 
 
 def local_path(source: Source) -> Path | None:
-    """The file that a ``file://`` URL names; None for any other URL."""
-    parts = urlsplit(source.url)
+    """The file that a ``file://`` URL names; None for any other URL, and for a wheel."""
+    parts = urlsplit(source.url or "")
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 

@@ -1,4 +1,4 @@
-"""Fetches the archives of CUDA: from a folder of the user, the cache, then each source in its order.
+"""Fetches the archives of CUDA, wheels too: from a folder of the user, the cache, then each source in its order.
 
 Nothing is used before its sha256 was verified, wherever it came from, and through the same open file; what is refused
 is named, and the next asked.
@@ -18,6 +18,7 @@ from gpuenv.core.errors import HostError, SourceError, UsageError
 from gpuenv.cuda import archives, files
 from gpuenv.cuda.files import cached_path, file_name, find_by_digest, local_path, open_verified
 from gpuenv.net import certificates
+from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import ANSWERS_S, Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 
@@ -92,7 +93,7 @@ def _places(component: Component, sources_dir: Path | None, copies: Path) -> Ite
     for source in component.sources:
         yield "the cache", partial(_in_cache, source, copies)
     for source in component.sources:
-        yield source.origin, partial(_from_source, source, copies)
+        yield source.origin, partial(open_source, source, copies)
 
 
 def _in_folder(path: Path, source: Source, copies: Path) -> tuple[BinaryIO, Source]:
@@ -115,7 +116,11 @@ def _in_cache(source: Source, copies: Path) -> tuple[BinaryIO, Source] | None:
         raise
 
 
-def _from_source(source: Source, copies: Path) -> tuple[BinaryIO, Source]:
+def open_source(source: Source, copies: Path) -> tuple[BinaryIO, Source]:
+    """Open the verified archive of one source: where it lies, in the cache, or downloaded into that.
+
+    Raises SourceError where it cannot be had, HostError where there is no room.
+    """
     local = local_path(source)
     if local is not None:
         if not local.is_file():
@@ -131,12 +136,16 @@ def _from_source(source: Source, copies: Path) -> tuple[BinaryIO, Source]:
 def _download(source: Source, path: Path, copies: Path) -> tuple[BinaryIO, Source]:
     """Download to a ``.part`` beside ``path``, which appears only once the sha256 is right."""
     # It loads requests, which took half of the start of a `gpu-shell` without an engine.
-    from gpuenv.net import download
+    from gpuenv.net import download, index
 
+    if source.wheel:
+        fetch = partial(index.fetch, source.wheel, source.sha256)
+    else:
+        fetch = partial(download.fetch, source.url or "")
     part = path.with_name(path.name + ".part")
     label = f"downloading {path.name} from {source.origin}"
     while True:
-        was_begun = download.fetch(source.url, part, label, files.size_limit(source))
+        was_begun = fetch(part, label, files.size_limit(source))
         try:
             verified = _in_folder(part, source, copies)
         except SourceError:
@@ -157,7 +166,7 @@ def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
         return None
     try:
         asked = questions(absent, certificates.verify_setting())
-    except HostError as error:
+    except (HostError, UsageError) as error:
         return f"{error.what}: {error.why}"
     return first_obstacle(absent, ask_all(asked, ANSWERS_S))
 
@@ -167,22 +176,42 @@ def absent_components(lock: CudaLock, sources_dir: Path | None) -> list[Componen
     return [part for part in lock.components if not any(_is_here(source, sources_dir) for source in part.sources)]
 
 
-def questions(absent: Iterable[Component], verify: str | bool) -> list[Question]:
-    """What is asked to know whether they can be had; nothing is fetched."""
-    urls = {source.url for part in absent for source in part.sources if not local_path(source)}
-    return [Question("archive", url, url, verify, has_to_be_there=True) for url in sorted(urls)]
+def questions(absent: Iterable[Component], verify: str | bool, pip: PipSettings | None = None) -> list[Question]:
+    """What is asked to know whether they can be had; nothing is fetched.
+
+    Wheels are asked of the index of ``pip``, the host's own settings if it is None. Raises UsageError for those.
+    """
+    sources = [source for part in absent for source in part.sources]
+    urls = {source.url for source in sources if source.url and not local_path(source)}
+    asked = [Question("archive", url, url, verify, has_to_be_there=True) for url in sorted(urls)]
+    wheels = {(source.wheel, source.sha256) for source in sources if source.wheel}
+    if wheels:
+        from gpuenv.net import index
+
+        pip = pip or load_pip_settings()
+        asked += [one for name, sha256 in sorted(wheels) for one in index.questions(name, sha256, pip, verify)]
+    return asked
 
 
 def first_obstacle(absent: Iterable[Component], answers: Mapping[str, Answer]) -> str | None:
     """Why the first component of which no source answers cannot be had."""
     for part in absent:
-        problems = [
-            answers[source.url].problem if source.url in answers else "it is missing" for source in part.sources
-        ]
+        problems = [_problem(source, answers) for source in part.sources]
         if all(problems):
             reasons = ", ".join(f"{source.origin}: {problem}" for source, problem in zip(part.sources, problems))
             return f"no source of {part.name} {part.version} can be reached ({reasons})"
     return None
+
+
+def _problem(source: Source, answers: Mapping[str, Answer]) -> str | None:
+    """Why none of the places that were asked for a source has it."""
+    # Each index was asked for a wheel: see `index.questions`.
+    own = f"#{source.wheel}"
+    problems = [one.problem for url, one in answers.items() if url == source.url or url.endswith(own)]
+    if not all(problems):
+        return None
+    nowhere = "no package index is known" if source.wheel else "it is missing"
+    return "; ".join(problem for problem in dict.fromkeys(problems) if problem) or nowhere
 
 
 def _is_here(source: Source, sources_dir: Path | None) -> bool:

@@ -11,17 +11,42 @@ from msgspec import Meta, field
 
 from gpuenv.core.schema import Count, Data, Name, Sha256, Soname, Version, load
 
+Url = Annotated[str, Meta(pattern=r"^(https?|file)://\S+\Z", description="an http, https or file URL")]
+WheelName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*-[A-Za-z0-9][A-Za-z0-9_.!+]*(-[0-9][A-Za-z0-9_.]*)?(-[A-Za-z0-9_.]+){3}\.whl\Z",
+        description='the name of a wheel such as "x-1.0-cp36-cp36m-manylinux1_x86_64.whl"',
+    ),
+]
 
-class Source(Data, frozen=True):
-    """One place an archive comes from; ``origin`` says who publishes it."""
 
-    url: Annotated[str, Meta(pattern=r"^(https?|file)://\S+\Z", description="an http, https or file URL")]
+class Source(Data, frozen=True, kw_only=True):
+    """One place an archive comes from: an address, or a wheel on the package index; ``origin`` says who publishes it.
+
+    A wheel may yield some of its component's ``sonames`` only, which it names then.
+    """
+
+    url: Optional[Url] = None
+    wheel: Optional[WheelName] = None
     sha256: Sha256
     origin: Name
     #: How the archive is opened; `gpuenv.cuda.archives` has one function for each.
     unpack: Literal["tar", "zip", "runfile"]
     #: Of the archive, in bytes; None where nobody has told it.
     size: Optional[Count] = None
+    sonames: tuple[Soname, ...] = ()
+
+    def __post_init__(self) -> None:
+        """It comes from one place, and is opened as what it is."""
+        super().__post_init__()
+        if (self.url is None) == (self.wheel is None):
+            found = "neither" if self.url is None else "both"
+            raise ValueError(f"url: expected either url or wheel (a file on the package index), found {found}")
+        if self.wheel is not None and self.unpack != "zip":
+            raise ValueError(f'unpack: expected "zip" for a wheel, found "{self.unpack}"')
+        if self.wheel is None and self.sonames:
+            raise ValueError("sonames: expected for a wheel only, as an archive yields all of its component")
 
 
 class Component(Data, frozen=True):
@@ -31,6 +56,13 @@ class Component(Data, frozen=True):
     version: Version
     sonames: Annotated[tuple[Soname, ...], Meta(min_length=1)]
     sources: Annotated[tuple[Source, ...], Meta(min_length=1)] = field(name="source")
+
+    def __post_init__(self) -> None:
+        """A source yields nothing but what its component has."""
+        super().__post_init__()
+        for number, source in enumerate(self.sources):
+            if unknown := [soname for soname in source.sonames if soname not in self.sonames]:
+                raise ValueError(f"source[{number}].sonames: expected SONAMEs of {self.name}, found {unknown!r}")
 
 
 class CudaLock(Data, frozen=True):

@@ -17,7 +17,13 @@ CONTENT = b"an archive" * 1000
 
 
 def source_of(content: bytes, size: int | None = None) -> Source:
-    return Source("http://i.invalid/a.tar", hashlib.sha256(content).hexdigest(), "first", "tar", size)
+    return Source(
+        url="http://i.invalid/a.tar",
+        sha256=hashlib.sha256(content).hexdigest(),
+        origin="first",
+        unpack="tar",
+        size=size,
+    )
 
 
 @pytest.fixture

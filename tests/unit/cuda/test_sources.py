@@ -9,10 +9,8 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,86 +21,16 @@ from gpuenv.cuda import sources
 from gpuenv.cuda.files import cached_path
 from gpuenv.net import download, questions
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
+from tiny.downloads import Server, serving
 
 SONAME = "libc.so.6"
 CHUNK_BYTES = 1 << 16
 
 
-class Server(ThreadingHTTPServer):
-    """A server whose every bad habit is an attribute."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        #: (path, Range header) of every GET, in order.
-        self.requests: list[tuple[str, str | None]] = []
-        self.knows_ranges = True
-        #: Break the connection after so many bytes of a body, so many times.
-        self.breaks: list[int] = []
-        #: Stop sending after so many bytes of a body until `gate` is set.
-        self.pause_at: int | None = None
-        self.gate = threading.Event()
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{name}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_HEAD(self) -> None:
-        known = self.path[1:] in self.server.files
-        self.send_response(200 if known else 404)
-        self.end_headers()
-
-    def do_GET(self) -> None:
-        wanted = self.headers.get("Range")
-        self.server.requests.append((self.path[1:], wanted))
-        content = self.server.files.get(self.path[1:])
-        if content is None:
-            self.send_error(404)
-            return
-        start = int(wanted[len("bytes=") : -1]) if wanted and self.server.knows_ranges else 0
-        if start >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        self.send_body(content[start:])
-
-    def send_body(self, body: bytes) -> None:
-        end = self.server.breaks.pop(0) if self.server.breaks else len(body)
-        pause = self.server.pause_at
-        if pause is not None:
-            self.wfile.write(body[:pause])
-            self.wfile.flush()
-            self.server.gate.wait()
-            body, end = body[pause:], end - pause
-        try:
-            self.wfile.write(body[:end])
-        except OSError:
-            return  # the client went away, as some tests make it do
-        if end < len(body):
-            self.connection.shutdown(socket.SHUT_RDWR)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving() as running:
         yield running
-        running.gate.set()
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -122,7 +50,7 @@ def archive() -> bytes:
 
 
 def source_of(url: str, content: bytes, origin: str) -> Source:
-    return Source(url, hashlib.sha256(content).hexdigest(), origin, "tar")
+    return Source(url=url, sha256=hashlib.sha256(content).hexdigest(), origin=origin, unpack="tar")
 
 
 def stage(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, ...]:
@@ -343,7 +271,8 @@ import sys
 from pathlib import Path
 from gpuenv.cuda import sources
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
-part = Component("toolkit", "9.0", ("libc.so.6",), (Source(sys.argv[1], sys.argv[2], "first", "tar"),))
+source = Source(url=sys.argv[1], sha256=sys.argv[2], origin="first", unpack="tar")
+part = Component("toolkit", "9.0", ("libc.so.6",), (source,))
 sources.stage_libraries(CudaLock((part,), Path("x"), True), Path(sys.argv[3]), None)
 print(*Path(sys.argv[3]).iterdir())
 """
@@ -356,7 +285,7 @@ def test_killed_download_leaves_no_good_file_and_is_taken_up_again(
     server.files["a.tar"], server.pause_at = archive, CHUNK_BYTES * 16
     source = source_of(server.url("a.tar"), archive, "first")
     part = cached_path(source).with_name("a.tar.part")
-    argv = [sys.executable, "-c", CHILD, source.url, source.sha256, str(tmp_path / "libs")]
+    argv = [sys.executable, "-c", CHILD, server.url("a.tar"), source.sha256, str(tmp_path / "libs")]
     with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as child:
         wait_until(lambda: part.exists() and part.stat().st_size > 0)
         os.kill(child.pid, number)
@@ -371,7 +300,7 @@ def test_killed_download_leaves_no_good_file_and_is_taken_up_again(
 def test_two_at_once_download_once(server: Server, archive: bytes, tmp_path: Path) -> None:
     server.files["a.tar"], server.pause_at = archive, CHUNK_BYTES
     source = source_of(server.url("a.tar"), archive, "first")
-    argv = [sys.executable, "-c", CHILD, source.url, source.sha256]
+    argv = [sys.executable, "-c", CHILD, server.url("a.tar"), source.sha256]
     first = subprocess.Popen([*argv, str(tmp_path / "one")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     wait_until(lambda: bool(server.requests))
     second = subprocess.Popen([*argv, str(tmp_path / "two")], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

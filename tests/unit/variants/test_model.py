@@ -18,6 +18,14 @@ sha256 = "{digest}"
 origin = "{origin}"
 unpack = "tar"
 """
+WHEEL = """
+[[component.source]]
+wheel = "x_gpu-1.0.post2-cp36-cp36m-linux_x86_64.whl"
+sha256 = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+origin = "index"
+unpack = "zip"
+"""
+SONAME = "libcudart.so.10.0"
 COMPONENT = """
 [[component]]
 name = "cuda-toolkit"
@@ -147,6 +155,14 @@ def test_a_cuda_lock_loads(tmp_path: Path) -> None:
         (COMPONENT + two_sources().replace("https://", "ftp://"), "component[0].source[0].url"),
         (COMPONENT.replace('"libcudart.so.10.0"', '"cudart"') + two_sources(), "component[0].sonames"),
         (COMPONENT.replace('"libcudart.so.10.0"', "") + two_sources(), "component[0].sonames"),
+        (COMPONENT + two_sources() + WHEEL.replace('"zip"', '"tar"'), "component[0].source[2].unpack"),
+        (COMPONENT + two_sources() + WHEEL + 'url = "https://x.invalid/a"', "component[0].source[2].url"),
+        (COMPONENT + two_sources() + WHEEL.replace("wheel", "#"), "component[0].source[2].url"),
+        (COMPONENT + two_sources() + WHEEL.replace(".whl", ".zip"), "component[0].source[2].wheel"),
+        (COMPONENT + two_sources() + WHEEL.replace("x_gpu", "../x_gpu"), "component[0].source[2].wheel"),
+        (COMPONENT + two_sources() + WHEEL + 'sonames = ["libz.so.1"]', "component[0].source[2].sonames"),
+        (COMPONENT + two_sources() + WHEEL + f"sonames = {[SONAME] * 2}", "component[0].source[2].sonames"),
+        (COMPONENT + two_sources() + f"sonames = {[SONAME]}", "component[0].source[1].sonames"),
         (COMPONENT, "component[0].source"),
         ("", "component"),
         ("component = []", "component"),
@@ -159,6 +175,16 @@ def test_a_bad_cuda_lock_is_refused_by_file_and_key(tmp_path: Path, text: str, k
         load_cuda_lock(path)
     assert str(path) in caught.value.what
     assert caught.value.why.startswith(f"{key}: ")
+
+
+def test_a_wheel_may_be_a_source_of_some_libraries(tmp_path: Path) -> None:
+    text = COMPONENT + two_sources() + WHEEL + f"sonames = {[SONAME]}"
+    source = load_cuda_lock(write_cuda_lock(tmp_path, text)).components[0].sources[-1]
+    assert (source.url, source.wheel, source.sonames) == (
+        None,
+        "x_gpu-1.0.post2-cp36-cp36m-linux_x86_64.whl",
+        (SONAME,),
+    )
 
 
 def test_a_simulated_lock_may_have_one_origin_and_says_what_it_is(tmp_path: Path) -> None:

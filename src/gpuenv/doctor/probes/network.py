@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from gpuenv.cuda import sources as cuda_sources
 from gpuenv.doctor.facts import Network, Wish
 from gpuenv.host import systems
 from gpuenv.net import build_settings, certificates, redact
+from gpuenv.net import index as index_of_pip
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all
 from gpuenv.variants.cuda_lock import load_cuda_lock
@@ -27,7 +27,7 @@ def network(wish: Wish) -> Network:
     pip, verify, found = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
     absent = {name: cuda_sources.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
-    archives = cuda_sources.questions([part for parts in absent.values() for part in parts], verify)
+    archives = cuda_sources.questions([part for parts in absent.values() for part in parts], verify, pip)
     answers = ask_all([*questions(wish, pip, found.bundle, verify), *archives])
     return replace(
         found,
@@ -65,7 +65,7 @@ def questions(wish: Wish, pip: PipSettings, bundle: str | None, verify: str | bo
     """Every address that a build on this machine would ask, each once, but those of archives."""
     named = pip.index_url
     # A build does not see a folder of this machine, and takes the public index.
-    index = named if named and urlsplit(named).scheme != "file" else default_index()
+    index = named if named and urlsplit(named).scheme != "file" else index_of_pip.default_index()
     proxy = (("http", pip.proxy), ("https", pip.proxy)) if pip.proxy else ()
     if index and urlsplit(index).scheme in ("http", "https"):
         name = redact.address(urlsplit(index).netloc)
@@ -96,15 +96,6 @@ def channel_names(wish: Wish) -> list[str]:
 def channel_url(name: str) -> str:
     """What a channel must have."""
     return f"{channels.address(name)}/linux-64/repodata.json"
-
-
-def default_index() -> str | None:
-    """What pip uses if nobody tells it otherwise, asked of the pip of this environment; None without one."""
-    try:
-        index = importlib.import_module("pip._internal.models.index")
-        return str(index.PyPI.simple_url)
-    except (ImportError, AttributeError):
-        return None
 
 
 def apt_mirror() -> str | None:
