@@ -1,6 +1,6 @@
 /* The functions of the NVIDIA driver that TensorFlow and NVIDIA's CUDA runtime bind, or look up by name while running.
- * Measured, not written by hand: python tests/simulated/symbols.py driver WHEEL... on these wheels (those of cntk-gpu
- * are there for the CUDA runtime inside):
+ * Measured, not written by hand: python -m simulated.symbols driver WHEEL... on these wheels (those of cntk-gpu are
+ * there for the CUDA runtime inside):
  *   tensorflow_gpu-1.12.0-cp36-cp36m-manylinux1_x86_64.whl
  *   tensorflow_gpu-1.15.5-cp36-cp36m-manylinux2010_x86_64.whl
  *   cntk_gpu-2.6-cp36-cp36m-manylinux1_x86_64.whl

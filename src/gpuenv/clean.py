@@ -33,7 +33,8 @@ CACHED = (
     "libraries",
     "matplotlib",
     "pythons.json",
-    "simulated",
+    # Of a time before CUDA came from the package index.
+    "simulat*",
     "sources",
     "tmp-gpuenv-*",
     "upstream",

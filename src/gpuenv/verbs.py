@@ -73,7 +73,7 @@ VERBS = (
         "conda-env",
         "gpuenv.prefix.command",
         "make a conda environment with the same packages (no container, no conda needed)",
-        (*_take("variant", "flavor"), *_CONDA, *_take("sources_dir")),
+        (*_take("variant", "flavor"), *_CONDA, *_take("cuda", "sources_dir")),
     ),
     Verb(
         "venv-env",

@@ -6,15 +6,19 @@ Every row is a ratio of two things measured here, or a time; no test depends on 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from gpuenv.core import paths, ui
+from gpuenv.core import paths, scratch, ui
 from gpuenv.core.errors import CheckError, EngineError, GpuenvError, HostError
 from gpuenv.core.settings import Settings
+from gpuenv.cuda import archives
+from gpuenv.cuda.files import cached_path
 from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Target
@@ -22,7 +26,9 @@ from gpuenv.images import command as images
 from gpuenv.images import image
 from gpuenv.images.context import Built
 from gpuenv.prefix import choice as prefix_choice
+from gpuenv.variants.cuda_lock import load_cuda_lock, of_index
 from gpuenv.variants.environment import Environment
+from gpuenv.variants.model import Variant
 from gpuenv_dev import builds as bench_builds
 from gpuenv_dev import harness as bench_harness
 from gpuenv_dev import programs as bench_programs
@@ -67,6 +73,7 @@ def run(settings: Settings) -> int:
         Row("warm gpu-shell / engine's own run", 1.5, "times", lambda: warm_shell(engine, built)),
         Row("make images, nothing to do", 0.3, "s", lambda: nothing_to_do(built)),
         Row("image size / its parts", 1.1, "times", lambda: image_size(engine, built)),
+        Row("unpacking CUDA's wheels / unzip", 1.2, "times", lambda: unpacking(planned.environment.variant)),
         Row("import tensorflow, container / host", 1.1, "times", lambda: import_time(engine, built)),
         Row(
             "rebuild after a leaf pin / cold build", 0.4, "times",
@@ -121,6 +128,36 @@ def image_size(engine: Engine, built: Built) -> Measured:
     return sizes["image"] / sum(parts.values()), f"MB: {detail}"
 
 
+def unpacking(variant: Variant) -> Measured:
+    """CUDA's libraries out of the cached wheels beside `unzip` of the same members."""
+    parts = [(part, cached_path(part.sources[0])) for part in of_index(load_cuda_lock(variant.cuda_lock_path)).parts]
+    if missing := [path.name for _, path in parts if not path.is_file()]:
+        raise HostError(f"{missing[0]} is not in the cache", "it was not fetched", "make images CUDA=index")
+    if shutil.which("unzip") is None:
+        raise HostError("there is no unzip to compare with", "it is not on PATH", "install unzip")
+
+    def ours(folder: Path) -> None:
+        for part, path in parts:
+            with path.open("rb") as stream:
+                archives.unpack("zip", stream, path.name, folder, part.sonames)
+
+    def theirs(folder: Path) -> None:
+        for part, path in parts:
+            members = (f"*/{soname}" for soname in part.sonames)
+            bench_programs.output(["unzip", "-q", str(path), *members, "-d", str(folder)], None)
+
+    first, second = in_turns(lambda: _in_new_folder(ours), lambda: _in_new_folder(theirs), rounds=3)
+    return first / second, f"{first:.1f} s / {second:.1f} s, medians of 3"
+
+
+def _in_new_folder(fill: Callable[[Path], object]) -> float:
+    """Seconds to fill a folder of the cache's disk, without its removal."""
+    with scratch.folder("bench") as folder:
+        began = time.perf_counter()
+        fill(folder)
+        return time.perf_counter() - began
+
+
 def import_time(engine: Engine, built: Built) -> Measured:
     """`import tensorflow` in the container beside the same lock in a virtual environment on this machine."""
     try:
@@ -164,10 +201,10 @@ def _own_target(engine: Engine, settings: Settings) -> Target:
     return next(target for target in found if target.variant == settings.variant)
 
 
-def in_turns(first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float]:
+def in_turns(first: Callable[[], float], second: Callable[[], float], rounds: int = ROUNDS) -> tuple[float, float]:
     """The medians of both, measured in turns after one run each that does not count."""
     first(), second()
-    pairs = [(first(), second()) for _ in range(ROUNDS)]
+    pairs = [(first(), second()) for _ in range(rounds)]
     return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
 
 

@@ -56,7 +56,7 @@ def lock_of(url: str, content: bytes, kind: str = "tar", size: int | None = None
         unpack=kind,  # type: ignore[arg-type]
         size=size,
     )
-    return CudaLock((Component("toolkit", "9.0", (SONAME,), (source,)),), Path("cuda.lock.toml"), simulated=True)
+    return CudaLock((Component("toolkit", "9.0", (SONAME,), (source,)),), Path("cuda.lock.toml"))
 
 
 def renamed(path: Path, content: bytes, owner: int) -> None:
@@ -120,7 +120,7 @@ from gpuenv.cuda import sources
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 source = Source(url=sys.argv[1], sha256=sys.argv[2], origin="somebody", unpack="tar")
 part = Component("toolkit", "9.0", (sys.argv[3],), (source,))
-sources.stage_libraries(CudaLock((part,), Path("x"), True), Path.home() / "libraries", Path(sys.argv[4]))
+sources.stage_libraries(CudaLock((part,), Path("x")), Path.home() / "libraries", Path(sys.argv[4]))
 """
 
 

@@ -30,7 +30,7 @@ class HostFault:
     @property
     def target(self) -> str:
         """The identity of the target that is checked."""
-        return f"{self.variant}-gpu-simulated"
+        return f"{self.variant}-gpu-index"
 
 
 @cache

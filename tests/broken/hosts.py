@@ -47,7 +47,7 @@ class Lab:
         if scenario.has_hook and self.shared is not None:
             return SimulatedHost(scenario, make_current(self.shared, scenario), self.source.url)
         host = self.machine.become(name)
-        for image in (f"gpuenv:{variant}-gpu-simulated" for variant in VARIANTS):
+        for image in (f"gpuenv:{variant}-gpu-index" for variant in VARIANTS):
             if (host.url, image) not in self._copied:
                 self.machine.copy_image(self.source.url, image, has_hook=scenario.has_hook)
                 self._copied.add((host.url, image))
@@ -58,7 +58,7 @@ class Lab:
 def running_lab(source: Engine, folder: Path) -> Iterator[Lab]:
     """The hosts, with every image that they need; ``folder`` is empty."""
     for variant in VARIANTS:
-        images.ensure_good(source, f"{variant}-gpu-simulated")
+        images.ensure_good(source, f"{variant}-gpu-index")
     shared = os.environ.get(LAB_VARIABLE)
     with simulated_machine(folder) as machine:
         yield Lab(source, machine, Path(shared) if shared else None)
@@ -84,5 +84,5 @@ def check(host: SimulatedHost, folder: Path) -> tuple[Outcome, ...]:
 
 
 def arguments() -> Settings:
-    """Those of `make test-env FLAVOR=gpu CUDA=simulated`."""
-    return cli.read_settings(["test-env", "--flavor", "gpu", "--cuda", "simulated"])
+    """Those of `make test-env FLAVOR=gpu CUDA=index`."""
+    return cli.read_settings(["test-env", "--flavor", "gpu", "--cuda", "index"])

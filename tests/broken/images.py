@@ -16,7 +16,6 @@ from fakes.engine import sdk
 from gpuenv import cli
 from gpuenv.core import locking, paths
 from gpuenv.cuda import archives, sources
-from gpuenv.cuda import simulated as cuda
 from gpuenv.cuda.files import file_name
 from gpuenv.engine.model import Engine
 from gpuenv.harness.targets import listing as targets
@@ -24,6 +23,7 @@ from gpuenv.host import gpu
 from gpuenv.net import certificates
 from gpuenv.net import pip_settings as pipconfig
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import load_cuda_lock, of_index
 
 from .table import HERE, Fault
 
@@ -34,9 +34,9 @@ CUDNN = "libcudnn.so.7"
 
 
 def ensure_good(engine: Engine, source: str) -> None:
-    """Have a good image such as ``cuda10.0-gpu-simulated`` under its tag, building it if need be."""
+    """Have a good image such as ``cuda10.0-gpu-index`` under its tag, building it if need be."""
     variant, flavor, *_ = source.split("-")
-    settings = cli.read_settings(["images", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"])
+    settings = cli.read_settings(["images", "--variant", variant, "--flavor", flavor, "--cuda", "index"])
     (target,) = targets.list_images(settings, engine, gpu.host_gpus())
     assert target.missing is None, f"gpuenv:{source} cannot be made: {target.missing}"
     assert target.identity == source
@@ -121,13 +121,14 @@ def download_argv(requirements: Path, target: Path) -> Sequence[str]:
 
 
 def genuine_cudnn(variant: str) -> Path:
-    """NVIDIA's own cuDNN from the wheel that the simulated CUDA is made of; it is below the variant's floor."""
+    """NVIDIA's own cuDNN from the wheel that the rest of CUDA comes from; it is below the variant's floor."""
     folder = paths.cache_dir() / "broken" / f"cudnn-{variant}"
     libraries = folder / "libraries"
     with locking.held(folder / "libraries.lock", "another test takes cuDNN from its archive; waiting for it"):
         if not (libraries / CUDNN).exists():
             libraries.mkdir(exist_ok=True)
-            source = cuda.make_plan(variants.find_variant(variant)).wheel
+            lock = load_cuda_lock(variants.find_variant(variant).cuda_lock_path)
+            source = of_index(lock).parts[0].sources[0]
             stream, _ = sources.open_source(source, folder)
             with tempfile.TemporaryDirectory(dir=folder) as tree, stream:
                 archives.unpack("zip", stream, file_name(source), Path(tree))

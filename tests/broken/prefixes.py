@@ -15,10 +15,10 @@ from .table import Fault
 
 
 def ensure_good(source: str) -> Path:
-    """The folder of a good environment such as ``cuda9.0-gpu-simulated-venv``, made if need be."""
+    """The folder of a good environment such as ``cuda9.0-gpu-index-venv``, made if need be."""
     variant, flavor, *_ = source.split("-")
     settings = cli.read_settings(
-        ["test-env", "--target", "venv", "--variant", variant, "--flavor", flavor, "--cuda", "simulated"]
+        ["test-env", "--target", "venv", "--variant", variant, "--flavor", flavor, "--cuda", "index"]
     )
     environment = cuda_choice.environment(settings, variants.find_variant(variant), flavor)
     return prefix_choice.make("venv", environment, settings).folder

@@ -60,10 +60,10 @@ class Fault:
 
     @property
     def cuda_label(self) -> str:
-        """What the target is called: genuine, simulated or none."""
+        """What the target's CUDA is called: complete, index or none."""
         if self.cuda:
             return self.cuda
-        return "simulated" if "-simulated" in self.source else "none"
+        return "index" if "-index" in self.source else "none"
 
     @property
     def identity(self) -> str:

@@ -57,12 +57,10 @@ def driver(given: Connection, request: pytest.FixtureRequest) -> ProgramResult:
 
 
 @pytest.fixture
-def can_compute(driver: ProgramResult, target: Target) -> None:
-    """Only where a driver and CUDA are real."""
+def can_compute(driver: ProgramResult) -> None:
+    """Only where a driver is real."""
     if driver["simulated"]:
         pytest.skip(not_tested("simulated driver"))
-    if target.cuda == "simulated":
-        pytest.skip(not_tested("simulated CUDA"))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A run of the harness with everything in it that a report can show, made without any environment.
 
 The training is real: the project's own perceptron, and its two-layer net again in plain Python, so that no numpy is
-needed. Four targets: one in order, one with simulated CUDA, one with failures, one that could not be made.
+needed. Four targets: one in order, one with stand-ins, one with failures, one that could not be made.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gpuenv.harness.report.model import GROUPS, Outcome, Report
 from gpuenv.harness.targets.model import Plan, Target
 
 GOOD = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu")
-SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated")
+INDEX = Target("cuda10.0-gpu-index", "image", "cuda10.0", "gpu", "index")
 FAILING = Target("cuda9.0-cpu", "image", "cuda9.0", "cpu")
-MISSING = Target("cuda9.0-gpu", "image", "cuda9.0", "gpu", "genuine", missing="no source answers for CUDA 9.0")
+MISSING = Target("cuda9.0-gpu", "image", "cuda9.0", "gpu", "complete", missing="no source answers for CUDA 9.0")
 BEGAN = 1_800_000_000.0
 HIDDEN, RATE, STEPS = 8, 0.5, 400
 ROWS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
@@ -43,7 +43,7 @@ HOSTILE = "<script>alert('x')</script> & \x1b[31mred\x1b[0m \udc80"
 
 def make_report(exit_code: int | None = 1) -> Report:
     """The run; with 0 as exit code, without its failures."""
-    targets = (GOOD, SIMULATED, FAILING, MISSING)
+    targets = (GOOD, INDEX, FAILING, MISSING)
     found = {target.identity: findings(target, is_good=exit_code == 0) for target in targets[:3]}
     outcomes = [outcome for target in targets for outcome in outcomes_of(target)]
     if exit_code == 0:

@@ -1,7 +1,7 @@
 """A conda channel made on this machine: packages with the names, builds and dependencies of the real ones.
 
-Python is a local CPython, packed so that it runs wherever it is installed; the CUDA libraries are the simulated ones
-of ``cuda.py``. What a real channel says beyond that (hundreds of packages) nobody asks for here.
+Python is a local CPython, packed so that it runs wherever it is installed; the CUDA libraries are those of the package
+index. What a real channel says beyond that (hundreds of packages) nobody asks for here.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Channel:
             for subdir, records in self.records.items()
             for file, record in records.items()
         }
-        lock.path_of(variant).write_text(lock.render(variant, packages.values(), simulated=True), encoding="utf-8")
+        lock.path_of(variant).write_text(lock.render(variant, packages.values(), stand_in=True), encoding="utf-8")
 
 
 def pack(archive: Path, package: Package, tree: Path | None, placeholder: str | None) -> None:

@@ -1,7 +1,8 @@
 """Measure what a wheel wants from NVIDIA's libraries; run by hand when a variant is added or its TensorFlow changes.
 
-    python tests/simulated/symbols.py stubs WHEEL SUFFIX > src/gpuenv/cuda/simulation/symbols-VARIANT.txt
-    python tests/simulated/symbols.py driver WHEEL... > docker/libcuda/driver-api.h
+    export PYTHONPATH=tests
+    python -m simulated.symbols stand-ins WHEEL SUFFIX > envs/VARIANT/stand-ins.txt
+    python -m simulated.symbols driver WHEEL... > docker/libcuda/driver-api.h
 
 SUFFIX is what the SONAMEs end in (".9.0"). A name counts when the wheel's libraries leave it undefined (TensorFlow up
 to 1.13 links against CUDA) or hold it as a whole string of their read-only data (later ones look names up by it).
@@ -15,25 +16,23 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gpuenv.cuda import archives
+from gpuenv.cuda import archives, stand_ins
 from gpuenv.host import elf
 from simulated import elf_symbols
 
 #: What belongs to the driver, libcuda.so.1: `cu` and a capital; all capitals (cuDNN) is a name in a message instead.
 DRIVER = re.compile(r"cu(?![A-Z]+$)[A-Z][A-Za-z0-9_]+")
-TOOLKIT = ("cublas", "cufft", "cupti", "curand", "cusolver", "cusparse")
-CUDNN = "libcudnn.so.7"
 _NAME = re.compile(rb"(?<=\0)(?:cu|nv|__cu)[A-Za-z0-9_]{3,80}(?=\0)")
 
-STUBS_HEAD = """\
-# What {wheel} wants from each library of CUDA, besides the CUDA runtime, for the
-# stubs of a simulated CUDA. Measured on that wheel, not written by hand:
-#   python tests/simulated/symbols.py stubs {wheel} {suffix}
+STAND_INS_HEAD = """\
+# The functions that {wheel} wants from the libraries of CUDA
+# which have stand-ins where it comes from the package index. Measured on that wheel, not written by hand:
+#   PYTHONPATH=tests python -m simulated.symbols stand-ins WHEEL {suffix}
 """
 DRIVER_HEAD = """\
 /* The functions of the NVIDIA driver that TensorFlow and NVIDIA's CUDA runtime bind, or look up by name while running.
- * Measured, not written by hand: python tests/simulated/symbols.py driver WHEEL... on these wheels (those of cntk-gpu
- * are there for the CUDA runtime inside):
+ * Measured, not written by hand: python -m simulated.symbols driver WHEEL... on these wheels (those of cntk-gpu are
+ * there for the CUDA runtime inside):
 {wheels}
  */
 """
@@ -67,14 +66,15 @@ def libraries_of(wheels: Iterable[Path]) -> Iterator[Path]:
 
 def by_library(names: set[str], suffix: str) -> dict[str, list[str]]:
     """SONAME -> the names that belong to it, sorted."""
-    found = {f"lib{family}.so{suffix}": [n for n in names if re.match(family + "[A-Z]", n)] for family in TOOLKIT}
-    found[CUDNN] = [name for name in names if re.match("cudnn[A-Z]", name)]
-    return {soname: sorted(members) for soname, members in sorted(found.items())}
+    return {
+        f"lib{family}.so{suffix}": sorted(name for name in names if re.match(f"{family}[A-Z]", name))
+        for family in stand_ins.FAMILIES
+    }
 
 
-def render_stubs(wheel: str, suffix: str, names: set[str]) -> str:
-    """The text of a symbols-VARIANT.txt."""
-    parts = [STUBS_HEAD.format(wheel=wheel, suffix=suffix)]
+def render_stand_ins(wheel: str, suffix: str, names: set[str]) -> str:
+    """The text of a variant's stand-ins.txt."""
+    parts = [STAND_INS_HEAD.format(wheel=wheel, suffix=suffix)]
     for soname, members in by_library(names, suffix).items():
         parts.append(f"\n[{soname}]\n" + "".join(f"{name}\n" for name in members))
     return "".join(parts)
@@ -89,10 +89,10 @@ def render_driver(wheels: list[str], names: set[str]) -> str:
 
 def main(argv: list[str]) -> None:
     """Measure and print; see the top of this file."""
-    if argv[0] == "stubs":
+    if argv[0] == "stand-ins":
         wheel = Path(argv[1])
         names = set().union(*(wanted_names(path) for path in libraries_of([wheel])))
-        sys.stdout.write(render_stubs(wheel.name, argv[2], names))
+        sys.stdout.write(render_stand_ins(wheel.name, argv[2], names))
     else:
         wheels = [Path(name) for name in argv[1:]]
         names = set().union(*(wanted_names(path) for path in libraries_of(wheels)))

@@ -95,6 +95,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     forget_settings(monkeypatch)
     # Where nobody asks for the end of orphans (a container without an init), theirs is waited for in vain.
     monkeypatch.setattr(signals, "_END_S", 0.2)
+    # What a test told in its place is not known to the next one.
+    if known := sys.modules.get("gpuenv.net.index"):
+        known.default_index.cache_clear()
     home = _untouched.pop() if _untouched else make_folder(tmp_path_factory, "home")
     mode = os.stat(home).st_mode  # noqa: PTH116 - tests replace Path.stat
     monkeypatch.setenv("HOME", str(home))

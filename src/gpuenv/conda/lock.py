@@ -79,13 +79,13 @@ class Package(Data, frozen=True, omit_defaults=True):
 
 
 class CondaLock(Data, frozen=True):
-    """The content of a ``conda.lock.toml``; ``simulated`` ones name packages that tests made, and say so."""
+    """The content of a ``conda.lock.toml``; a ``stand_in`` names packages that tests made."""
 
     packages: Annotated[tuple[Package, ...], Meta(min_length=1)] = field(name="package")
     path: Path
     inputs: str
     digest: Text
-    simulated: bool = False
+    stand_in: bool = False
 
     def of(self, flavor: str) -> tuple[Package, ...]:
         """The packages of an environment of that flavor."""
@@ -113,10 +113,10 @@ def inputs_digest(variant: Variant) -> str:
     return sha256_hex("\n\n".join(lines))
 
 
-def render(variant: Variant, packages: Iterable[Package], *, simulated: bool = False) -> str:
+def render(variant: Variant, packages: Iterable[Package], *, stand_in: bool = False) -> str:
     """The text of the lock; the same packages give the same bytes."""
     ordered = sorted(packages, key=lambda package: (package.name, package.flavors, package.version))
-    tables = ["simulated = true\n"] if simulated else []
+    tables = ["stand_in = true\n"] if stand_in else []
     for package in ordered:
         # Strings of TOML are those of JSON here: no value has a character that the two write differently.
         lines = [f"{key} = {json.dumps(value)}" for key, value in msgspec.to_builtins(package).items()]

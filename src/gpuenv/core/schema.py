@@ -48,11 +48,11 @@ def read_toml(path: Path, guide: str = "docs/variants.md") -> dict[str, Any]:
     try:
         values: dict[str, Any] = msgspec.toml.decode(_text_of(path))
     except FileNotFoundError as error:
-        raise _bad(
+        raise unusable(
             path, "it is no file" if path.exists() else "the file is missing", "restore it from version control", guide
         ) from error
     except (OSError, ValueError, RecursionError, msgspec.DecodeError) as error:
-        raise _bad(path, f"it cannot be read as TOML: {error}", "correct the file", guide) from error
+        raise unusable(path, f"it cannot be read as TOML: {error}", "correct the file", guide) from error
     return values
 
 
@@ -67,7 +67,7 @@ def load(path: Path, kind: type[D], /, guide: str = "docs/variants.md", **given:
     """Read a TOML file as ``kind``, whose fields ``given`` do not stand in the file. Raises DataError."""
     values = read_toml(path, guide)
     for key in values.keys() & given.keys():
-        raise _bad(path, f"{key}: this key is not known", "remove that key", guide)
+        raise unusable(path, f"{key}: this key is not known", "remove that key", guide)
     try:
         return msgspec.convert({**values, **given}, kind, dec_hook=_from_text)
     except msgspec.ValidationError as error:
@@ -75,7 +75,7 @@ def load(path: Path, kind: type[D], /, guide: str = "docs/variants.md", **given:
             why = _explain(error, kind, values, frozenset(given))
         except (ValueError, RecursionError):  # Python shows no number of thousands of digits, nor what is nested so
             why = str(error)
-        raise _bad(path, why, "correct that key", guide) from error
+        raise unusable(path, why, "correct that key", guide) from error
 
 
 def _from_text(kind: type, value: object) -> object:
@@ -160,5 +160,6 @@ def _expected(kind: inspect.Type) -> str:
     return {inspect.BoolType: "true or false", inspect.StructType: "a table"}.get(type(kind), "a string")
 
 
-def _bad(path: Path, why: str, next_step: str, guide: str) -> DataError:
+def unusable(path: Path, why: str, next_step: str, guide: str = "docs/variants.md") -> DataError:
+    """The error for a file that cannot be used; ``guide`` describes the format."""
     return DataError(f"{path} is not usable", why, f"{next_step}; the format is described in {guide}")

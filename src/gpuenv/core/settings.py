@@ -106,12 +106,14 @@ class Settings:
     base: str | None = _text(
         "registry or local: where the base image comes from; auto tries both", ("auto", "registry", "local")
     )
-    cuda: str | None = _text("genuine, or simulated (no GPU can use it)", ("genuine", "simulated"))
+    cuda: str | None = _text(
+        "archives: complete; index: of the package index, without cuFFT and cuSOLVER", ("archives", "index")
+    )
     cuda_lock: Path | None = _text("another cuda.lock.toml than the variant's", read=_path)
     sources_dir: Path | None = _text(
-        "a folder that is asked for archives before any network",
+        "a folder that is asked for archives (CUDA's wheels, too) before any network",
         read=_path,
-        more="without a container also for wheels, and for conda packages (loose, or a channel)",
+        more="without a container also for all other wheels, and for conda packages (loose, or a channel)",
     )
     prefix: Path | None = _text(
         "the folder of a conda or virtual environment; one of the cache if not given", read=_path

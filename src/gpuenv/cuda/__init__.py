@@ -1,1 +1,1 @@
-"""CUDA and cuDNN archives: where each comes from, fetching and verifying it, and the libraries taken out of it."""
+"""CUDA and cuDNN: where each archive comes from, fetching and verifying it, the libraries in it, and stand-ins."""

@@ -14,7 +14,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -35,23 +35,27 @@ _DAMAGED = (
 )
 
 
-def unpack(kind: str, archive: IO[bytes], name: str, into: Path) -> None:
+def unpack(kind: str, archive: IO[bytes], name: str, into: Path, only: Collection[str] = ()) -> None:
     """Unpack what may be a shared library; ``kind`` is how a `cuda.lock.toml` says to open the archive.
 
+    With ``only`` what is called so, whatever else there is: for wheels, which hold much, under the SONAMEs themselves.
+
     Raises SourceError, with the archive's ``name``, for a damaged one, for one that tries to write outside of ``into``,
-    and for one that has no end.
+    for one that has no end, and for one that has nothing of a name of ``only``.
     """
     opener = {"tar": _unpack_tar, "zip": _unpack_zip, "runfile": _unpack_runfile}[kind]
+    target = _Target(into, only)
     try:
-        opener(archive, _Target(into))
+        opener(archive, target)
     except _DAMAGED as error:
         unusable = SourceError(f"{name} cannot be unpacked", str(error), "correct the source in cuda.lock.toml")
         raise full_disk(error) or unusable from error
-
-
-def _is_library_name(name: str) -> bool:
-    """Whether a file of this name may be a shared library; the rest of an archive (gigabytes) stays packed."""
-    return ".so" in PurePosixPath(name).name
+    if lost := [soname for soname in only if soname not in target.taken]:
+        families = tuple(soname.partition(".")[0] for soname in lost)
+        alike = sorted(other for other in target.passed if other.startswith(families))
+        why = f"a wheel's libraries have to be called exactly by their SONAMEs; alike are: {', '.join(alike) or 'none'}"
+        remedy = "correct `sonames` or the source in cuda.lock.toml"
+        raise SourceError(f"no member of {name} is called {', '.join(lost)}", why, remedy)
 
 
 def select_libraries(tree: Path, sonames: Iterable[str], target: Path) -> None:
@@ -101,15 +105,26 @@ def _libraries_in(tree: Path) -> tuple[dict[str, Path], dict[str, str]]:
 class _Target:
     """The folder that an archive is unpacked into. Raises ValueError for what leads out of it, or is too much."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, only: Collection[str] = ()) -> None:
         self._folder = folder
+        self._only = only
         self._left = UNPACKED_LIMIT_BYTES
+        #: The last parts of the names of what was wanted, and of what was not.
+        self.taken: set[str] = set()
+        self.passed: set[str] = set()
 
     def check(self, name: str) -> None:
         """Refuse a name that leads out."""
         plain = posixpath.normpath(name)
         if plain == ".." or plain.startswith(("../", "/")):
             raise ValueError(f"its entry {name!r} leads out of the folder")
+
+    def wants(self, name: str) -> bool:
+        """Whether a file of this name may be a library that is wanted; the rest, gigabytes, stays packed."""
+        last = PurePosixPath(name).name
+        is_wanted = last in self._only if self._only else ".so" in last
+        (self.taken if is_wanted else self.passed).add(last)
+        return is_wanted
 
     def write(self, name: str, source: IO[bytes]) -> None:
         """Write a file whose name was checked."""
@@ -131,7 +146,7 @@ def _unpack_tar(archive: IO[bytes], target: _Target) -> None:
 def _take_libraries(tar: tarfile.TarFile, target: _Target, wanted: Callable[[str], bool] = lambda _: True) -> None:
     for member in tar:
         target.check(member.name)
-        if not (_is_library_name(member.name) and wanted(member.name)):
+        if not (target.wants(member.name) and wanted(member.name)):
             continue
         if member.issym():
             target.check(posixpath.join(posixpath.dirname(member.name), member.linkname))
@@ -148,7 +163,7 @@ def _unpack_zip(archive: IO[bytes], target: _Target) -> None:
         for member in package.infolist():
             target.check(member.filename)
             is_link = stat.S_ISLNK(member.external_attr >> 16)
-            if _is_library_name(member.filename) and not member.is_dir() and not is_link:
+            if target.wants(member.filename) and not member.is_dir() and not is_link:
                 with package.open(member) as source:
                     target.write(member.filename, source)
 

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
@@ -135,17 +136,24 @@ def find_by_digest(folder: Path, sources: Iterable[Source]) -> tuple[Path, Sourc
     for path in sorted(folder.iterdir()):
         if path.name in names or not path.is_file():
             continue
-        size = path.stat().st_size
+        told = path.stat()
+        size = told.st_size
         if not any(size == (source.size or min(size, LIMIT_BYTES)) for source in by_digest.values()):
             continue
         left -= size
         if left < 0:
             ui.warn(f"{folder} holds too much to look for a renamed archive in it: name it as the lock does")
             break
-        source = by_digest.get(sha256_of(path))
+        source = by_digest.get(_remembered_sha256(path, told.st_ino, size, told.st_mtime_ns))
         if source is not None:
             return path, source
     return None
+
+
+@cache
+def _remembered_sha256(path: Path, *_changing: int) -> str:
+    """The sha256 of a file as long as it is the same: looked for once to choose, and once more to unpack."""
+    return sha256_of(path)
 
 
 def keep(folder: Path, doing: str, fill: Callable[[Path], object]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -49,8 +49,10 @@ def stage_libraries(lock: CudaLock, target: Path, sources_dir: Path | None) -> N
 
 
 def _fill(lock: CudaLock, sources_dir: Path | None, libraries: Path) -> None:
-    for component in lock.components:
-        _stage_component(component, libraries, sources_dir)
+    told = [_stage_component(component, lock, libraries, sources_dir) for component in lock.parts]
+    told += [f"stand-ins for {', '.join(lock.stand_ins)}"] if lock.stand_ins else []
+    told += [f"without {', '.join(lock.left_out)}"] if lock.left_out else []
+    ui.say(f"CUDA libraries: {'; '.join(told)}")
 
 
 def check_folder(sources_dir: Path | None) -> None:
@@ -61,24 +63,29 @@ def check_folder(sources_dir: Path | None) -> None:
         )
 
 
-def _stage_component(component: Component, libraries: Path, sources_dir: Path | None) -> None:
+def _stage_component(component: Component, lock: CudaLock, libraries: Path, sources_dir: Path | None) -> str:
+    """Take a component from the first place that has it; what it is, and from where."""
     problems: list[str] = []
     for place, find in _places(component, sources_dir, libraries.parent):
         try:
             if found := find():
                 archive, source = found
                 with archive, tempfile.TemporaryDirectory(prefix="tree-", dir=libraries.parent) as tree:
-                    archives.unpack(source.unpack, archive, file_name(source), Path(tree))
+                    only = component.sonames if source.wheel else ()
+                    archives.unpack(source.unpack, archive, file_name(source), Path(tree), only)
                     archives.select_libraries(Path(tree), component.sonames, libraries)
-                return
+                return f"{component.name} {component.version} from {place} ({file_name(source)})"
         except SourceError as error:  # noqa: PERF203 - the next place may have it
             problems.append(f"{place}: {error.what} ({error.why})")
             ui.warn(f"{component.name} from {problems[-1]}")
+    only_wheels = all(source.wheel for source in component.sources)
+    other = "archives" if only_wheels else "index" if lock.has_index else None
     names = " or ".join(dict.fromkeys(file_name(source) for source in component.sources))
     raise SourceError(
         f"{component.name} {component.version} could not be had from anywhere",
         "; ".join(problems),
-        f"put {names} into a folder and run again with SOURCES_DIR=<folder>",
+        f"put {names} into a folder and run again with SOURCES_DIR=<folder>"
+        + (f", or take CUDA={other}" if other else ""),
     )
 
 
@@ -161,19 +168,29 @@ def _download(source: Source, path: Path, copies: Path) -> tuple[BinaryIO, Sourc
 
 def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
     """Why the first component that cannot be had cannot; None if every one is local, cached, or answers in time."""
-    absent = absent_components(lock, sources_dir)
-    if not absent:
-        return None
+    return unreachable_reasons([lock], sources_dir)[0]
+
+
+def unreachable_reasons(locks: Sequence[CudaLock], sources_dir: Path | None) -> list[str | None]:
+    """The same of several locks, all asked for at once."""
+    absent = [absent_components(lock, sources_dir) for lock in locks]
+    if not any(absent):
+        return [None for _ in locks]
     try:
-        asked = questions(absent, certificates.verify_setting())
+        asked = questions([part for parts in absent for part in parts], certificates.verify_setting())
     except (HostError, UsageError) as error:
-        return f"{error.what}: {error.why}"
-    return first_obstacle(absent, ask_all(asked, ANSWERS_S))
+        return [f"{error.what}: {error.why}" if parts else None for parts in absent]
+    answers = ask_all(asked, ANSWERS_S)
+    return [first_obstacle(parts, answers) for parts in absent]
 
 
 def absent_components(lock: CudaLock, sources_dir: Path | None) -> list[Component]:
-    """The components of which no archive is on this machine."""
-    return [part for part in lock.components if not any(_is_here(source, sources_dir) for source in part.sources)]
+    """The components of which no archive is on this machine, under whatever name in ``sources_dir``."""
+    return [
+        part
+        for part in lock.parts
+        if not any(_is_here(source, sources_dir) for source in part.sources) and not _is_renamed(part, sources_dir)
+    ]
 
 
 def questions(absent: Iterable[Component], verify: str | bool, pip: PipSettings | None = None) -> list[Question]:
@@ -210,11 +227,31 @@ def _problem(source: Source, answers: Mapping[str, Answer]) -> str | None:
     problems = [one.problem for url, one in answers.items() if url == source.url or url.endswith(own)]
     if not all(problems):
         return None
-    nowhere = "no package index is known" if source.wheel else "it is missing"
-    return "; ".join(problem for problem in dict.fromkeys(problems) if problem) or nowhere
+    return "; ".join(problem for problem in dict.fromkeys(problems) if problem) or _nowhere(source)
+
+
+def _nowhere(source: Source) -> str:
+    """Why nothing was asked for a source that is not here."""
+    if not source.wheel:
+        return "it is missing"
+    from gpuenv.net import index
+
+    try:
+        return index.why_none(load_pip_settings())
+    except UsageError as error:
+        return f"{error.what}: {error.why}"
 
 
 def _is_here(source: Source, sources_dir: Path | None) -> bool:
     local = local_path(source)
     places = [local or cached_path(source), *([sources_dir / file_name(source)] if sources_dir else [])]
     return any(place.is_file() for place in places)
+
+
+def _is_renamed(component: Component, sources_dir: Path | None) -> bool:
+    """Whether one of its archives is in a folder of the user under another name, as it will be looked for there."""
+    try:
+        return sources_dir is not None and find_by_digest(sources_dir, component.sources) is not None
+    except OSError:
+        # Whoever opens the folder tells why not.
+        return False

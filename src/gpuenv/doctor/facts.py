@@ -207,7 +207,14 @@ class Network:
     bundle_problem: GpuenvError | None = None
     missing_bundles: tuple[tuple[str, str], ...] = ()
     pip_problem: GpuenvError | None = None
+    #: For each variant, why its CUDA cannot be had, from the archives and from the package index; None where it can.
     archive_obstacles: Mapping[str, str | None] = field(default_factory=dict)
+    index_obstacles: Mapping[str, str | None] = field(default_factory=dict)
+
+    def cuda_obstacle(self, variant: str) -> str | None:
+        """Why a variant's CUDA can be had from neither."""
+        index = self.index_obstacles.get(variant, "its lock names no wheel")
+        return self.archive_obstacles.get(variant) if index is not None else None
 
     def of_kind(self, kind: str) -> list[Answer]:
         """The answers of one kind of address."""

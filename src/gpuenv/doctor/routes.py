@@ -114,7 +114,7 @@ def _of_prefix(facts: Facts, environment: Environment, kind: str) -> Iterator[st
     yield from _unreachable(facts, "index-folder" if facts.network.of_kind("index-folder") else "index")
     yield from _room(facts.storage.cache, environment, PREFIX_GB[flavor])
     if kind == "venv" and flavor == "gpu" and variant.name not in facts.pythons.cuda:
-        yield from filter(None, [facts.network.archive_obstacles.get(variant.name)])
+        yield from filter(None, [facts.network.cuda_obstacle(variant.name)])
 
 
 def _conda(facts: Facts, environment: Environment) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _of_image(facts: Facts, environment: Environment) -> Iterator[str]:
         yield from _base(facts, variant)
     yield from _unreachable(facts, "index")
     if flavor == "gpu":
-        yield from filter(None, [facts.network.archive_obstacles.get(variant.name)])
+        yield from filter(None, [facts.network.cuda_obstacle(variant.name)])
 
 
 def _room(place: Place, environment: Environment, needed_gb: int) -> Iterator[str]:

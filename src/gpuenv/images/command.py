@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from gpuenv.core import ui
 from gpuenv.core.errors import EngineError, GpuenvError
@@ -12,7 +13,6 @@ from gpuenv.engine.find import find_engine
 from gpuenv.engine.model import Engine, inspect
 from gpuenv.host.processor import check_host
 from gpuenv.images import image
-from gpuenv.images.context import load_inputs
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
@@ -58,17 +58,8 @@ def plan(settings: Settings, engine: Engine) -> list[Planned]:
     chosen = [variants.find_variant(settings.variant)] if settings.variant else variants.load_all()
     # cpu first: the small one shows within minutes whether the network is right.
     flavors = (settings.flavor,) if settings.flavor else tuple(reversed(FLAVORS))
-    environments = [cuda_choice.environment(settings, variant, flavor) for variant in chosen for flavor in flavors]
-    return [_plan_one(settings, engine, environment) for environment in environments]
-
-
-def _plan_one(settings: Settings, engine: Engine, environment: Environment) -> Planned:
-    # Nobody needs to ask for the sources of an image that is there.
-    if environment.cuda is None or image.find_image(engine, load_inputs(environment), settings.base):
-        return Planned(environment)
-    from gpuenv.cuda import sources
-
-    return Planned(environment, sources.unreachable_reason(environment.cuda, settings.sources_dir))
+    find = partial(image.find_made, engine, settings)
+    return [Planned(*cuda_choice.plan(settings, variant, flavor, find)) for variant in chosen for flavor in flavors]
 
 
 def _try(engine: Engine, planned: Planned, settings: Settings) -> tuple[tuple[str, str, str, str], bool]:

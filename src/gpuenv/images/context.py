@@ -13,6 +13,9 @@ from gpuenv.core import paths
 from gpuenv.variants import locks
 from gpuenv.variants.environment import Environment
 
+#: The folder of the context with the sources of stand-ins for libraries of CUDA.
+STAND_INS = "stand-ins"
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -56,6 +59,11 @@ def load_inputs(environment: Environment) -> Inputs:
     if flavor == "gpu":
         names += sorted(f"libcuda/{path.name}" for path in (folder / "libcuda").glob("*.[ch]"))
     files.update({name: (folder / name).read_bytes() for name in names})
+    if environment.cuda is not None and environment.cuda.stand_ins:
+        from gpuenv.cuda import stand_ins
+
+        texts = stand_ins.sources(variant, environment.cuda.stand_ins)
+        files.update({f"{STAND_INS}/{name}": text.encode() for name, text in texts.items()})
     return Inputs(environment, files, labels_of(environment, lock.digest))
 
 
@@ -84,7 +92,7 @@ def labels_of(environment: Environment, lock_digest: str) -> dict[str, str]:
         **labels,
         "org.opencontainers.image.licenses": "Apache-2.0 AND MIT AND LicenseRef-NVIDIA-CUDA",
         "org.opencontainers.image.description": f"{framework} on CUDA {variant.cuda.version}"
-        + (" (SIMULATED: no GPU can be used)" if environment.cuda_label == "simulated" else ""),
+        + (" (cuFFT and cuSOLVER: stand-ins)" if environment.cuda_label == "index" else ""),
         "gpuenv.cuda_version": variant.cuda.version,
         "gpuenv.cudnn_version": variant.cuda.cudnn,
     }
@@ -123,6 +131,9 @@ def assemble(inputs: Inputs, sources_dir: Path | None) -> Path:
         (folder / name).chmod(0o644)
     if inputs.environment.cuda is not None:
         from gpuenv.cuda import sources
+
+        # The recipe compiles what is in it, which may be nothing.
+        (folder / STAND_INS).mkdir(exist_ok=True)
 
         target = folder / "cuda"
         sources.stage_libraries(inputs.environment.cuda, target, sources_dir)

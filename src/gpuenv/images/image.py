@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gpuenv.core import locking
 from gpuenv.core.settings import Settings
 from gpuenv.engine.model import Engine, inspect, labels_in
@@ -38,6 +40,18 @@ def _ensure(engine: Engine, environment: Environment, settings: Settings) -> Bui
         if built:
             return built
         return build.build(engine, inputs, settings)
+
+
+def find_made(engine: Engine, settings: Settings, environments: Sequence[Environment]) -> Environment | None:
+    """The first whose image is there and need not be built.
+
+    One that is there and has to be built anew is not replaced by a later one.
+    """
+    for environment in environments:
+        if inspect(engine, environment.tag) is not None:
+            is_current = find_image(engine, load_inputs(environment), settings.base) is not None
+            return environment if is_current else None
+    return None
 
 
 def find_image(engine: Engine, inputs: Inputs, base_choice: str | None) -> Built | None:

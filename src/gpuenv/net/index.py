@@ -10,7 +10,7 @@ import importlib
 import re
 import subprocess
 import sys
-from functools import partial
+from functools import cache, partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Optional, Union
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 import msgspec
 import requests
 
-from gpuenv.core import ui
+from gpuenv.core import signals, ui
 from gpuenv.core.errors import SourceError
 from gpuenv.net import download, redact
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
@@ -36,6 +36,8 @@ except ImportError:
 from pip._internal.models.index import PyPI
 print(PyPI.simple_url)
 """
+#: Seconds for that, which takes 0.3 s (measured).
+_ASK_PIP_S = 5
 
 
 class File(msgspec.Struct, frozen=True):
@@ -77,10 +79,13 @@ def find(file_name: str, sha256: str) -> str:
                 told = f" ({file.yanked})" if isinstance(file.yanked, str) and file.yanked else ""
                 ui.warn(f"{file_name} was yanked from the package index{told}; it is used if its sha256 is right")
             return download.with_login(file.url, settings)
+    other = (
+        "let pip ask one: PIP_NO_INDEX=0" if settings.no_index else "name another index with PIP_INDEX_URL=https://..."
+    )
     raise SourceError(
         f"{file_name} was not found on the package index",
-        "; ".join(problems) or _no_index(settings),
-        "name another index with PIP_INDEX_URL=https://..., or a folder that has the file with SOURCES_DIR=<folder>",
+        "; ".join(problems) or why_none(settings),
+        f"{other}, or a folder that has the file with SOURCES_DIR=<folder>",
     )
 
 
@@ -104,16 +109,22 @@ def _problem(answer: requests.Response, file_name: str, sha256: str) -> str | No
 
 
 def pages(file_name: str, settings: PipSettings) -> list[str]:
-    """The address of the page of a wheel's project on each index that is asked by HTTP."""
+    """The address of the page of a wheel's project on each index that is asked by HTTP; none where pip asks none."""
+    if settings.no_index:
+        return []
     project = re.sub(r"[-_.]+", "-", file_name.partition("-")[0]).lower()
     indexes = (settings.index_url or default_index() or "", *settings.extra_index_urls)
     asked = [index.rstrip("/") for index in indexes if index.startswith(("http://", "https://"))]
     return [f"{index}/{project}/" for index in dict.fromkeys(asked)]
 
 
-def _no_index(settings: PipSettings) -> str:
+def why_none(settings: PipSettings) -> str:
+    """Why there is no index to ask."""
+    if settings.no_index:
+        return "pip's settings forbid to ask an index (no-index); SOURCES_DIR=<folder> names a folder that has the file"
     if settings.index_url:
-        return "pip's index-url is no address of http or https"
+        why = "pip's index-url is no address of http or https, which alone are asked"
+        return f"{why}; SOURCES_DIR=<folder> names a folder that has the file"
     return "pip's settings name none, and there is no pip here that knows the public one"
 
 
@@ -181,6 +192,7 @@ class _Links(HTMLParser):
             self.found.append(File(name, urljoin(self._base, href), hashes, values.get("data-requires-python"), yanked))
 
 
+@cache
 def default_index() -> str | None:
     """What pip uses if nobody tells it otherwise, asked of this Python's pip or of the one on PATH; None without."""
     try:
@@ -188,8 +200,8 @@ def default_index() -> str | None:
     except (ImportError, AttributeError):
         pass
     for python in (sys.executable, "python3"):
-        with contextlib.suppress(OSError):
-            done = subprocess.run([python, "-I", "-c", _ASK_PIP], capture_output=True, text=True, check=False)
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            done = signals.ask([python, "-I", "-c", _ASK_PIP], _ASK_PIP_S, start_new_session=True)
             if done.returncode == 0:
                 return done.stdout.strip()
     return None

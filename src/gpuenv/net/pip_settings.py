@@ -24,6 +24,8 @@ _OF_THE_NETWORK = (
     *("index-url", "extra-index-url", "no-index", "find-links", "trusted-host", "keyring-provider"),
     *("proxy", "cert", "client-cert", "timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir"),
 )
+#: What pip reads as "no".
+_NO = ("0", "false", "f", "no", "n", "off")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class PipSettings:
     timeout_s: float | None = None
     #: Of http indexes, which pip ignores else.
     trusted_hosts: tuple[str, ...] = ()
+    #: Whether no index is to be asked at all.
+    no_index: bool = False
 
 
 def load_pip_settings() -> PipSettings:
@@ -158,6 +162,7 @@ def parse_settings(values: Mapping[str, str]) -> PipSettings:
         cert=Path(values["cert"]).expanduser() if "cert" in values else None,
         proxy=with_scheme(values.get("proxy", "")) or None,
         timeout_s=timeout_s,
+        no_index=values.get("no-index", "no").lower() not in _NO,
     )
 
 

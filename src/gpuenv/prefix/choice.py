@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gpuenv.core import ui
@@ -14,7 +16,7 @@ from gpuenv.host import gpu, pythons
 from gpuenv.prefix import conda_env, making, trust
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import virtual_env as venv_env
-from gpuenv.prefix.folder import Mark, read_mark
+from gpuenv.prefix.folder import Mark, is_complete, read_mark
 from gpuenv.variants import model as variants
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import TITLES
@@ -23,7 +25,7 @@ from gpuenv.variants.model import Variant
 
 @dataclass(frozen=True)
 class Made:
-    """A complete environment; ``cuda`` is genuine, simulated or none."""
+    """A complete environment; ``cuda`` is complete, index or none."""
 
     kind: str
     flavor: str
@@ -32,8 +34,8 @@ class Made:
 
     @property
     def title(self) -> str:
-        """What people call it; what is simulated is called so."""
-        return f"a {TITLES[self.kind]}{' with simulated CUDA' if self.cuda == 'simulated' else ''}"
+        """What people call it."""
+        return f"a {TITLES[self.kind]}"
 
 
 def ensure(settings: Settings, variant: Variant) -> Made:
@@ -91,20 +93,34 @@ def choose_kind(settings: Settings, variant: Variant) -> str:
 
 
 def choose_environment(settings: Settings, kind: str, variant: Variant) -> Environment:
-    """The flavor asked for, else that of the folder (PREFIX), else this machine's; with its CUDA.
+    """The flavor and the CUDA asked for, else those of the folder (PREFIX), else this machine's.
 
     cpu, and a warning why, where no CUDA is to be had.
     """
     mark = find_mark(settings)
-    named = settings.flavor or (mark.content.flavor if mark is not None else None)
+    there = mark.content if mark is not None else None
+    named = settings.flavor or (there.flavor if there is not None else None)
     flavor = named or gpu.default_flavor(gpu.host_gpus())
-    if kind == "conda":
+    if flavor != "gpu":
         return Environment(variant, flavor)
-    environment = cuda_choice.environment(settings, variant, flavor)
-    if named or environment.cuda is None or cuda_choice.find_installed(variant, environment.cuda):
-        return environment
+    if settings.cuda is None and there is not None and there.cuda == "index":
+        settings = replace(settings, cuda="index")
+    if kind == "conda":
+        # Its channels have CUDA, unless it is to come from the package index.
+        return Environment(variant, flavor, cuda_choice.load(settings, variant) if settings.cuda == "index" else None)
     sources.check_folder(settings.sources_dir)
-    if reason := sources.unreachable_reason(environment.cuda, settings.sources_dir):
-        ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
-        return Environment(variant, "cpu")
-    return environment
+    environment, reason = cuda_choice.plan(settings, variant, flavor, partial(_find_made, settings, variant))
+    if named or reason is None:
+        return environment
+    ui.warn(f"{reason}; using the cpu flavor. With its archives in a folder: SOURCES_DIR=<folder> FLAVOR=gpu")
+    return Environment(variant, "cpu")
+
+
+def _find_made(settings: Settings, variant: Variant, environments: Sequence[Environment]) -> Environment | None:
+    """The first whose folder is whole; else the first, if its CUDA is installed on this machine."""
+    for environment in environments:
+        if is_complete(venv_env.plan(environment, settings)[0]):
+            return environment
+    first = environments[0]
+    is_installed = first.cuda and not first.cuda.from_index and cuda_choice.find_installed(variant, first.cuda)
+    return first if is_installed else None

@@ -18,7 +18,8 @@ def run(settings: Settings) -> int:
     variant = choice.find_variant(settings)
     made = choice.make(kind, choice.choose_environment(settings, kind, variant), settings)
     folder = shlex.quote(str(made.folder))
-    named = f" PREFIX={folder}" if settings.prefix else ""
+    named = " CUDA=index" if made.cuda == "index" and settings.cuda else ""
+    named += f" PREFIX={folder}" if settings.prefix else ""
     ui.say(
         f"to use it: make gpu-shell ENGINE={kind} VARIANT={variant.name} FLAVOR={made.flavor}{named}, "
         f"or {_BY_HAND[settings.verb].format(folder)}"

@@ -34,20 +34,27 @@ def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[
     """
     variant, flavor = environment.variant, environment.flavor
     spec.of(variant)
-    if settings.cuda_lock or settings.cuda == "simulated":
-        wish = f"CUDA_LOCK={settings.cuda_lock}" if settings.cuda_lock else "CUDA=simulated"
+    if settings.cuda_lock or settings.cuda == "archives":
+        wish = f"CUDA_LOCK={settings.cuda_lock}" if settings.cuda_lock else "CUDA=archives"
         raise UsageError(
             f"{wish} is not for a conda environment",
-            "its CUDA comes from its channels, as [conda] of variant.toml pins it",
+            "its CUDA comes from its channels ([conda] of variant.toml), or from the package index (CUDA=index)",
             "use ENGINE=venv (or TARGET=venv), or leave it out",
         )
     lock = locks.load_lock(variant.lock_path(flavor))
     _, _, digest = locks.read_checked(spec.path(environment))
     packages = conda_lock.read(variant)
+    cuda = prefix_cuda.digest(variant, environment.cuda) if environment.cuda else ""
     sources.check_folder(settings.sources_dir)  # a bad one is told before anything is made
-    channels.request(environment, settings)
-    prefix = place(Content.of(environment, "conda", locks.sha256_hex(digest + packages.digest)), settings.prefix)
+    channels.request(_of_channels(environment), settings)
+    content = Content.of(environment, "conda", locks.sha256_hex(digest + packages.digest + cuda))
+    prefix = place(content, settings.prefix)
     return prefix, partial(_make, environment, lock, packages, settings)
+
+
+def _of_channels(environment: Environment) -> Environment:
+    """The environment as far as conda makes it: where CUDA comes from elsewhere, as without a GPU."""
+    return Environment(environment.variant, "cpu") if environment.cuda else environment
 
 
 def _make(
@@ -55,7 +62,7 @@ def _make(
 ) -> list[Path]:
     variant, flavor, prefix = environment.variant, environment.flavor, making.prefix
     if flavor == "gpu":
-        prefix_cuda.check_compiler(variant)
+        prefix_cuda.check_compiler(variant, environment.cuda)
     program = programs.find(settings.conda)
     programs.warn_unverified(os.environ, Path.home(), program.path)
     if program.path:
@@ -63,12 +70,13 @@ def _make(
     else:
         making.claim()
     ui.say(f"making the environment {prefix.folder} with {program.name} (log: {prefix.log})")
-    wanted = packages.of(flavor)
+    of_channels = _of_channels(environment)
+    wanted = packages.of(of_channels.flavor)
     _say_what_is_verified(packages, wanted)
     with scratch.folder("conda") as temporary:
-        request = channels.request(environment, settings)
+        request = channels.request(of_channels, settings)
         named = ", ".join(map(redact.text, request.channels))
-        ui.say(f"installing Python{' and CUDA' if flavor == 'gpu' else ''} from {named}")
+        ui.say(f"installing Python{' and CUDA' if of_channels.flavor == 'gpu' else ''} from {named}")
         # rattler reads none.
         mirrors = condarc.read_mirrors(os.environ, Path.home(), program.path) if program.path else None
         found = channels.locate(request.channels, wanted, temporary, mirrors)
@@ -79,17 +87,22 @@ def _make(
         making.run(argv, {**os.environ, **own, **channels.network_variables(os.environ)}, explain)
     # Before anything that was installed is run by us; all programs but rattler have run the packages' link scripts.
     conda_lock.verify_installed(prefix.folder, wanted, packages)
+    if environment.cuda is not None:
+        # Before the packages: what cannot be had is known within seconds, and TensorFlow takes minutes.
+        prefix_cuda.place_libraries(prefix.folder, variant, environment.cuda, settings.sources_dir)
     pip.install(making, environment, lock, settings.sources_dir)
     activate.write_hooks(prefix.folder)
     if flavor != "gpu":
         return []
+    if environment.cuda is not None:
+        return prefix_cuda.link(prefix.folder, prefix_cuda.libraries(prefix.folder, variant))
     return prefix_cuda.link(prefix.folder, prefix.folder / "lib", spec.cuda_names(variant))
 
 
 def _say_what_is_verified(lock: CondaLock, packages: Sequence[Package]) -> None:
     """One line for a lock of tests, and one for what nobody has told a sum of."""
-    if lock.simulated:
-        ui.warn(f"{lock.path} is simulated: tests made the packages that it names")
+    if lock.stand_in:
+        ui.warn(f"{lock.path} is a stand-in: tests made the packages that it names")
     bare = ", ".join(f"{package.name} {package.version}" for package in packages if not package.is_hashed)
     if bare:
         ui.warn(f"no sum is known of {bare}: held by version and build alone, and by what the channel itself says")

@@ -13,20 +13,20 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuenv.core import paths, signals, ui
-from gpuenv.core.errors import BuildError, HostError
-from gpuenv.cuda import choice, sources
-from gpuenv.cuda.stubs import MARKER
+from gpuenv.core import paths, ui
+from gpuenv.core.errors import BuildError
+from gpuenv.cuda import choice, compiler, sources, stand_ins
 from gpuenv.host import elf, gpu
 from gpuenv.prefix import activate
+from gpuenv.variants import locks
 from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.model import Variant, numbers
 
 DRIVER = "libcuda.so.1"
 #: The folder of the driver's stand-in.
 STAND_IN_FOLDER = "lib/gpuenv-driver"
-#: How large a simulated library is at most.
-_SIMULATED_BYTES = 5_000_000
+#: No stand-in is larger: that of cuSOLVER has 22 kB.
+_STAND_IN_BYTES = 1_000_000
 
 
 def libraries(folder: Path, variant: Variant) -> Path:
@@ -37,7 +37,7 @@ def libraries(folder: Path, variant: Variant) -> Path:
 def place_libraries(folder: Path, variant: Variant, lock: CudaLock, sources_dir: Path | None) -> None:
     """Put every library of ``lock`` there: those of this machine if all fit, else from the verified archives."""
     target = libraries(folder, variant)
-    found = {} if lock.simulated or sources_dir else choice.find_installed(variant, lock)
+    found = {} if lock.from_index or sources_dir else choice.find_installed(variant, lock)
     if found:
         ui.say(f"CUDA {variant.cuda.version} of this machine is used ({next(iter(found.values())).parent})")
         target.mkdir(parents=True)
@@ -45,6 +45,12 @@ def place_libraries(folder: Path, variant: Variant, lock: CudaLock, sources_dir:
             (target / soname).symlink_to(path)
         return
     sources.stage_libraries(lock, target, sources_dir)
+    stand_ins.compile_all(stand_ins.sources(variant, lock.stand_ins), target)
+
+
+def digest(variant: Variant, lock: CudaLock) -> str:
+    """What decides the CUDA libraries of an environment."""
+    return " ".join([lock.digest, *map(locks.sha256_hex, stand_ins.sources(variant, lock.stand_ins).values())])
 
 
 def link(folder: Path, cuda: Path, only: Iterable[str] | None = None) -> list[Path]:
@@ -71,11 +77,12 @@ def link(folder: Path, cuda: Path, only: Iterable[str] | None = None) -> list[Pa
     return [framework.parent / name for name in names]
 
 
-def check_compiler(variant: Variant) -> None:
-    """Refuse at once what :func:`_add_stand_in` would refuse after minutes of downloads. Raises HostError."""
+def check_compiler(variant: Variant, lock: CudaLock | None) -> None:
+    """Refuse at once what would be refused after minutes of downloads: no compiler for stand-ins. Raises HostError."""
     # Measured on the wheels: up to 1.13 libcuda.so.1 is a DT_NEEDED; from 1.14 on it is opened at first use.
-    if numbers(variant.tensorflow.version) < (1, 14):
-        _find_compiler(f"TensorFlow {variant.tensorflow.version}")
+    needs_driver = numbers(variant.tensorflow.version) < (1, 14) and gpu.host_gpus().driver is None
+    if needs_driver or (lock is not None and lock.stand_ins):
+        compiler.check()
 
 
 def find_framework(folder: Path) -> Path:
@@ -98,35 +105,23 @@ def _add_stand_in(folder: Path, framework: Path) -> None:
     It must lose to every real driver, also to one that is there later, or on the next node of a cluster. A link in
     the RPATH would win; so Python loads it before TensorFlow, and only if no driver is found.
     """
-    compiler = _find_compiler(framework.name)
-    if compiler is None:
-        return
     target = folder / STAND_IN_FOLDER / DRIVER
     target.parent.mkdir(parents=True, exist_ok=True)
     code = [str(path) for path in sorted((paths.docker_dir() / "libcuda").glob("*.c"))]
     options = ["-shared", "-fPIC", "-O2", "-Wl,--build-id=none", f"-Wl,-soname,{DRIVER}"]
-    done = signals.ask([compiler, *options, "-o", str(target), *code])
-    if done.returncode != 0:
-        raise BuildError("the stand-in for libcuda.so.1 does not compile", done.stderr.strip()[-300:], "use FLAVOR=cpu")
+    if gpu.host_gpus().driver is not None and not compiler.is_here():
+        # With a driver it is for the day when this folder is used without one: nothing is fetched for that.
+        return
+    problem = compiler.compile_all([[*options, "-o", str(target), *code]], target.parent)
+    if problem:
+        raise BuildError("the stand-in for libcuda.so.1 does not compile", problem, "use FLAVOR=cpu")
     site = framework.parent.parent
     shutil.copy(activate.FOLDER / activate.HOOK, site / activate.HOOK)
     (site / activate.HOOK_PTH).write_text(activate.HOOK_LINE, encoding="utf-8")
 
 
-def _find_compiler(what: str) -> str | None:
-    """The compiler for the stand-in; None where none is needed, as there is a driver. Raises HostError without both."""
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None and gpu.host_gpus().driver is None:
-        raise HostError(
-            "this machine has no NVIDIA driver, and no C compiler for a stand-in",
-            f"{what} cannot be loaded without {DRIVER}, and the stand-in for it has to be compiled",
-            "use FLAVOR=cpu, or install gcc",
-        )
-    return compiler
-
-
 def label(folder: Path) -> str:
-    """``simulated`` for an environment whose CUDA libraries are stand-ins (small, and marked), else ``genuine``."""
+    """``index`` for an environment with stand-ins (small, and marked) among its CUDA libraries, else ``complete``."""
     links = [path for path in find_framework(folder).parent.glob("lib*.so.*") if path.is_symlink() and path.exists()]
-    small = (path for path in links if path.stat().st_size < _SIMULATED_BYTES)
-    return "simulated" if any(MARKER.encode() in path.read_bytes() for path in small) else "genuine"
+    small = (path for path in links if path.stat().st_size < _STAND_IN_BYTES)
+    return "index" if any(stand_ins.MARKER.encode() in path.read_bytes() for path in small) else "complete"

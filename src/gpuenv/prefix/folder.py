@@ -40,24 +40,25 @@ FULL_DISK = ("No space left on device", "Disk quota exceeded", "os error 28")
 FULL_BYTES = 10_000_000
 
 
-class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Content(msgspec.Struct, frozen=True):
     """What an environment is: ``digest`` is that of everything it is made from."""
 
     kind: str
     variant: str
     flavor: str
     digest: str
-    is_simulated: bool = False
+    #: As :attr:`Environment.cuda_label` tells.
+    cuda: str = "none"
 
     @classmethod
     def of(cls, environment: Environment, kind: str, digest: str) -> Content:
         """Name what ``environment`` is made as."""
-        return cls(kind, environment.variant.name, environment.flavor, digest, environment.cuda_label == "simulated")
+        return cls(kind, environment.variant.name, environment.flavor, digest, environment.cuda_label)
 
     @property
     def name(self) -> str:
         """For people, and for files about it."""
-        return name_of(self.variant, self.flavor, "simulated" if self.is_simulated else "genuine")
+        return name_of(self.variant, self.flavor, self.cuda)
 
     @property
     def title(self) -> str:
@@ -67,7 +68,8 @@ class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def words(self) -> str:
         """How to ask for it again; a mark says what whoever wrote it wants."""
-        return " ".join(map(shlex.quote, (f"ENGINE={self.kind}", f"VARIANT={self.variant}", f"FLAVOR={self.flavor}")))
+        words = [f"ENGINE={self.kind}", f"VARIANT={self.variant}", f"FLAVOR={self.flavor}"]
+        return " ".join(map(shlex.quote, [*words, *(["CUDA=index"] if self.cuda == "index" else [])]))
 
 
 class Mark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

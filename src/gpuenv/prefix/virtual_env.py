@@ -26,7 +26,8 @@ def plan(environment: Environment, settings: Settings) -> tuple[Prefix, partial[
     """
     lock = locks.load_lock(environment.variant.lock_path(environment.flavor))
     sources.check_folder(settings.sources_dir)
-    digest = locks.sha256_hex(f"{lock.digest} {environment.cuda.digest}") if environment.cuda else lock.digest
+    cuda = prefix_cuda.digest(environment.variant, environment.cuda) if environment.cuda else ""
+    digest = locks.sha256_hex(f"{lock.digest} {cuda}") if cuda else lock.digest
     prefix = place(Content.of(environment, "venv", digest), settings.prefix)
     return prefix, partial(_make, environment, lock, settings.sources_dir)
 
@@ -35,7 +36,7 @@ def _make(environment: Environment, lock: locks.Lock, sources_dir: Path | None, 
     """Fill the folder; returns the links that lead to its CUDA."""
     variant, prefix = environment.variant, making.prefix
     if environment.cuda is not None:
-        prefix_cuda.check_compiler(variant)
+        prefix_cuda.check_compiler(variant, environment.cuda)
     python = pythons.find_python(variant.python_minor, variant.python)
     if python is None:
         raise HostError(

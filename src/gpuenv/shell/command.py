@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +115,10 @@ def _run_in_container(engine: Engine, request: Request, settings: Settings, tail
         )
     work = own_code.shared(request.work, workspace.WORK_INSIDE)
     in_utf8("CMD", request.command or "", _RECODE)
-    environment = cuda_choice.environment(settings, request.variant, request.flavor)
+    find = partial(image.find_made, engine, settings)
+    environment = cuda_choice.environment(settings, request.variant, request.flavor, find)
     built = image.ensure_image(engine, environment, settings)
-    device = shell_words.device(request.host, request.flavor, request.devices)
+    device = shell_words.device(request.host, request.flavor, request.devices, built.labels.get("gpuenv.cuda"))
     told = in_utf8("WORK", f"{request.work}{work.note}")
     ui.say(shell_words.environment_line(built.labels, device, told, settings.add))
     has_terminal = wants_terminal(request.command, [os.isatty(number) for number in range(3)])

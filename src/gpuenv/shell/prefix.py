@@ -35,10 +35,9 @@ def run(settings: Settings, variant: Variant, work: Path, command: str | None, t
             "make one of your own: `make venv-env PREFIX=<folder>`, then `<folder>/bin/pip install -r <file>`",
         )
     made = prefix_choice.ensure(settings, variant)
-    host, name = gpu.host_gpus(), name_of(variant.name, made.flavor)
-    device = shell_words.device(
-        host, made.flavor, gpu.device_requests(settings.gpus, host) if made.flavor == "gpu" else []
-    )
+    host, name = gpu.host_gpus(), name_of(variant.name, made.flavor, made.cuda)
+    requests = gpu.device_requests(settings.gpus, host) if made.flavor == "gpu" else []
+    device = shell_words.device(host, made.flavor, requests, made.cuda)
     ui.say(
         f"{name}: TensorFlow {variant.tensorflow.version}, Keras {variant.keras}, "
         f"Python {variant.python}; device: {device} ({made.title}, not a container); in {work}"

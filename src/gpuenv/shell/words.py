@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from gpuenv.host.gpu import HostGpus
+from gpuenv.variants.environment import name_of
+
+#: What a user of a CUDA from the package index has to know before TensorFlow ends the program at such an operation.
+_STAND_INS = (
+    "; cuFFT and cuSOLVER are stand-ins: tf.signal and dense solvers stay on the CPU"
+    ' (`with tf.device("/cpu:0"):`, else they end the program)'
+)
 
 
 def prompt(labels: Mapping[str, str]) -> str:
@@ -26,17 +33,16 @@ def environment_line(labels: Mapping[str, str], device: str, work: str, added: P
 
 
 def _name(labels: Mapping[str, str]) -> str:
-    simulated = ", simulated CUDA" if labels.get("gpuenv.cuda") == "simulated" else ""
-    return f"{labels['gpuenv.variant']}-{labels['gpuenv.flavor']}{simulated}"
+    return name_of(labels["gpuenv.variant"], labels["gpuenv.flavor"], labels.get("gpuenv.cuda", "none"))
 
 
-def device(host: HostGpus, flavor: str, requests: Sequence[Mapping[str, Any]]) -> str:
-    """What TensorFlow computes on, and if that is the CPU, why."""
+def device(host: HostGpus, flavor: str, requests: Sequence[Mapping[str, Any]], cuda: str | None = None) -> str:
+    """What TensorFlow computes on, and if that is the CPU, why; ``cuda`` is the environment's ``gpuenv.cuda``."""
     if requests:
         chosen: Sequence[str] = requests[0]["DeviceIDs"] or [str(number) for number in range(len(host.names))]
         names = [f"GPU {number} ({host.names[int(number)]})" for number in chosen]
         told = ", ".join(names) or f"all GPUs ({host.problem or 'none found'})"
-        return f"{told}, driver {host.driver}"
+        return f"{told}, driver {host.driver}{_STAND_INS if cuda == 'index' else ''}"
     if host.driver is None:
         reason = host.problem or "no NVIDIA driver on this host"
         return f"CPU ({reason}{'; a stand-in for libcuda reports no device' if flavor == 'gpu' else ''})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock
+from gpuenv.variants.cuda_lock import CudaLock, load_cuda_lock, of_index
 from gpuenv.variants.model import BaseImage, Variant
 
 
@@ -22,13 +22,20 @@ class Environment:
         return cls(variant, flavor, load_cuda_lock(variant.cuda_lock_path) if flavor == "gpu" else None)
 
     @property
+    def alternatives(self) -> tuple[Environment, ...]:
+        """It, and the same with a CUDA from the package index if it can come from there."""
+        if self.cuda is None or not self.cuda.has_index:
+            return (self,)
+        return self, Environment(self.variant, self.flavor, of_index(self.cuda))
+
+    @property
     def cuda_label(self) -> str:
-        """``genuine``, ``simulated`` or ``none``."""
+        """``complete``, ``index`` or ``none``."""
         return self.cuda.label if self.cuda else "none"
 
     @property
     def name(self) -> str:
-        """``cuda10.0-gpu``; a simulated CUDA is never hidden behind the name of the genuine one."""
+        """``cuda10.0-gpu``; a CUDA with stand-ins is never hidden behind the name of a complete one."""
         return name_of(self.variant.name, self.flavor, self.cuda_label)
 
     @property
@@ -54,4 +61,4 @@ class Environment:
 
 def name_of(variant: str, flavor: str, cuda_label: str = "none") -> str:
     """Name an environment of which only the parts are known, as those on other machines."""
-    return f"{variant}-{flavor}" + ("-simulated" if cuda_label == "simulated" else "")
+    return f"{variant}-{flavor}" + ("-index" if cuda_label == "index" else "")

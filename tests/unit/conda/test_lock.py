@@ -33,7 +33,7 @@ def variant(tmp_path: Path) -> Variant:
 @pytest.mark.parametrize("name", variants.list_names())
 def test_every_package_has_its_sums_but_those_that_are_told(name: str) -> None:
     lock = conda_lock.read(variants.find_variant(name))
-    assert not lock.simulated
+    assert not lock.stand_in
     assert {package.name for package in lock.packages if not package.is_hashed} == BARE.get(name, set())
     for package in lock.packages:
         if package.is_hashed:
@@ -67,8 +67,8 @@ def test_the_same_packages_give_the_same_bytes(variant: Variant) -> None:
     path = conda_lock.path_of(variant)
     before = path.read_text()
     assert conda_lock.render(variant, reversed(conda_lock.read(variant).packages)) == before
-    path.write_text(conda_lock.render(variant, conda_lock.read(variant).packages, simulated=True))
-    assert conda_lock.read(variant).simulated
+    path.write_text(conda_lock.render(variant, conda_lock.read(variant).packages, stand_in=True))
+    assert conda_lock.read(variant).stand_in
     conda_lock.check(variant)
 
 

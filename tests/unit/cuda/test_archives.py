@@ -64,6 +64,19 @@ def test_zip_yields_what_may_be_a_library(tmp_path: Path) -> None:
     assert files_in(tmp_path / "into") == ["pkg/libs/liby.so.7"]
 
 
+def test_libraries_of_a_wheel_that_are_called_otherwise_are_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as package:
+        for name in ("liby.so.7", "libx-0a1b2c3d.so.9.0", "x.cpython-36m.so"):
+            package.writestr(f"pkg/libs/{name}", b"y")
+    with (
+        (tmp_path / "a.whl").open("rb") as stream,
+        pytest.raises(SourceError, match=r"no member of a\.whl is") as error,
+    ):
+        archives.unpack("zip", stream, "a.whl", tmp_path / "into", ["liby.so.7", "libx.so.9.0"])
+    assert error.value.what.endswith(" called libx.so.9.0")
+    assert "called exactly by their SONAMEs; alike are: libx-0a1b2c3d.so.9.0" in error.value.why
+
+
 @pytest.mark.parametrize("name", ["../evil.so", "/evil.so", "a/../../evil.so", "../notes.txt"])
 def test_entry_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     into = tmp_path / "into"

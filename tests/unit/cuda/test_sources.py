@@ -61,7 +61,7 @@ def stage(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, 
 
 def lock_of(*from_sources: Source, sonames: tuple[str, ...] = (SONAME,)) -> CudaLock:
     part = Component("toolkit", "9.0", sonames, from_sources)
-    return CudaLock(simulated=True, components=(part,), path=Path("cuda.lock.toml"))
+    return CudaLock(components=(part,), path=Path("cuda.lock.toml"))
 
 
 def forget_libraries() -> None:
@@ -238,7 +238,9 @@ def test_wrong_local_file_is_refused_by_name_and_the_network_asked(
 
 def test_local_folder_that_is_none_is_refused(archive: bytes, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
-        sources.stage_libraries(lock_of(source_of("http://x/a", archive, "x")), tmp_path / "libs", tmp_path / "no")
+        sources.stage_libraries(
+            lock_of(source_of("http://localhost/a", archive, "x")), tmp_path / "libs", tmp_path / "no"
+        )
 
 
 def test_damaged_cached_archive_is_fetched_again(
@@ -273,7 +275,7 @@ from gpuenv.cuda import sources
 from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 source = Source(url=sys.argv[1], sha256=sys.argv[2], origin="first", unpack="tar")
 part = Component("toolkit", "9.0", ("libc.so.6",), (source,))
-sources.stage_libraries(CudaLock((part,), Path("x"), True), Path(sys.argv[3]), None)
+sources.stage_libraries(CudaLock((part,), Path("x")), Path(sys.argv[3]), None)
 print(*Path(sys.argv[3]).iterdir())
 """
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gpuenv.core.errors import HostError, SourceError
 from gpuenv.cuda import archives, sources
@@ -55,7 +56,7 @@ def server(wheel: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def lock_of(wheel: bytes, *more: str) -> CudaLock:
     sha256 = hashlib.sha256(wheel).hexdigest()
     source = Source(wheel=NAME, sha256=sha256, origin="index", unpack="zip", size=len(wheel))
-    return CudaLock((Component("toolkit", "9.0", (SONAME, *more), (source,)),), Path("cuda.lock.toml"), simulated=True)
+    return CudaLock((Component("toolkit", "9.0", (SONAME, *more), (source,)),), Path("cuda.lock.toml"))
 
 
 def source_of(lock: CudaLock) -> Source:
@@ -64,7 +65,6 @@ def source_of(lock: CudaLock) -> Source:
 
 def test_a_wheel_is_found_fetched_verified_and_kept(server: Server, wheel: bytes, tmp_path: Path) -> None:
     lock = lock_of(wheel)
-    assert "wheel" not in str(sources.unreachable_reason(lock, None))
     assert sources.unreachable_reason(lock, None) is None
     sources.stage_libraries(lock, tmp_path / "libs", None)
     assert [path.name for path in (tmp_path / "libs").iterdir()] == [SONAME]
@@ -126,18 +126,49 @@ def test_a_wheel_that_is_gone_is_told_with_the_page_that_does_not_list_it(
         sources.stage_libraries(lock_of(wheel), tmp_path / "libs", None)
     told = f"index: {NAME} was not found on the package index ({page}: its page lists no {NAME})"
     assert error.value.why == told
+    assert error.value.next_step.endswith("or take CUDA=archives")
     reason = sources.unreachable_reason(lock_of(wheel), None)
     assert reason == f"no source of toolkit 9.0 can be reached (index: its page lists no {NAME})"
 
 
-def test_why_no_index_can_be_asked_is_told(server: Server, wheel: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("server")
+def test_what_came_from_where_is_said(wheel: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    absent = ("libcufft.so.9.0", "libcupti.so.9.0")
+    (part,) = lock_of(wheel, *absent).components
+    partial = structs.replace(part.sources[0], sonames=(SONAME,))
+    lock = CudaLock((structs.replace(part, sources=(partial,)),), Path("cuda.lock.toml"), from_index=True)
+    sources.stage_libraries(lock, tmp_path / "libs", None)
+    assert [path.name for path in (tmp_path / "libs").iterdir()] == [SONAME]
+    told = f"toolkit 9.0 from index ({NAME}); stand-ins for {absent[0]}; without {absent[1]}"
+    assert f"CUDA libraries: {told}\n" in capsys.readouterr().err
+
+
+def test_where_no_archive_answers_the_index_is_the_way_out(server: Server, wheel: bytes, tmp_path: Path) -> None:
+    dead = Source(url="http://127.0.0.1:1/a.tar", sha256="a" * 64, origin="first", unpack="tar")
+    partial = structs.replace(source_of(lock_of(wheel)), sonames=(SONAME,))
+    part = Component("toolkit", "9.0", (SONAME, "libcufft.so.9.0"), (dead, partial))
+    with pytest.raises(SourceError) as error:
+        sources.stage_libraries(CudaLock((part,), Path("cuda.lock.toml")), tmp_path / "libs", None)
+    assert error.value.next_step.endswith("SOURCES_DIR=<folder>, or take CUDA=index")
+    assert server.requests == []
+
+
+def test_why_no_index_can_be_asked_is_told(
+    server: Server, wheel: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://me:secret@127.0.0.1:1/simple")
     server.files.clear()
     reason = sources.unreachable_reason(lock_of(wheel), None) or ""
     assert "(index: HTTP status 404; no connection (Connection refused))" in reason
     monkeypatch.setenv("PIP_INDEX_URL", "file:///srv/index")
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL")
-    assert "(index: no package index is known)" in (sources.unreachable_reason(lock_of(wheel), None) or "")
+    reason = sources.unreachable_reason(lock_of(wheel), None) or ""
+    assert "(index: pip's index-url is no address of http or https, which alone are asked; SOURCES_DIR=" in reason
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    reason = sources.unreachable_reason(lock_of(wheel), None) or ""
+    assert "(index: pip's settings forbid to ask an index (no-index); SOURCES_DIR=<folder> names" in reason
+    (tmp_path / "renamed").write_bytes(wheel)
+    assert sources.unreachable_reason(lock_of(wheel), tmp_path) is None
     monkeypatch.setenv("PIP_TIMEOUT", "long")
     assert "'long' is not a number" in (sources.unreachable_reason(lock_of(wheel), None) or "")
 
@@ -150,7 +181,7 @@ def test_one_index_of_several_is_enough(server: Server, wheel: bytes, monkeypatc
 def test_a_wheel_with_a_member_missing_is_told_by_its_soname(server: Server, wheel: bytes, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as error:
         sources.stage_libraries(lock_of(wheel, "libm.so.6"), tmp_path / "libs", None)
-    assert f"index: the archive holds no libm.so.6 (the SONAMEs in it: {SONAME})" in error.value.why
+    assert f"index: no member of {NAME} is called libm.so.6 (a wheel's libraries have to be called" in error.value.why
     assert not (tmp_path / "libs").exists()
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from gpuenv.core import paths
-from gpuenv.core.errors import CheckError
+from gpuenv.core.errors import CheckError, HostError
 from gpuenv.core.settings import Settings
+from gpuenv.cuda.files import cached_path
 from gpuenv.engine.model import Engine
 from gpuenv.lock import command as lock
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import Component, CudaLock, Source
 from gpuenv_dev import bench
 from gpuenv_dev import builds as bench_builds
 from gpuenv_dev import harness as bench_harness
@@ -46,7 +49,7 @@ def prepare(monkeypatch: pytest.MonkeyPatch, *measures: Callable[[], bench.Measu
     monkeypatch.setattr("gpuenv.images.command.plan", lambda *_: [planned])
     monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_: built)
     names = ("warm_shell", "nothing_to_do", "image_size", "import_time", "leaf_rebuild")
-    for name in (*names, "harness_alone", "harness_in_parallel", "harness_over_ssh"):
+    for name in (*names, "unpacking", "harness_alone", "harness_in_parallel", "harness_over_ssh"):
         monkeypatch.setattr(bench, name, lambda *_: (0.1, "fine"))
     for name, one in zip(names, measures):
         monkeypatch.setattr(bench, name, lambda *_, one=one: one())
@@ -66,7 +69,7 @@ def test_what_cannot_be_measured_is_named_and_keeps_the_other_rows(
     assert "not measured: no ssh server" in lines["make images, nothing to do"]
     assert "NO" in lines["make images, nothing to do"]
     assert "third" in lines["image size / its parts"]
-    assert len(lines) == 8
+    assert len(lines) == 9
 
 
 def test_an_interrupted_benchmark_shows_what_it_has(
@@ -78,7 +81,7 @@ def test_an_interrupted_benchmark_shows_what_it_has(
         bench.run(Settings())
     text = capsys.readouterr().out
     assert "first" in text
-    assert text.count("not measured") == 7
+    assert text.count("not measured") == 8
 
 
 def test_both_sides_are_measured_in_turns_and_the_first_run_does_not_count() -> None:
@@ -95,6 +98,30 @@ def test_both_sides_are_measured_in_turns_and_the_first_run_does_not_count() -> 
 
     assert bench.in_turns(first, second) == ((bench.ROUNDS - 1) / 2, 7.0)
     assert order == ["first", "second"] * (bench.ROUNDS + 1)
+
+
+def test_unpacking_is_measured_where_the_wheels_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    variant = variants.find_variant(None)
+    with pytest.raises(HostError, match=r"cntk_gpu-.* is not in the cache"):
+        bench.unpacking(variant)
+    source = Source(wheel="x-1.0-py3-none-any.whl", sha256="a" * 64, origin="index", unpack="zip")
+    component = Component("x", "1.0", ("libx.so.1",), (source,))
+    monkeypatch.setattr(bench, "load_cuda_lock", lambda path: CudaLock((component,), path))
+    cached_path(source).parent.mkdir(parents=True)
+    with zipfile.ZipFile(cached_path(source), "w") as package:
+        package.writestr("x/libs/libx.so.1", b"x")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(HostError, match="no unzip"):
+        bench.unpacking(variant)
+    taken: list[list[str]] = []
+
+    def unzip(argv: list[str], _environment: None) -> None:
+        taken.append(argv[2:4])
+
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr("gpuenv_dev.programs.output", unzip)
+    assert bench.unpacking(variant)[0] > 0
+    assert taken == [[str(cached_path(source)), "*/libx.so.1"]] * 4
 
 
 def test_a_command_that_fails_is_no_measurement() -> None:

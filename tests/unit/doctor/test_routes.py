@@ -47,7 +47,8 @@ def without(kind: str) -> Network:
     return replace(NETWORK, answers=tuple(answers))
 
 
-NO_ARCHIVES = replace(NETWORK, archive_obstacles=OFFLINE.archive_obstacles)
+NO_CUDA = replace(NETWORK, archive_obstacles=OFFLINE.archive_obstacles)
+NO_ARCHIVES = replace(NO_CUDA, index_obstacles=dict.fromkeys(OFFLINE.archive_obstacles))
 
 
 OLD_DRIVER = replace(GPUS, host=replace(GPUS.host, driver="390.87"), libraries=("390.87",))
@@ -75,8 +76,8 @@ TIGHT = Place("/cache", GB)
             "make gpu-shell FLAVOR=cpu",
         ),
         ([OFFLINE], None, None),
-        # No archives of CUDA: the CPU, not an image that cannot be built.
-        ([NO_ARCHIVES], None, "make gpu-shell FLAVOR=cpu"),
+        # No archives of CUDA: it comes from the package index.
+        ([NO_ARCHIVES], None, "make gpu-shell"),
         # No registry, but a base can be made; or not.
         ([without("registry")], None, "make gpu-shell"),
         ([without("registry"), make_pythons(is_found=False)], None, None),
@@ -122,13 +123,21 @@ def test_what_is_recommended_works(changes: list[object], asked: str | None, com
         ),
         ([CPU_ONLY, NO_ENGINE, make_pythons(is_found=False), Conda()], "make gpu-shell ENGINE=conda"),
         ([NO_ENGINE, replace(make_pythons(), cuda=frozenset({"cuda10.0"})), NO_ARCHIVES], "make gpu-shell ENGINE=venv"),
-        ([NO_ENGINE, NO_ARCHIVES], "make gpu-shell ENGINE=venv FLAVOR=cpu"),
+        ([NO_ENGINE, NO_ARCHIVES], "make gpu-shell ENGINE=venv"),
     ],
 )
 def test_without_a_usable_engine_an_environment_of_this_machine_is_recommended(
     changes: list[object], command: str
 ) -> None:
     assert best_command(make_facts(*changes)) == command
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [([], "make gpu-shell FLAVOR=cpu"), ([NO_ENGINE], "make gpu-shell ENGINE=venv FLAVOR=cpu")],
+)
+def test_without_cuda_from_anywhere_the_cpu_is_recommended(changes: list[object], command: str) -> None:
+    assert best_command(make_facts(NO_CUDA, *changes)) == command
 
 
 def test_where_the_driver_could_not_be_asked_the_flavor_is_said() -> None:

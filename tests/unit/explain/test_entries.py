@@ -146,4 +146,4 @@ def test_every_row_of_the_pain_list_is_covered_or_left_out_for_a_reason() -> Non
 
 def test_no_entry_is_lost() -> None:
     """An entry that is removed takes its own test with it; a new one raises the number."""
-    assert len(ENTRIES) == 166
+    assert len(ENTRIES) == 168

@@ -31,7 +31,7 @@ from gpuenv.host.gpu import HostGpus
 
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
-GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
+GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "complete", image="sha256:2")
 PLAN = Plan("r", (CPU, GPU))
 NO_DRIVER, DRIVER = HostGpus(None), HostGpus("450.1")
 PASSED = Outcome("training/xor", "cuda10.0-cpu", "training", "passed", "", "", "n", 1.0, 1.0)

@@ -18,7 +18,7 @@ from gpuenv.harness.report.model import Outcome, Report
 from gpuenv.harness.targets.model import Plan, Target, save_plan
 
 CPU = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
-GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "genuine", image="sha256:2")
+GPU = Target("cuda10.0-gpu", "image", "cuda10.0", "gpu", "complete", image="sha256:2")
 #: Targets that are this Python; one's name is how the other's begins.
 THIS_PYTHON = tuple(
     dataclasses.replace(CPU, identity=identity, kind="venv", prefix=sys.prefix) for identity in ("v/1", "v/1-simulated")

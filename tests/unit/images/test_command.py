@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import pytest
 
 from gpuenv.core.errors import BuildError, EngineError, UsageError
@@ -12,6 +15,7 @@ from gpuenv.images import command as images
 from gpuenv.images import image
 from gpuenv.images.context import Built
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.environment import Environment
 
 ENGINE = Engine("docker", "unix:///nowhere", "a test")
@@ -23,7 +27,7 @@ def empty_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (image, images):
         monkeypatch.setattr(module, "inspect", lambda *_: None)
     monkeypatch.setattr(images, "find_engine", lambda _: ENGINE)
-    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source answers")
+    monkeypatch.setattr(sources, "unreachable_reasons", lambda locks, _: ["no source answers" for _ in locks])
 
 
 def test_everything_is_planned_and_gpu_says_why_not() -> None:
@@ -35,9 +39,31 @@ def test_everything_is_planned_and_gpu_says_why_not() -> None:
     assert {planned.reason_not for planned in plan if planned.environment.flavor == "gpu"} == {"no source answers"}
 
 
-def test_an_image_that_is_there_needs_no_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "find_image", lambda *_: True)
-    assert all(planned.reason_not is None for planned in images.plan(Settings(), ENGINE))
+@pytest.mark.parametrize(
+    ("tags", "is_current", "planned"),
+    [
+        ({"gpuenv:cuda9.0-gpu"}, True, "gpuenv:cuda9.0-gpu"),
+        ({"gpuenv:cuda9.0-gpu-index"}, True, "gpuenv:cuda9.0-gpu-index"),
+        ({"gpuenv:cuda9.0-gpu", "gpuenv:cuda9.0-gpu-index"}, True, "gpuenv:cuda9.0-gpu"),
+        # A complete one that has to be built anew is not replaced by one with stand-ins without a word.
+        ({"gpuenv:cuda9.0-gpu", "gpuenv:cuda9.0-gpu-index"}, False, None),
+    ],
+)
+def test_an_image_that_is_there_needs_no_sources(
+    monkeypatch: pytest.MonkeyPatch, tags: set[str], is_current: bool, planned: str | None
+) -> None:
+    monkeypatch.setattr(image, "inspect", lambda _, tag: {} if tag in tags else None)
+    monkeypatch.setattr(image, "find_image", lambda *_: True if is_current else None)
+    asked = []
+
+    def ask(locks: Sequence[CudaLock], _: Path | None) -> list[str | None]:
+        asked.append(len(locks))
+        return [None for _ in locks]
+
+    monkeypatch.setattr(sources, "unreachable_reasons", ask)
+    (one,) = images.plan(Settings(variant="cuda9.0", flavor="gpu"), ENGINE)
+    assert one.reason_not is None
+    assert (one.environment.tag, asked) == (planned or "gpuenv:cuda9.0-gpu", [] if planned else [2])
 
 
 def test_one_of_them() -> None:

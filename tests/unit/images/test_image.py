@@ -28,7 +28,7 @@ from gpuenv.variants.model import Variant
 ENGINE = Engine("docker", "unix:///nowhere", "a test")
 VARIANT = variants.find_variant(None)
 LOCK = load_cuda_lock(VARIANT.cuda_lock_path)
-SIMULATED = structs.replace(LOCK, simulated=True)
+INDEX = structs.replace(LOCK, from_index=True)
 
 
 def inputs_of(flavor: str, lock: CudaLock = LOCK) -> Inputs:
@@ -37,11 +37,11 @@ def inputs_of(flavor: str, lock: CudaLock = LOCK) -> Inputs:
 
 @pytest.mark.parametrize("flavor", FLAVORS)
 def test_labels_say_what_it_is(flavor: str) -> None:
-    labels = inputs_of(flavor, SIMULATED).labels
+    labels = inputs_of(flavor, INDEX).labels
     assert labels["gpuenv.project"] == "gpuenv"
     assert labels["gpuenv.tensorflow"] == VARIANT.tensorflow.version
-    assert labels["gpuenv.cuda"] == ("simulated" if flavor == "gpu" else "none")
-    assert ("SIMULATED" in labels["org.opencontainers.image.description"]) == (flavor == "gpu")
+    assert labels["gpuenv.cuda"] == ("index" if flavor == "gpu" else "none")
+    assert ("stand-ins" in labels["org.opencontainers.image.description"]) == (flavor == "gpu")
     assert ("gpuenv.cudnn_version" in labels) == (flavor == "gpu")
 
 
@@ -70,10 +70,10 @@ def test_every_input_changes_the_key(what: str) -> None:
     assert content_key(inputs_of("gpu"), "local", "x") == key
 
 
-def test_the_base_and_the_simulation_change_the_key() -> None:
+def test_the_base_and_the_index_change_the_key() -> None:
     inputs = inputs_of("gpu")
     keys = {content_key(inputs, *base) for base in (("local", "x"), ("registry", "x"), ("local", "y"))}
-    keys.add(content_key(inputs_of("gpu", SIMULATED), "local", "x"))
+    keys.add(content_key(inputs_of("gpu", INDEX), "local", "x"))
     assert len(keys) == 4
 
 

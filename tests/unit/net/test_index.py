@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from gpuenv.core import signals
 from gpuenv.core.errors import SourceError
 from gpuenv.net import download, index, questions
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
@@ -222,15 +223,35 @@ def test_without_any_index_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no address of http or https" in error.value.why
 
 
+def test_where_pip_asks_no_index_none_is_asked(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    served.pages[PAGE] = as_json(NAME)
+    monkeypatch.setenv("PIP_NO_INDEX", "true")
+    with pytest.raises(SourceError, match=NAME) as error:
+        index.find(NAME, SHA256)
+    assert "pip's settings forbid to ask an index (no-index); SOURCES_DIR=" in error.value.why
+    assert error.value.next_step.startswith("let pip ask one: PIP_NO_INDEX=0, or a folder")
+    assert ask(load_pip_settings()) == []
+    assert served.asked == []
+    monkeypatch.setenv("PIP_NO_INDEX", "Off")
+    assert index.find(NAME, SHA256) == f"{served.url}{PAGE}{NAME}"
+
+
 def test_the_public_index_is_the_one_of_a_pip_that_is_installed_or_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
     known = index.default_index()
     assert known is not None
     assert known.startswith("https://")
     monkeypatch.setitem(sys.modules, "pip._internal.models.index", None)
+    index.default_index.cache_clear()
     assert index.default_index() == known
+    asked = []
 
-    def run(*_: object, **__: object) -> None:
-        raise FileNotFoundError
+    def ask(argv: Sequence[str], timeout_s: float, **_: object) -> None:
+        asked.append(argv[0])
+        raise FileNotFoundError if len(asked) == 1 else subprocess.TimeoutExpired("python3", timeout_s)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(signals, "ask", ask)
+    assert index.default_index() == known
+    index.default_index.cache_clear()
     assert index.default_index() is None
+    assert index.default_index() is None
+    assert asked == [sys.executable, "python3"]

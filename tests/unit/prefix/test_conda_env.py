@@ -15,14 +15,16 @@ from fakes import pip
 from gpuenv.core import paths
 from gpuenv.core.errors import BuildError, DataError, HostError, SourceError, UsageError
 from gpuenv.core.settings import Settings
+from gpuenv.cuda import sources, stand_ins
 from gpuenv.host import gpu
 from gpuenv.host.gpu import HostGpus
-from gpuenv.prefix import activate, conda_env
+from gpuenv.prefix import activate, choice, conda_env
 from gpuenv.prefix import command as prefix_command
 from gpuenv.prefix import cuda as prefix_cuda
 from gpuenv.prefix import folder as prefixes
 from gpuenv.prefix.making import ensure
 from gpuenv.variants import model as variants
+from gpuenv.variants.cuda_lock import CudaLock
 from gpuenv.variants.environment import Environment
 from gpuenv.variants.model import Variant
 
@@ -132,7 +134,7 @@ def test_what_is_not_of_the_lock_is_never_run(variant: Variant, micromamba: Path
 def test_what_no_sum_is_known_of_is_said(
     micromamba: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prefix_cuda, "check_compiler", lambda _: None)
+    monkeypatch.setattr(prefix_cuda, "check_compiler", lambda *_: None)
     with pytest.raises(BuildError, match="holds no TensorFlow"):
         ensure(*conda_env.plan(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments()))
     said = capsys.readouterr().err
@@ -145,18 +147,48 @@ def test_what_no_sum_is_known_of_is_said(
     assert "no sum" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("choice", [{"cuda": "simulated"}, {"cuda_lock": "/my.lock.toml"}])
+def test_cuda_of_the_index_takes_the_place_of_the_channels(
+    variant: Variant, micromamba: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = []
+
+    def stage(lock: CudaLock, target: Path, _: object) -> None:
+        target.mkdir(parents=True)
+        staged.append((lock.label, target.name))
+
+    monkeypatch.setattr(sources, "stage_libraries", stage)
+    monkeypatch.setattr(stand_ins, "compile_all", lambda *_: None)
+    settings = arguments(cuda="index", flavor="gpu")
+    environment = choice.choose_environment(settings, "conda", variant)
+    prefix, fill = conda_env.plan(environment, settings)
+    assert prefix.folder.name.startswith("cuda10.0-gpu-index-")
+    with pytest.raises(BuildError, match="holds no TensorFlow"):
+        ensure(prefix, fill)
+    assert staged == [("index", "cuda-10.0")]
+    explicit = (micromamba / "explicit").read_text()
+    assert "/python-3.6.15" in explicit
+    assert not re.search("cudatoolkit|cudnn", explicit)
+    plain = choice.choose_environment(arguments(flavor="gpu"), "conda", variant)
+    assert conda_env.plan(plain, arguments())[0].folder != prefix.folder
+
+
+@pytest.mark.parametrize("wish", [{"cuda": "archives"}, {"cuda_lock": "/my.lock.toml"}])
 def test_another_cuda_than_its_channels_have_is_refused(
-    variant: Variant, micromamba: Path, choice: dict[str, str]
+    variant: Variant, micromamba: Path, wish: dict[str, str]
 ) -> None:
     with pytest.raises(UsageError, match="not for a conda environment"):
-        ensure(*conda_env.plan(Environment(variant, "gpu"), arguments(**choice)))
+        ensure(*conda_env.plan(Environment(variant, "gpu"), arguments(**wish)))
     assert not (micromamba / "asked").exists()
 
 
 def test_without_driver_and_compiler_nothing_is_fetched(micromamba: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name, **more: None if name in ("gcc", "cc") else which(name, **more))
+
+    def refuse(*_: object) -> None:
+        raise SourceError("the index does not answer", "no route", "try again")
+
+    monkeypatch.setattr(sources, "open_source", refuse)
     with pytest.raises(HostError, match="no C compiler"):
         ensure(*conda_env.plan(Environment(variants.find_variant("cuda9.0"), "gpu"), arguments()))
     assert not (micromamba / "asked").exists()

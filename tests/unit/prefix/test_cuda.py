@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gpuenv.core.errors import BuildError, HostError, UsageError
+from gpuenv.core.errors import BuildError, HostError, SourceError, UsageError
 from gpuenv.core.settings import Settings
 from gpuenv.cuda import choice as cuda_choice
-from gpuenv.cuda import sources
+from gpuenv.cuda import compiler, sources
 from gpuenv.host import gpu, pythons
 from gpuenv.host.gpu import HostGpus
 from gpuenv.prefix import choice as prefix_choice
@@ -141,11 +141,17 @@ def test_the_stand_in_loses_to_every_real_driver(linked: Path, has_driver: bool)
 def test_without_driver_and_compiler_it_cannot_be_imported_and_that_is_said(
     environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    def refuse(*_: object) -> None:
+        raise SourceError("the index does not answer", "no route", "try again")
+
+    monkeypatch.setattr(compiler, "_own", lambda: None)
+    monkeypatch.setattr(sources, "open_source", refuse)
     monkeypatch.setattr(gpu, "host_gpus", HostGpus)
-    with pytest.raises(HostError, match="no NVIDIA driver, and no C compiler"):
+    with pytest.raises(HostError, match="no C compiler"):
         prefix_cuda.link(environment, environment / "lib/cuda-9.0")
+    # With a driver nothing is fetched for it.
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
+    monkeypatch.setattr(sources, "open_source", lambda *_: pytest.fail("fetched"))
     prefix_cuda.link(environment, environment / "lib/cuda-9.0")
 
 
@@ -201,12 +207,40 @@ def test_without_a_way_to_cuda_the_cpu_flavor_is_taken_and_said(
 ) -> None:
     monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
     monkeypatch.setattr(cuda_choice, "find_installed", lambda *_: {})
-    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: "no source of cudnn can be reached")
+    reason = "no source of cudnn can be reached"
+    monkeypatch.setattr(sources, "unreachable_reasons", lambda locks, _: [reason for _ in locks])
     assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "cpu"
     assert "no source of cudnn can be reached; using the cpu flavor" in capsys.readouterr().err
     assert prefix_choice.choose_environment(Settings(flavor="gpu"), "venv", variant).flavor == "gpu"
-    monkeypatch.setattr(sources, "unreachable_reason", lambda *_: None)
+    monkeypatch.setattr(sources, "unreachable_reasons", lambda locks, _: [None for _ in locks])
     assert prefix_choice.choose_environment(Settings(), "venv", variant).flavor == "gpu"
+    monkeypatch.setattr(sources, "unreachable_reasons", lambda *_: [reason, None])
+    assert prefix_choice.choose_environment(Settings(), "venv", variant).cuda_label == "index"
+
+
+@pytest.mark.parametrize(("kind", "cuda"), [("venv", "index"), ("conda", "index"), ("conda", "none")])
+def test_the_cuda_of_a_folder_that_is_there_is_kept(
+    variant: Variant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cuda: str
+) -> None:
+    """Also on a machine that has a CUDA of its own; and nobody is asked for what is there."""
+    folder = tmp_path / "e"
+    content = Content(kind, variant.name, "gpu", "d1", cuda)
+    ensure(prefixes.place(content, folder), lambda _: (folder / "bin").mkdir(parents=True))
+    assert ("CUDA=index" in content.words) == (cuda == "index")
+    monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
+    monkeypatch.setattr(cuda_choice, "find_installed", lambda *_: {"libcudart.so": folder})
+    monkeypatch.setattr(sources, "unreachable_reasons", lambda locks, _: [None for _ in locks])
+    found = prefix_choice.choose_environment(Settings(prefix=folder), kind, variant)
+    assert (found.flavor, found.cuda_label) == ("gpu", cuda)
+
+
+def test_what_is_made_asks_nobody(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "host_gpus", lambda: HostGpus("450.80"))
+    monkeypatch.setattr(cuda_choice, "find_installed", lambda *_: pytest.fail("looked for"))
+    monkeypatch.setattr(sources, "unreachable_reasons", lambda *_: pytest.fail("asked"))
+    for label in ("complete", "index"):
+        monkeypatch.setattr(prefix_choice, "is_complete", lambda prefix, one=label: prefix.content.cuda == one)
+        assert prefix_choice.choose_environment(Settings(), "venv", variant).cuda_label == label
 
 
 def test_without_a_python_conda_brings_one_and_that_is_said(

@@ -439,8 +439,8 @@ def test_a_relative_prefix_is_below_the_current_folder(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     content = Content("conda", "x", "cpu", "d")
     assert prefixes.place(content, Path("env")).folder == tmp_path / "env"
-    own = prefixes.place(Content("conda", "x", "gpu", "d" * 64, is_simulated=True), None)
-    assert own.folder == paths.cache_dir() / "condas" / f"x-gpu-simulated-{'d' * 12}"
+    own = prefixes.place(Content("conda", "x", "gpu", "d" * 64, cuda="index"), None)
+    assert own.folder == paths.cache_dir() / "condas" / f"x-gpu-index-{'d' * 12}"
 
 
 MARK = """{
@@ -449,7 +449,7 @@ MARK = """{
   "variant": "cuda10.0",
   "flavor": "cpu",
   "digest": "d1",
-  "is_simulated": false
+  "cuda": "none"
  },
  "folder": "/e",
  "entries": [
@@ -467,19 +467,21 @@ def test_the_mark_of_earlier_versions_is_understood(tmp_path: Path) -> None:
     assert prefixes.read_mark(tmp_path) == mark
     prefixes.write_mark(tmp_path, mark)
     assert (tmp_path / "gpuenv-complete").read_text() == MARK
-    # Of a time that knew no simulated CUDA.
-    (tmp_path / "gpuenv-complete").write_text(MARK.replace(',\n  "is_simulated": false', ""))
-    assert prefixes.read_mark(tmp_path) == mark
+    for other in (',\n  "is_simulated": false', ""):
+        (tmp_path / "gpuenv-complete").write_text(MARK.replace(',\n  "cuda": "none"', other))
+        assert prefixes.read_mark(tmp_path) == mark
 
 
 @pytest.mark.parametrize(
-    ("flavor", "is_simulated", "name"),
-    [("cpu", None, "cuda10.0-cpu"), ("gpu", False, "cuda10.0-gpu"), ("gpu", True, "cuda10.0-gpu-simulated")],
+    ("flavor", "from_index", "name"),
+    [("cpu", None, "cuda10.0-cpu"), ("gpu", False, "cuda10.0-gpu"), ("gpu", True, "cuda10.0-gpu-index")],
 )
-def test_only_what_is_simulated_is_called_so(flavor: str, is_simulated: bool | None, name: str) -> None:
-    lock = None if is_simulated is None else CudaLock((), Path("cuda.lock.toml"), is_simulated)
+def test_only_what_has_stand_ins_is_called_so(flavor: str, from_index: bool | None, name: str) -> None:
+    lock = None if from_index is None else CudaLock((), Path("cuda.lock.toml"), from_index)
     content = Content.of(Environment(find_variant("cuda10.0"), flavor, lock), "conda", "d1")
-    assert content == Content("conda", "cuda10.0", flavor, "d1", is_simulated=bool(is_simulated))
+    assert content == Content(
+        "conda", "cuda10.0", flavor, "d1", {None: "none", False: "complete", True: "index"}[from_index]
+    )
     assert content.name == name
     assert content.title == f"{name} (conda)"
     assert Content("conda", "cuda10.0", "gpu", "d1").name == "cuda10.0-gpu"

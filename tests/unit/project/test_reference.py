@@ -162,7 +162,7 @@ def test_one_failing_program_does_not_hide_the_others(load: Callable[[str], Any]
 def test_a_cuda_runtime_without_a_device_has_its_version_in_its_symbols(
     load: Callable[[str], Any], exported: set[tuple[str, str]], version: int | None
 ) -> None:
-    assert load("linkage").cudart_version(types.SimpleNamespace(exported=lambda: exported)) == version
+    assert load("cuda_libraries").cudart_version(types.SimpleNamespace(exported=lambda: exported)) == version
 
 
 @pytest.fixture
@@ -301,6 +301,15 @@ def test_left_out(): pytest.skip("no CNTK")
 def test_bad(): raise ValueError("boom")
 def test_other(): raise ValueError("it cannot pass here")
 """
+
+
+def test_what_was_run_twice_counts_once(load: Callable[[str], Any], tmp_path: Path) -> None:
+    report = tmp_path / "x.xml"
+    bad, left_out = '<failure message="assert 1 == 2"/>', "<skipped/>"
+    cases = [("good", ""), ("races", ""), ("races", ""), ("bad", ""), ("bad", bad), ("left", left_out)]
+    lines = [f'<testcase classname="t" name="{name}">{inner}</testcase>' for name, inner in cases]
+    report.write_text(f"<testsuites><testsuite>{''.join(lines)}</testsuite></testsuites>")
+    assert load("upstream").count(str(report)) == {"passed": 2, "skipped": 1, "failed": ["bad: assert 1 == 2"]}
 
 
 def test_the_tests_of_a_source_distribution_are_counted(

@@ -21,7 +21,6 @@ from gpuenv.shell import own_code, terminal, workspace
 from gpuenv.shell import words as shell_words
 from gpuenv.shell.own_code import Shared
 
-SIMULATED = {**LABELS, "gpuenv.flavor": "gpu", "gpuenv.cuda": "simulated"}
 NONE = HostGpus()
 TWO = HostGpus("470.256.02", ("Tesla V100", "Tesla T4"), ("GPU-a", "GPU-b"))
 
@@ -152,11 +151,6 @@ def test_packages_of_the_users_own_are_named_in_it() -> None:
     assert "Python 3.6.15, and your requirements.txt; device: CPU" in line
 
 
-def test_what_is_simulated_is_called_so() -> None:
-    assert shell_words.environment_line(SIMULATED, "CPU", "").startswith("cuda10.0-gpu, simulated CUDA: ")
-    assert "simulated" in shell_words.prompt(SIMULATED)
-
-
 @pytest.mark.parametrize(
     ("host", "flavor", "gpus", "expected"),
     [
@@ -172,6 +166,22 @@ def test_what_is_simulated_is_called_so() -> None:
 )
 def test_the_device(host: HostGpus, flavor: str, gpus: str | None, expected: str) -> None:
     assert shell_words.device(host, flavor, gpu.device_requests(gpus, host)) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "gpus", "cuda", "expected"),
+    [
+        (TWO, "1", "index", True),
+        (TWO, "1", "complete", False),
+        (TWO, "none", "index", False),
+        (NONE, None, "index", False),
+    ],
+)
+def test_stand_ins_are_told_where_a_gpu_is_in_use(
+    host: HostGpus, gpus: str | None, cuda: str, *, expected: bool
+) -> None:
+    told = shell_words.device(host, "gpu", gpu.device_requests(gpus, host), cuda)
+    assert ("cuFFT and cuSOLVER are stand-ins: tf.signal and dense solvers stay on the CPU" in told) == expected
 
 
 @pytest.mark.parametrize(

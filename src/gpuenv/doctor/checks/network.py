@@ -73,7 +73,7 @@ def registry(network: Network, engines: Engines) -> Finding:
 
 
 def archives(network: Network) -> Finding:
-    """The archives of CUDA, which only gpu images need."""
+    """The archives of CUDA, which only gpu images need; without them the package index serves."""
     answers = network.of_kind("archive")
     untrusted = next((answer for answer in answers if answer.is_untrusted), None)
     missing = [reason for reason in network.archive_obstacles.values() if reason is not None]
@@ -81,10 +81,13 @@ def archives(network: Network) -> Finding:
         return ok("every one is on this machine or answers")
     if untrusted is not None:
         return _distrust(untrusted)
-    mend = "fetch them elsewhere and run with SOURCES_DIR=<folder>; for a trial CUDA=simulated"
+    lost = list(filter(None, map(network.cuda_obstacle, network.archive_obstacles)))
+    if not lost:
+        return ok(f"{missing[0]}; the package index serves instead, without cuFFT and cuSOLVER")
+    mend = "fetch them elsewhere and run with SOURCES_DIR=<folder>"
     if answers and all(answer.is_silent for answer in answers):
-        return unknown(f"no source of the CUDA archives answered in time: {missing[0]}", mend)
-    return warning(f"gpu images cannot be built: {missing[0]}", mend)
+        return unknown(f"no source of the CUDA archives answered in time: {lost[0]}", mend)
+    return warning(f"gpu images cannot be built: {lost[0]}", mend)
 
 
 def channels(network: Network, engines: Engines, pythons: Pythons, wish: Wish) -> Finding:

@@ -79,7 +79,7 @@ def describe(engine: Engine, wish: Wish) -> Running:
     images, bases = set(), set()
     for variant, flavor in itertools.product(wish.variants, FLAVORS):
         environment = Environment.of(variant, flavor)
-        if image.find_image(engine, load_inputs(environment), None) is not None:
+        if any(image.find_image(engine, load_inputs(one), None) for one in environment.alternatives):
             images.add((variant.name, flavor))
         if base.find_base(engine, environment) is not None:
             bases.add((variant.name, flavor))

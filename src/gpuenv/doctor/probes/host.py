@@ -23,6 +23,7 @@ from gpuenv.doctor.findings import OPENRC, SYSTEMD, SYSV
 from gpuenv.host import processor, systems
 from gpuenv.host.pythons import find_python
 from gpuenv.variants.cuda_lock import load_cuda_lock
+from gpuenv.variants.environment import Environment
 from gpuenv.variants.kinds import FLAVORS
 from gpuenv.variants.model import Variant
 
@@ -129,13 +130,16 @@ def pythons(wish: Wish) -> Pythons:
 
 
 def _list_made(variant: Variant) -> Iterator[tuple[str, str, str]]:
-    from gpuenv.cuda import choice
     from gpuenv.prefix import conda_env, folder, virtual_env
 
     settings = Settings()
     plans = {"venv": virtual_env.plan, **({"conda": conda_env.plan} if variant.conda else {})}
     for (kind, plan), flavor in itertools.product(plans.items(), FLAVORS):
-        if folder.is_complete(plan(choice.environment(settings, variant, flavor), settings)[0]):
+        # A CUDA from the package index is an environment of its own; from conda's channels there is one.
+        environments = Environment.of(variant, flavor).alternatives
+        if kind == "conda":
+            environments = (Environment(variant, flavor), *environments[1:])
+        if any(folder.is_complete(plan(one, settings)[0]) for one in environments):
             yield variant.name, flavor, kind
 
 

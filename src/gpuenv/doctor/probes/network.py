@@ -19,21 +19,27 @@ from gpuenv.net import build_settings, certificates, redact
 from gpuenv.net import index as index_of_pip
 from gpuenv.net.pip_settings import PipSettings, load_pip_settings
 from gpuenv.net.questions import Answer, Question, ask_all
-from gpuenv.variants.cuda_lock import load_cuda_lock
+from gpuenv.variants.cuda_lock import load_cuda_lock, of_index
 
 
 def network(wish: Wish) -> Network:
     """Settings and answers."""
     pip, verify, found = _read_settings()
     locks = {variant.name: load_cuda_lock(variant.cuda_lock_path) for variant in wish.variants}
-    absent = {name: cuda_sources.absent_components(lock, wish.sources_dir) for name, lock in locks.items()}
-    archives = cuda_sources.questions([part for parts in absent.values() for part in parts], verify, pip)
+    indexed = {name: of_index(lock) for name, lock in locks.items() if lock.has_index}
+    absent, absent_of_index = (
+        {name: cuda_sources.absent_components(lock, wish.sources_dir) for name, lock in kind.items()}
+        for kind in (locks, indexed)
+    )
+    missing = [part for parts in (*absent.values(), *absent_of_index.values()) for part in parts]
+    archives = cuda_sources.questions(missing, verify, pip)
     answers = ask_all([*questions(wish, pip, found.bundle, verify), *archives])
     return replace(
         found,
         answers=(*answers.values(), *folder_index(pip.index_url)),
         proxies=tuple((name, redact.address(os.environ[name])) for name in build_settings.proxy_names(os.environ)),
         archive_obstacles={name: cuda_sources.first_obstacle(parts, answers) for name, parts in absent.items()},
+        index_obstacles={name: cuda_sources.first_obstacle(parts, answers) for name, parts in absent_of_index.items()},
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gpuenv.core.errors import CheckError
+from gpuenv.harness.judges.cuda import find
 from gpuenv.harness.judges.grounds import require
 from gpuenv.harness.judges.identity import rebuild
-from gpuenv.variants.model import numbers
 
 #: Where the stand-in is: the last folder that the loader looks into, after everything in its cache.
 STAND_IN = "/usr/lib/libcuda.so.1"
@@ -63,41 +63,12 @@ def judge_loaded(loaded: Mapping[str, Mapping[str, Any]], sonames: Sequence[str]
     """Every library that is loaded by name loads, and is the one that it is called."""
     require(sonames, "library to load")
     for soname in sonames:
-        found = loaded[soname]
-        if found["error"]:
-            raise rebuild(f"{soname} does not load", found["error"])
+        found = find(loaded, soname)
         if found.get("soname") != soname:
             raise rebuild(
                 f"{found['path']} was loaded as {soname}, but its SONAME is {found.get('soname')!r}",
                 "a library was renamed or linked to another version's name",
             )
-
-
-def _number(version: str, *units: int) -> int:
-    """What a library tells of its own version: ``"10.0"`` in units of 1000 and 10 is 10000."""
-    return sum(part * unit for part, unit in zip(numbers(version), units))
-
-
-def judge_cuda_version(found: int | None, expected: str) -> None:
-    """The CUDA runtime tells the variant's version."""
-    number = _number(expected, 1000, 10)
-    if found != number:
-        raise rebuild(
-            f"the CUDA runtime says {found}, the variant says {expected} ({number})",
-            "libraries of another CUDA version",
-        )
-
-
-def judge_cudnn_version(found: int | None, expected: str, floor: str) -> None:
-    """CuDNN (7 or 8) is the variant's, and not below the version that TensorFlow was compiled against."""
-    lowest, number = (_number(version, 1000, 100, 1) for version in (floor, expected))
-    if found is None or found < lowest:
-        raise rebuild(
-            f"cuDNN says {found}; TensorFlow was compiled against {floor} ({lowest})",
-            "a cuDNN below the floor is refused: every convolution would fail on a GPU",
-        )
-    if found != number:
-        raise rebuild(f"cuDNN says {found}, the variant says {expected}", "another cuDNN was installed")
 
 
 def judge_driver_files(files: Iterable[str], flavor: str, *, in_cache: bool) -> None:
@@ -134,19 +105,3 @@ def judge_loader_settings(library_path: str | None, preload: str | None) -> None
                 "it changes which libraries every program finds; a stub of libcuda there hides the driver",
                 f"unset {name}, or make clean and make images",
             )
-
-
-def judge_gpu_code(found: Mapping[str, list[str]], capability: tuple[str, str]) -> None:
-    """The wheel has code for the lowest promised compute capability, and something for the highest."""
-    low, high = map(numbers, capability)
-    machine = list(map(numbers, found["sass"]))
-    portable = list(map(numbers, found["ptx"]))
-    # Machine code serves later cards of the same major version; PTX serves every later card.
-    serves_low = any(one[0] == low[0] and one <= low for one in machine) or any(one <= low for one in portable)
-    serves_high = any(one[0] == high[0] and one <= high for one in machine) or any(one <= high for one in portable)
-    if not (serves_low and serves_high):
-        raise rebuild(
-            f"TensorFlow has code for {', '.join(found['sass']) or 'no GPU'}, PTX {', '.join(found['ptx']) or 'none'}; "
-            f"the variant promises {capability[0]} to {capability[1]}",
-            "another TensorFlow wheel (a cpu wheel has no GPU code at all)",
-        )

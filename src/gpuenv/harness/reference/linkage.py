@@ -3,13 +3,13 @@
 Arguments: the SONAMEs that TensorFlow loads by name.
 """
 
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 
+import cuda_libraries
 import distributions
 import elf_reader
 from common import emit
@@ -102,56 +102,6 @@ def examine(path):
     }
 
 
-_LOAD_ONE = """
-import ctypes, json, sys
-soname, file = sys.argv[1:]
-library = ctypes.CDLL(file)
-paths = [line.split(None, 5)[5].strip() for line in open("/proc/self/maps") if len(line.split(None, 5)) == 6]
-path = next((path for path in paths if path.rsplit("/", 1)[-1].startswith(soname.split(".so")[0] + ".so")), None)
-version = None
-if soname.startswith("libcudart.so"):
-    number = ctypes.c_int()
-    if library.cudaRuntimeGetVersion(ctypes.byref(number)) == 0:
-        version = number.value
-if soname.startswith("libcudnn.so"):
-    library.cudnnGetVersion.restype = ctypes.c_size_t
-    version = library.cudnnGetVersion()
-print(json.dumps({"path": path, "version": version, "error": None}))
-"""
-
-
-def load(soname, framework=None):
-    """Load one library in a fresh process: where it was found, and the version it tells.
-
-    By name, as TensorFlow does; the loader asks the folder of TensorFlow's own library (its RPATH) first.
-    """
-    beside = os.path.join(os.path.dirname(framework), soname) if framework else ""
-    command = [sys.executable, "-I", "-c", _LOAD_ONE, soname, beside if os.path.exists(beside) else soname]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: PLW1510
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-        return {"path": None, "version": None, "error": "exit code %d: %s" % (done.returncode, lines[-1])}
-    result = json.loads(done.stdout.decode())
-    if result["path"]:
-        elf = elf_reader.Elf(result["path"])
-        result["soname"] = elf.soname
-        if soname.startswith("libcudart.so") and result["version"] is None:
-            result["version"] = cudart_version(elf)
-    return result
-
-
-def cudart_version(elf):
-    """The version of a CUDA runtime by the version node of its own symbols: 9000 for ``libcudart.so.9.0``, or None.
-
-    The genuine 9.0 and 10.0 ask the driver before they tell their version, and without a device they answer
-    cudaErrorNoDevice (38) instead.
-    """
-    nodes = {node for name, node in elf.exported() if name == "cudaRuntimeGetVersion"}
-    found = [re.fullmatch(r"libcudart\.so\.(\d+)\.(\d+)", node) for node in sorted(nodes)]
-    numbers = [1000 * int(match.group(1)) + 10 * int(match.group(2)) for match in found if match]
-    return numbers[0] if numbers else None
-
-
 def driver_files():
     """Files of NVIDIA's driver that are part of this target, and not mounted into it."""
     with open("/proc/self/mounts") as stream:
@@ -179,7 +129,8 @@ def run(sonames):
     framework = next((path for path in libraries if "libtensorflow_framework" in os.path.basename(path)), None)
     return {
         "libraries": [examine(path) for path in libraries],
-        "loaded": {soname: load(soname, framework) for soname in sonames},
+        "loaded": {soname: cuda_libraries.load(soname, framework) for soname in sonames},
+        "handles": cuda_libraries.handles(sonames, framework),
         "gpu_code": elf_reader.gpu_code(elf_reader.Elf(mains[0])) if mains else {"sass": [], "ptx": []},
         "driver_files": driver_files(),
         "cache_names_libcuda": _cache_names_libcuda(),

@@ -2,8 +2,8 @@
 
 import sys
 
-import linkage
+import cuda_libraries
 from common import emit
 
 if __name__ == "__main__":
-    emit(linkage.load(sys.argv[1]))
+    emit(cuda_libraries.load(sys.argv[1]))

@@ -18,7 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from gpuenv.core import ui
 from gpuenv.core.errors import GpuenvError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.cuda import stubs
+from gpuenv.cuda import stand_ins
 from gpuenv.harness.targets import names
 from gpuenv.harness.targets.connection import Connection, last_line
 from gpuenv.harness.targets.model import Target, label_of
@@ -36,12 +36,7 @@ PROBES = 16
 PROBE_LIMIT_S = 60
 #: How the reason begins when nothing on a host answers; else its Python is what does not start.
 UNREACHED = "it cannot be reached"
-_REACHED, _SIMULATED = "gpuenv-reached", "gpuenv-simulated-cuda"
-#: A simulated CUDA (gpuenv.cuda.stubs) names itself inside each of its libraries, which are small.
-_LOOK_FOR_SIMULATED = (
-    f"grep -qs {stubs.MARKER} /dev/null $(find /usr/local/cuda-*/lib64 -type f -size -100k 2>/dev/null)"
-    f" && echo {_SIMULATED}"
-)
+_REACHED, _STAND_INS = "gpuenv-reached", "gpuenv-cuda-stand-ins"
 #: What testinfra reads behind the `?`: those that are true or false, and those with a value.
 FLAGS = ("sudo", "ssl", "no_ssl", "no_verify_ssl", "force_ansible")
 FILES = ("ssh_config", "ssh_identity_file", "ansible_inventory", "kubeconfig")
@@ -200,7 +195,7 @@ def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
     if address.prefix and urlsplit(address.uri).scheme == "local" and (why := trust.problem(Path(address.prefix))):
         return blank.lacking(f"its Python is not started: {why}")
     # Last of all whether its Python starts.
-    ask = f"echo {_REACHED}; cat /proc/driver/nvidia/version 2>/dev/null; {_LOOK_FOR_SIMULATED}; "
+    ask = f"echo {_REACHED}; cat /proc/driver/nvidia/version 2>/dev/null; {_look_for_stand_ins(address.prefix)}; "
     try:
         host = open_host(address.uri, PROBE_LIMIT_S)
         output = Connection(blank, host, "").run(f"{ask}{shlex.quote(blank.python)} -I -c pass")
@@ -214,13 +209,20 @@ def probe(address: Address, variant: Variant, flavor: str | None) -> Target:
     found = _blank(address, variant, flavor or ("gpu" if driver else "cpu"))
     return dataclasses.replace(
         found,
-        cuda="simulated" if found.cuda == "genuine" and _SIMULATED in output.stdout else found.cuda,
+        cuda="index" if found.cuda == "complete" and _STAND_INS in output.stdout else found.cuda,
         driver=driver,
         has_simulated_driver=driver is not None and "SIMULATED" in output.stdout,
     )
 
 
+def _look_for_stand_ins(prefix: str) -> str:
+    """A line of sh that tells whether CUDA has stand-ins; each names itself inside, and is small."""
+    places = "/usr/local/cuda-*/lib64" + (f" {shlex.quote(prefix)}/lib/cuda-*" if prefix else "")
+    found = f"find {places} -type f -size -100k -exec grep -ls {stand_ins.MARKER} {{}} + 2>/dev/null"
+    return f"{found} | grep -q . && echo {_STAND_INS}"
+
+
 def _blank(address: Address, variant: Variant, flavor: str) -> Target:
     identity = f"{name_of(variant.name, flavor)}-on-{label_of(address.uri)}"
-    cuda = "genuine" if flavor == "gpu" else "none"
+    cuda = "complete" if flavor == "gpu" else "none"
     return Target(identity, "host", variant.name, flavor, cuda, prefix=address.prefix, host=address.uri)

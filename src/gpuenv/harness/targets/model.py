@@ -23,7 +23,7 @@ class Target:
     """One environment under test, or one that could not be made and why (``missing``).
 
     ``identity`` goes into the ids of the checks; ``title`` is for people. ``image`` is the image's
-    id, ``prefix`` the folder of a virtual or conda environment. ``cuda`` is genuine, simulated or none.
+    id, ``prefix`` the folder of a virtual or conda environment. ``cuda`` is complete, index or none.
     A target of kind ``host`` is another machine's environment: ``host`` is its address for testinfra.
     ``driver`` is the version of the NVIDIA driver of the machine that it is on.
     """
@@ -51,12 +51,12 @@ class Target:
 
     @property
     def title(self) -> str:
-        """The name for people; what is simulated is called so."""
-        return f"{self.name} (simulated {', simulated '.join(self.simulated)})" if self.simulated else self.name
+        """The name for people; what is not genuine is called so."""
+        return f"{self.name} ({', '.join(self.notes)})" if self.notes else self.name
 
     @property
     def name(self) -> str:
-        """The title without what is simulated."""
+        """The title without the notes."""
         base = f"{self.variant}-{self.flavor}" + (f" ({TITLES[self.kind]})" if self.kind in TITLES else "")
         base += f" with {self.added}" if self.added else ""
         if self.kind == "host":
@@ -64,9 +64,12 @@ class Target:
         return base
 
     @property
-    def simulated(self) -> tuple[str, ...]:
-        """Its simulated parts: ``("CUDA", "driver")``."""
-        parts = (("CUDA", self.cuda == "simulated"), ("driver", self.has_simulated_driver))
+    def notes(self) -> tuple[str, ...]:
+        """What of it is not genuine."""
+        parts = (
+            ("cuFFT, cuSOLVER: stand-ins", self.cuda == "index"),
+            ("simulated driver", self.has_simulated_driver),
+        )
         return tuple(part for part, is_so in parts if is_so)
 
     @property

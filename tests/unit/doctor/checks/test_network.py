@@ -47,6 +47,7 @@ def dated(days: float) -> Network:
 
 BAD_BUNDLE = HostError("the CA bundle", "/x is missing", "unset SSL_CERT_FILE")
 CHANNEL_LOST = replace(NETWORK, answers=(*NETWORK.answers, Answer("channel", "conda-forge", "no connection")))
+FROM_INDEX = replace(OFFLINE, index_obstacles=dict.fromkeys(OFFLINE.archive_obstacles))
 NO_FOLDER = Answer("index-folder", "/nope", "there is no such folder")
 
 
@@ -132,8 +133,16 @@ CASES: list[Case] = [
     Case("registry", "ok", "way of its own", "", [OFFLINE, running(has_detour=True)]),
     Case("registry", "warning", "no connection", "BASE=local", [OFFLINE]),
     Case("archives", "ok", "every one", "", []),
+    Case("archives", "ok", "the package index serves instead", "", [FROM_INDEX]),
     Case("archives", "unknown", "in time", "SOURCES_DIR", [answer("archive", problem="no answer", is_silent=True)]),
     Case("archives", "warning", "gpu images cannot be built", "SOURCES_DIR", [OFFLINE]),
+    Case(
+        "archives",
+        "warning",
+        "gpu images cannot be built",
+        "SOURCES_DIR",
+        [replace(FROM_INDEX, index_obstacles={**FROM_INDEX.index_obstacles, "cuda9.0": "it is missing"})],
+    ),
     Case(
         "archives",
         "warning",

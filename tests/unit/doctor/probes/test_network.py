@@ -31,6 +31,8 @@ def test_every_kind_of_address_is_asked_and_settings_are_the_hosts_own(monkeypat
     assert next(one for one in asked if one.kind == "index").name == "index.example"
     assert found.proxies == (("https_proxy", "http://proxy:3128"),)
     assert all("can be reached" in (reason or "") for reason in found.archive_obstacles.values())
+    assert found.index_obstacles.keys() == found.archive_obstacles.keys()
+    assert all("index: no connection" in (reason or "") for reason in found.index_obstacles.values())
     assert "secret" not in repr(found)
 
 
@@ -78,6 +80,18 @@ def test_archives_of_a_folder_are_asked_of_nobody(tmp_path: Path, monkeypatch: p
     reasons = found.archive_obstacles
     assert reasons[variant.name] is None
     assert all("can be reached" in (reason or "") for name, reason in reasons.items() if name != variant.name)
+
+
+def test_wheels_of_the_index_serve_where_no_archive_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask_all(asked: list[Question]) -> Mapping[str, Answer]:
+        return {one.url: Answer(one.kind, one.name, None if ".whl" in one.url else "lost") for one in asked}
+
+    monkeypatch.setattr(doctor_probe_network, "ask_all", ask_all)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple/")
+    found = doctor_probe_network.network(make_wish())
+    assert set(found.index_obstacles.values()) == {None}
+    assert all(found.archive_obstacles.values())
+    assert not any(map(found.cuda_obstacle, found.archive_obstacles))
 
 
 def test_an_index_may_be_a_folder(tmp_path: Path) -> None:

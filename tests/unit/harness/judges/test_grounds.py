@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gpuenv.core.errors import CheckError
-from gpuenv.harness.judges import gpu, identity, isolation, linkage, training
+from gpuenv.harness.judges import cuda, gpu, identity, isolation, linkage, training
 from gpuenv.harness.judges.grounds import require
 from gpuenv.variants import model as variants
 
@@ -21,6 +21,10 @@ NOTHING: dict[str, Callable[[], None]] = {
     "text of the build's host to look for": lambda: isolation.judge_history(["RUN x"], [], [""]),
     "library of TensorFlow": lambda: linkage.judge_symbols([]),
     "library to load": lambda: linkage.judge_loaded({}, []),
+    "library of CUDA that tells its version": lambda: cuda.judge_cuda_versions({}, [], "9.0"),
+    "library of CUDA that loads": lambda: cuda.judge_stand_ins({}, [], {}, "9.0"),
+    "library with code for GPUs": lambda: cuda.judge_library_code({}, [], ("3.5", "7.0")),
+    "library that gives handles": lambda: cuda.judge_handles({}),
     "loss": lambda: training.judge_losses_fall([]),
     "loss of the numpy reference": lambda: training.judge_curve({"losses": []}, {"losses": []}),
     "loss of the first run": lambda: training.judge_repeated({"first": [], "second": []}),
@@ -51,7 +55,7 @@ def test_a_net_without_losses_has_not_learned() -> None:
     ("judge", "message"),
     [
         (lambda: linkage.judge_resolved([]), "no library of TensorFlow"),
-        (lambda: linkage.judge_gpu_code({"sass": [], "ptx": []}, ("3.5", "7.5")), "code for no GPU"),
+        (lambda: cuda.judge_gpu_code({"sass": [], "ptx": []}, ("3.5", "7.5")), "code for no GPU"),
         (lambda: identity.judge_records({}, files=0), "no installed file"),
         (lambda: identity.judge_strays([], 0), "only 0 installed files"),
         (lambda: identity.judge_settings({}, {}), "no label says"),

@@ -54,27 +54,6 @@ def test_loaded() -> None:
         judge.judge_loaded({name: {"error": None, "soname": "libcudart.so.10.1", "path": "/x"}}, [name])
 
 
-@pytest.mark.parametrize(("version", "number"), [("9.0", 9000), ("10.0", 10000), ("10.2", 10020), ("12.1", 12010)])
-def test_cuda_versions(version: str, number: int) -> None:
-    judge.judge_cuda_version(number, version)
-    for wrong in (number + 10, None):
-        with pytest.raises(
-            CheckError, match=rf"the CUDA runtime says {wrong}, the variant says {version} \({number}\)"
-        ):
-            judge.judge_cuda_version(wrong, version)
-
-
-def test_cudnn_versions() -> None:
-    judge.judge_cudnn_version(7605, "7.6.5", "7.1.4")
-    judge.judge_cudnn_version(7104, "7.1.4", "7.1.4")
-    # The genuine ones that cntk-gpu carries: both below their floor.
-    for found, floor in ((7004, "7.1.4"), (7301, "7.6.0"), (None, "7.1.4")):
-        with pytest.raises(CheckError, match="was compiled against"):
-            judge.judge_cudnn_version(found, "7.6.5", floor)
-    with pytest.raises(CheckError, match="the variant says"):
-        judge.judge_cudnn_version(7604, "7.6.5", "7.6.0")
-
-
 def test_the_stand_in_is_where_the_dockerfile_puts_it() -> None:
     folder, _, name = STAND_IN.rpartition("/")
     assert f"COPY --from=builder /out/{name} {folder}/\n" in (paths.docker_dir() / "Dockerfile").read_text()
@@ -107,28 +86,3 @@ def test_loader_settings() -> None:
         judge.judge_loader_settings("/stubs", None)
     with pytest.raises(CheckError, match=r"^LD_PRELOAD is set to '/x\.so'"):
         judge.judge_loader_settings(None, "/x.so")
-
-
-@pytest.mark.parametrize(
-    ("sass", "ptx", "is_good"),
-    [
-        (["3.5", "7.0"], [], True),
-        (["3.5"], ["3.5"], True),
-        # PTX is compiled for every later card: one at the lowest bound serves it, one above does not.
-        (["7.0"], ["3.0"], True),
-        (["7.0"], ["3.5"], True),
-        (["7.0"], ["7.0"], False),
-        (["3.5"], ["7.5"], True),
-        (["3.5", "7.5"], [], True),
-        (["3.5"], [], False),
-        (["3.7", "7.0"], [], False),
-        (["3.5", "8.0"], [], False),
-        ([], [], False),
-    ],
-)
-def test_gpu_code(sass: list[str], ptx: list[str], *, is_good: bool) -> None:
-    if is_good:
-        judge.judge_gpu_code({"sass": sass, "ptx": ptx}, ("3.5", "7.5"))
-        return
-    with pytest.raises(CheckError, match="the variant promises"):
-        judge.judge_gpu_code({"sass": sass, "ptx": ptx}, ("3.5", "7.5"))

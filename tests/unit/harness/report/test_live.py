@@ -20,7 +20,7 @@ from gpuenv.harness.report import table
 from gpuenv.harness.report.model import Outcome, Report, add_result
 from gpuenv.harness.targets.model import Plan, Target
 
-FIRST = Target("a", "image", "cuda10.0", "gpu", "simulated")
+FIRST = Target("a", "image", "cuda10.0", "gpu", "index")
 SECOND = Target("b", "host", "cuda9.0", "cpu", host="ssh://[::1]:22")
 PLAN = Plan("r", (FIRST, SECOND))
 PASSED = Outcome("identity/python", "a", "identity", "passed", "", "", "n1", 102.0, 2.0)
@@ -43,7 +43,7 @@ def show(outcomes: tuple[Outcome, ...], now: float = 165.0) -> list[list[str]]:
 
 def test_before_the_first_check() -> None:
     assert show(()) == [
-        ["checks", "cuda10.0-gpu (simulated CUDA)", "cuda9.0-cpu on ssh://[::1]:22"],
+        ["checks", "cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins)", "cuda9.0-cpu on ssh://[::1]:22"],
         ["identity", "waiting", "waiting"],
         ["gpu", "waiting", "-"],
         ["training", "waiting", "-"],
@@ -60,7 +60,7 @@ def test_while_a_target_runs() -> None:
         # From the start of its first check (102 - 2) until now.
         ["time", "1:05 min", "0 s"],
     ]
-    assert rows[5] == ["cuda10.0-gpu (simulated CUDA) failed first: identity/keras: wrong Keras"]
+    assert rows[5] == ["cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins) failed first: identity/keras: wrong Keras"]
 
 
 def test_the_next_group_runs_when_one_is_done() -> None:

@@ -21,7 +21,7 @@ from gpuenv.harness.targets.model import Plan, Target
 PASSED = Outcome("training/xor/xor_keras", "a", "training", "passed", "", "", "n1", 1.0, 2.5)
 FAILED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="failed", what="no GPU")
 SKIPPED = dataclasses.replace(PASSED, check="gpu/driver", group="gpu", outcome="skipped", why="no driver")
-PLAN = Plan("r", (Target("a", "image", "cuda10.0", "gpu", "simulated"), Target("b", "image", "cuda9.0", "cpu")))
+PLAN = Plan("r", (Target("a", "image", "cuda10.0", "gpu", "index"), Target("b", "image", "cuda9.0", "cpu")))
 
 
 def test_last_line_counts_and_says_why() -> None:
@@ -97,7 +97,7 @@ def show(renderable: object) -> str:
 
 def test_table_has_a_row_for_each_group_and_a_column_for_each_target() -> None:
     text = show(report_table.render_table(Report(PLAN, [PASSED, FAILED])))
-    assert "cuda10.0-gpu (simulated CUDA)" in text
+    assert "cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins)" in text
     assert "cuda9.0-cpu" in text
     assert "1 failed" in text
     assert "training" in text
@@ -107,13 +107,14 @@ def test_table_has_a_row_for_each_group_and_a_column_for_each_target() -> None:
 def test_what_failed_first_is_said_for_each_target() -> None:
     later = dataclasses.replace(FAILED, check="training/seeds", finished=9.0, what="later")
     text = show(report_table.render_first_failures(Report(PLAN, [later, FAILED, PASSED])))
-    assert text == "cuda10.0-gpu (simulated CUDA) failed first: gpu/driver: no GPU\n"
+    assert text == "cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins) failed first: gpu/driver: no GPU\n"
 
 
 def test_failures_are_shown_in_three_lines() -> None:
     failed = dataclasses.replace(FAILED, why="no driver", next_step="install it", output="$ long output")
     assert show(report_table.render_failures(Report(PLAN, [PASSED, failed]))) == (
-        "FAILED gpu/driver on cuda10.0-gpu (simulated CUDA)\n  no GPU\n  cause: no driver\n  next:  install it\n\n"
+        "FAILED gpu/driver on cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins)\n"
+        "  no GPU\n  cause: no driver\n  next:  install it\n\n"
     )
 
 
@@ -187,7 +188,7 @@ def test_report_file_holds_every_check() -> None:
     assert data["counts"] == {"passed": 1, "failed": 1, "not_tested": 1}
     assert data["not_tested"] == {"no driver": 1}
     assert [check["outcome"] for check in data["checks"]] == ["passed", "failed", "skipped"]
-    assert data["targets"][0]["title"] == "cuda10.0-gpu (simulated CUDA)"
+    assert data["targets"][0]["title"] == "cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins)"
     assert data["targets"][0]["evidence"]["xor"] == {}
 
 

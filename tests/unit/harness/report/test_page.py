@@ -160,18 +160,18 @@ def test_what_is_not_tested_never_looks_passed(html: str) -> None:
 
 
 @pytest.mark.usefixtures("words_only")
-def test_simulated_parts_are_called_simulated(page: Page) -> None:
-    assert "simulated CUDA" in page.text_in("tbody")
-    assert "Simulated parts." in page.text_in("header")
+def test_what_is_not_genuine_is_called_so(page: Page) -> None:
+    assert "cuFFT, cuSOLVER: stand-ins" in page.text_in("tbody")
+    assert "Stand-ins." in page.text_in("header")
     only_real = dataclasses.replace(fake.make_report().plan, targets=(fake.GOOD,))
     html = files.render_page(dataclasses.replace(fake.make_report(), plan=only_real))
-    assert "imulated" not in Page(html).text_in("body")
-    driver = dataclasses.replace(fake.SIMULATED, has_simulated_driver=True)
-    assert (driver.name, driver.simulated) == ("cuda10.0-gpu", ("CUDA", "driver"))
+    assert not re.search("imulated|tand-in", Page(html).text_in("body"))
+    driver = dataclasses.replace(fake.INDEX, has_simulated_driver=True)
+    assert (driver.name, driver.notes) == ("cuda10.0-gpu", ("cuFFT, cuSOLVER: stand-ins", "simulated driver"))
 
 
 def test_a_simulated_driver_of_this_machine_is_called_simulated() -> None:
-    target = dataclasses.replace(fake.SIMULATED, has_simulated_driver=True)
+    target = dataclasses.replace(fake.INDEX, has_simulated_driver=True)
     devices = [{"name": "Tesla V100 (simulated)", "capability": "7.0"}]
     findings = {target.identity: {"driver_inside": {"devices": devices}}}
     plan = dataclasses.replace(fake.make_report().plan, targets=(target,), host_driver="450.1")

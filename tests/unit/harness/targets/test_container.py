@@ -16,7 +16,7 @@ from gpuenv.harness.targets import container as target_container
 from gpuenv.harness.targets.model import Plan, Target
 
 IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
-SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated", image="sha256:2")
+INDEX = Target("cuda10.0-gpu-index", "image", "cuda10.0", "gpu", "index", image="sha256:2")
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers", "1.41", Path("/tls"))
 
 
@@ -39,8 +39,8 @@ def test_gpus_are_asked_for_only_where_there_is_a_driver(tmp_path: Path, monkeyp
         there = dataclasses.replace(target, driver=driver)
         return target_container.container_options(there, Plan("r1", (there,)), tmp_path, "1:1")["device_requests"]
 
-    assert requests(SIMULATED, "450.1") == [{"Count": -1}]
-    assert not requests(SIMULATED, None)
+    assert requests(INDEX, "450.1") == [{"Count": -1}]
+    assert not requests(INDEX, None)
     assert not requests(IMAGE, "450.1")
 
 

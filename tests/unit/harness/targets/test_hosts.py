@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from gpuenv.core.errors import CheckError, UsageError
 from gpuenv.core.settings import Settings
-from gpuenv.cuda.stubs import MARKER
+from gpuenv.cuda.stand_ins import MARKER
 from gpuenv.harness.report import files
 from gpuenv.harness.report.model import Report
 from gpuenv.harness.targets import hosts
@@ -79,7 +80,7 @@ def test_a_host_without_driver_is_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_host_with_a_driver_is_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     target = probe(monkeypatch, Answering(REACHED + DRIVER))
     assert (target.flavor, target.cuda, target.driver, target.has_simulated_driver) == (
-        "gpu", "genuine", "450.80.02", False,
+        "gpu", "complete", "450.80.02", False,
     )  # fmt: skip
 
 
@@ -95,11 +96,21 @@ def test_a_simulated_driver_is_called_so(monkeypatch: pytest.MonkeyPatch) -> Non
     assert target.title.endswith("(simulated driver)")
 
 
-def test_simulated_cuda_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    host = Answering(REACHED + b"gpuenv-simulated-cuda\n")
-    assert probe(monkeypatch, host, "gpu").title.endswith("(simulated CUDA)")
+def test_stand_ins_are_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Answering(REACHED + b"gpuenv-cuda-stand-ins\n")
+    assert probe(monkeypatch, host, "gpu").title.endswith("(cuFFT, cuSOLVER: stand-ins)")
     assert probe(monkeypatch, host).cuda == "none"
     assert MARKER in host.commands[0]
+
+
+def test_stand_ins_are_found_in_a_folder_too(tmp_path: Path) -> None:
+    folder = tmp_path / "an environment"
+    (folder / "lib/cuda-10.0").mkdir(parents=True)
+    library = folder / "lib/cuda-10.0/libcufft.so.10.0"
+    for content, found in (("genuine", ""), (f"x{MARKER}x", "gpuenv-cuda-stand-ins\n")):
+        library.write_text(content)
+        command = hosts._look_for_stand_ins(str(folder))
+        assert subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout == found
 
 
 @pytest.mark.parametrize(

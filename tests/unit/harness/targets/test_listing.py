@@ -23,8 +23,8 @@ ENGINE = Engine("docker", "unix:///run/x.sock", "it answers")
 NO_DRIVER, DRIVER = HostGpus(None), HostGpus("450.1")
 
 
-def plan_of(flavor: str, *, simulated: bool = False, reason: str | None = None) -> Planned:
-    lock = CudaLock((), Path("cuda.lock.toml"), simulated)
+def plan_of(flavor: str, *, from_index: bool = False, reason: str | None = None) -> Planned:
+    lock = CudaLock((), Path("cuda.lock.toml"), from_index)
     return Planned(Environment(variants.find_variant("cuda10.0"), flavor, lock if flavor == "gpu" else None), reason)
 
 
@@ -39,10 +39,10 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
 def test_images_that_exist_and_do_not(planned: list[Planned], monkeypatch: pytest.MonkeyPatch) -> None:
     built = types.SimpleNamespace(id="sha256:1")
     monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_a, **_k: built)
-    planned += [plan_of("cpu"), plan_of("gpu", simulated=True), plan_of("gpu", reason="no source answers")]
-    cpu, simulated, missing = listing.list_images(Settings(flavor="all"), ENGINE, NO_DRIVER)
+    planned += [plan_of("cpu"), plan_of("gpu", from_index=True), plan_of("gpu", reason="no source answers")]
+    cpu, index, missing = listing.list_images(Settings(flavor="all"), ENGINE, NO_DRIVER)
     assert (cpu.identity, cpu.image, cpu.cuda) == ("cuda10.0-cpu", "sha256:1", "none")
-    assert (simulated.identity, simulated.cuda) == ("cuda10.0-gpu-simulated", "simulated")
+    assert (index.identity, index.cuda) == ("cuda10.0-gpu-index", "index")
     assert (missing.missing, missing.is_required) == ("no source answers", False)
 
 
@@ -70,8 +70,8 @@ def test_the_flavor_that_this_machine_uses_is_tested(
     flavor: str | None, host: HostGpus, expected: set[str], left_out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for what was not asked for, and one line says what that is."""
-    monkeypatch.setattr("gpuenv.cuda.choice.load", lambda *_: CudaLock(simulated=True, components=(), path=Path("x")))
-    monkeypatch.setattr("gpuenv.images.image.find_image", lambda *_: True)
+    monkeypatch.setattr("gpuenv.cuda.choice.load", lambda *_: CudaLock(from_index=True, components=(), path=Path("x")))
+    monkeypatch.setattr("gpuenv.images.image.find_made", lambda _engine, _settings, environments: environments[0])
     monkeypatch.setattr("gpuenv.images.image.ensure_image", lambda *_: types.SimpleNamespace(id="sha256:1"))
     plan = harness.plan(Settings(flavor=flavor), ENGINE, host)
     assert {target.flavor for target in plan.targets} == expected
@@ -112,9 +112,10 @@ def prefixes_made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]
     def make(kind: str, environment: Environment, _settings: object) -> prefix_choice.Made:
         name, flavor = environment.variant.name, environment.flavor
         asked.append((kind, name, flavor))
-        return prefix_choice.Made(kind, flavor, Path("/v") / name, "none" if flavor == "cpu" else "simulated")
+        return prefix_choice.Made(kind, flavor, Path("/v") / name, "none" if flavor == "cpu" else "index")
 
     monkeypatch.setattr(prefix_choice, "make", make)
+    monkeypatch.setattr("gpuenv.cuda.sources.unreachable_reasons", lambda locks, _: [None for _ in locks])
     monkeypatch.setattr("gpuenv.host.pythons.find_python", lambda *_: object())
     return asked
 
@@ -126,8 +127,8 @@ def test_virtual_environments(prefixes_made: list[tuple[str, str, str]]) -> None
         ("cuda9.0-venv", "/v/cuda9.0"),
     ]
     (gpu,) = listing.list_prefixes(Settings(variant="cuda9.0", flavor="gpu", engine="venv"))
-    assert (gpu.identity, gpu.kind, gpu.cuda) == ("cuda9.0-gpu-simulated-venv", "venv", "simulated")
-    assert gpu.title == "cuda9.0-gpu (virtual environment) (simulated CUDA)"
+    assert (gpu.identity, gpu.kind, gpu.cuda) == ("cuda9.0-gpu-index-venv", "venv", "index")
+    assert gpu.title == "cuda9.0-gpu (virtual environment) (cuFFT, cuSOLVER: stand-ins)"
 
 
 def test_conda_environments(prefixes_made: list[tuple[str, str, str]]) -> None:

@@ -11,24 +11,24 @@ from gpuenv.engine.model import Engine
 from gpuenv.harness.targets.model import Plan, Target, label_of, load_plan, save_plan
 
 IMAGE = Target("cuda10.0-cpu", "image", "cuda10.0", "cpu", image="sha256:1")
-SIMULATED = Target("cuda10.0-gpu-simulated", "image", "cuda10.0", "gpu", "simulated", image="sha256:2")
+INDEX = Target("cuda10.0-gpu-index", "image", "cuda10.0", "gpu", "index", image="sha256:2")
 VENV = Target("cuda9.0-venv", "venv", "cuda9.0", "cpu", prefix="/opt/x")
 ENGINE = Engine("docker", "unix:///run/x.sock", "it answers", "1.41", Path("/tls"))
 
 
 def test_what_is_simulated_is_called_so() -> None:
-    assert SIMULATED.title == "cuda10.0-gpu (simulated CUDA)"
+    assert INDEX.title == "cuda10.0-gpu (cuFFT, cuSOLVER: stand-ins)"
     assert IMAGE.title == "cuda10.0-cpu"
     assert VENV.title == "cuda9.0-cpu (virtual environment)"
 
 
 def test_plan_survives_its_file(tmp_path: Path) -> None:
     gone = dataclasses.replace(IMAGE, missing="no source answers", is_required=True)
-    plan = Plan("r1", (SIMULATED, VENV, gone), ENGINE, "450.1", require_gpu=True)
+    plan = Plan("r1", (INDEX, VENV, gone), ENGINE, "450.1", require_gpu=True)
     save_plan(plan, tmp_path / "plan.json")
     found = load_plan(tmp_path / "plan.json")
     assert found.targets == plan.targets
-    assert found.testable == (SIMULATED, VENV)
+    assert found.testable == (INDEX, VENV)
     assert (found.run, found.host_driver, found.require_gpu) == ("r1", "450.1", True)
     assert found.engine == ENGINE
 
