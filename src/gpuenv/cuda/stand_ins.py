@@ -14,7 +14,6 @@ from pathlib import Path
 
 from gpuenv.core import scratch
 from gpuenv.core.errors import DataError, HostError
-from gpuenv.cuda import compiler
 from gpuenv.variants.model import Variant, numbers
 
 #: "Not supported" and "invalid value" in the status codes of each library (cufft.h, cusolver_common.h).
@@ -136,6 +135,9 @@ def compile_all(texts: Mapping[str, str], target: Path) -> None:
     sonames = sorted(name[: -len(".c")] for name in texts if name.endswith(".c"))
     if not sonames:
         return
+    # It loads what downloads and unpacks, and a warm shell only asks for the sources, for an image's key.
+    from gpuenv.cuda import compiler
+
     with scratch.folder("stand-ins") as folder:
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
