@@ -22,6 +22,7 @@ from typing import IO
 from gpuenv.core.errors import DataError, SourceError, full_disk
 from gpuenv.cuda import makeself
 from gpuenv.host import elf
+from gpuenv.variants.cuda_lock import family
 
 MACHINE = "EM_X86_64"
 #: The installer inside NVIDIA's CUDA 9 and 10 installers that holds the toolkit, and its folders of shared libraries.
@@ -51,7 +52,7 @@ def unpack(kind: str, archive: IO[bytes], name: str, into: Path, only: Collectio
         unusable = SourceError(f"{name} cannot be unpacked", str(error), "correct the source in cuda.lock.toml")
         raise full_disk(error) or unusable from error
     if lost := [soname for soname in only if soname not in target.taken]:
-        families = tuple(soname.partition(".")[0] for soname in lost)
+        families = tuple(map(family, lost))
         alike = sorted(other for other in target.passed if other.startswith(families))
         why = f"a wheel's libraries have to be called exactly by their SONAMEs; alike are: {', '.join(alike) or 'none'}"
         remedy = "correct `sonames` or the source in cuda.lock.toml"

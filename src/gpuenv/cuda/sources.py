@@ -166,13 +166,8 @@ def _download(source: Source, path: Path, copies: Path) -> tuple[BinaryIO, Sourc
             return verified
 
 
-def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
-    """Why the first component that cannot be had cannot; None if every one is local, cached, or answers in time."""
-    return unreachable_reasons([lock], sources_dir)[0]
-
-
 def unreachable_reasons(locks: Sequence[CudaLock], sources_dir: Path | None) -> list[str | None]:
-    """The same of several locks, all asked for at once."""
+    """For each lock why the first component that cannot be had cannot; None if every one is here or answers in time."""
     absent = [absent_components(lock, sources_dir) for lock in locks]
     if not any(absent):
         return [None for _ in locks]

@@ -59,6 +59,11 @@ def stage(lock: CudaLock, target: Path, sources_dir: Path | None) -> tuple[str, 
     return tuple(sorted(path.name for path in target.iterdir()))
 
 
+def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
+    (reason,) = sources.unreachable_reasons([lock], sources_dir)
+    return reason
+
+
 def lock_of(*from_sources: Source, sonames: tuple[str, ...] = (SONAME,)) -> CudaLock:
     part = Component("toolkit", "9.0", sonames, from_sources)
     return CudaLock(components=(part,), path=Path("cuda.lock.toml"))
@@ -318,10 +323,10 @@ def test_two_at_once_download_once(server: Server, archive: bytes, tmp_path: Pat
 def test_everything_at_hand_is_reachable(server: Server, archive: bytes, tmp_path: Path) -> None:
     source = source_of("http://127.0.0.1:1/a.tar", archive, "first")
     (tmp_path / "a.tar").touch()
-    assert sources.unreachable_reason(lock_of(source), tmp_path) is None
-    assert sources.unreachable_reason(lock_of(source_of((tmp_path / "a.tar").as_uri(), b"", "x")), None) is None
+    assert unreachable_reason(lock_of(source), tmp_path) is None
+    assert unreachable_reason(lock_of(source_of((tmp_path / "a.tar").as_uri(), b"", "x")), None) is None
     server.files["a.tar"] = archive
-    assert sources.unreachable_reason(lock_of(source, source_of(server.url("a.tar"), archive, "b")), None) is None
+    assert unreachable_reason(lock_of(source, source_of(server.url("a.tar"), archive, "b")), None) is None
     assert server.requests == []
 
 
@@ -330,14 +335,14 @@ def test_a_bundle_that_is_missing_matters_only_where_something_is(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
     source = source_of("http://127.0.0.1:1/a.tar", archive, "first")
-    assert "gone.pem" in str(sources.unreachable_reason(lock_of(source), None))
+    assert "gone.pem" in str(unreachable_reason(lock_of(source), None))
     (tmp_path / "a.tar").touch()
-    assert sources.unreachable_reason(lock_of(source), tmp_path) is None
+    assert unreachable_reason(lock_of(source), tmp_path) is None
 
 
 def test_unreachable_lists_every_origin(server: Server, archive: bytes, tmp_path: Path) -> None:
     missing = source_of((tmp_path / "gone.tar").as_uri(), archive, "local")
-    reason = sources.unreachable_reason(lock_of(source_of(server.url("a.tar"), archive, "first"), missing), None)
+    reason = unreachable_reason(lock_of(source_of(server.url("a.tar"), archive, "first"), missing), None)
     assert reason == "no source of toolkit 9.0 can be reached (first: HTTP status 404, local: it is missing)"
 
 
@@ -346,7 +351,7 @@ def test_probe_does_not_wait_for_ever(archive: bytes, monkeypatch: pytest.Monkey
     monkeypatch.setattr(questions, "ANSWERS_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.tar"
-        reason = sources.unreachable_reason(lock_of(source_of(url, archive, "slow")), None)
+        reason = unreachable_reason(lock_of(source_of(url, archive, "slow")), None)
     assert reason == "no source of toolkit 9.0 can be reached (slow: no answer in time)"
 
 

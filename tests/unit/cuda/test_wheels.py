@@ -53,6 +53,11 @@ def server(wheel: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield server
 
 
+def unreachable_reason(lock: CudaLock, sources_dir: Path | None) -> str | None:
+    (reason,) = sources.unreachable_reasons([lock], sources_dir)
+    return reason
+
+
 def lock_of(wheel: bytes, *more: str) -> CudaLock:
     sha256 = hashlib.sha256(wheel).hexdigest()
     source = Source(wheel=NAME, sha256=sha256, origin="index", unpack="zip", size=len(wheel))
@@ -65,13 +70,13 @@ def source_of(lock: CudaLock) -> Source:
 
 def test_a_wheel_is_found_fetched_verified_and_kept(server: Server, wheel: bytes, tmp_path: Path) -> None:
     lock = lock_of(wheel)
-    assert sources.unreachable_reason(lock, None) is None
+    assert unreachable_reason(lock, None) is None
     sources.stage_libraries(lock, tmp_path / "libs", None)
     assert [path.name for path in (tmp_path / "libs").iterdir()] == [SONAME]
     assert cached_path(source_of(lock)).read_bytes() == wheel
     server.files.clear()
     server.requests.clear()
-    assert sources.unreachable_reason(lock, None) is None
+    assert unreachable_reason(lock, None) is None
     sources.open_source(source_of(lock), tmp_path)[0].close()
     assert server.requests == []
 
@@ -127,7 +132,7 @@ def test_a_wheel_that_is_gone_is_told_with_the_page_that_does_not_list_it(
     told = f"index: {NAME} was not found on the package index ({page}: its page lists no {NAME})"
     assert error.value.why == told
     assert error.value.next_step.endswith("or take CUDA=archives")
-    reason = sources.unreachable_reason(lock_of(wheel), None)
+    reason = unreachable_reason(lock_of(wheel), None)
     assert reason == f"no source of toolkit 9.0 can be reached (index: its page lists no {NAME})"
 
 
@@ -158,24 +163,24 @@ def test_why_no_index_can_be_asked_is_told(
 ) -> None:
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://me:secret@127.0.0.1:1/simple")
     server.files.clear()
-    reason = sources.unreachable_reason(lock_of(wheel), None) or ""
+    reason = unreachable_reason(lock_of(wheel), None) or ""
     assert "(index: HTTP status 404; no connection (Connection refused))" in reason
     monkeypatch.setenv("PIP_INDEX_URL", "file:///srv/index")
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL")
-    reason = sources.unreachable_reason(lock_of(wheel), None) or ""
+    reason = unreachable_reason(lock_of(wheel), None) or ""
     assert "(index: pip's index-url is no address of http or https, which alone are asked; SOURCES_DIR=" in reason
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    reason = sources.unreachable_reason(lock_of(wheel), None) or ""
+    reason = unreachable_reason(lock_of(wheel), None) or ""
     assert "(index: pip's settings forbid to ask an index (no-index); SOURCES_DIR=<folder> names" in reason
     (tmp_path / "renamed").write_bytes(wheel)
-    assert sources.unreachable_reason(lock_of(wheel), tmp_path) is None
+    assert unreachable_reason(lock_of(wheel), tmp_path) is None
     monkeypatch.setenv("PIP_TIMEOUT", "long")
-    assert "'long' is not a number" in (sources.unreachable_reason(lock_of(wheel), None) or "")
+    assert "'long' is not a number" in (unreachable_reason(lock_of(wheel), None) or "")
 
 
 def test_one_index_of_several_is_enough(server: Server, wheel: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "http://127.0.0.1:1/simple")
-    assert sources.unreachable_reason(lock_of(wheel), None) is None
+    assert unreachable_reason(lock_of(wheel), None) is None
 
 
 def test_a_wheel_with_a_member_missing_is_told_by_its_soname(server: Server, wheel: bytes, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from gpuenv.core.errors import CheckError
 from gpuenv.harness.judges.grounds import require
 from gpuenv.harness.judges.identity import rebuild
+from gpuenv.variants.cuda_lock import family
 from gpuenv.variants.model import numbers
 
 #: Have CUDA's own version, and tell it without a GPU. cuDNN has a version of its own, cuPTI one of its interface.
@@ -30,7 +31,7 @@ def find(loaded: Mapping[str, Mapping[str, Any]], soname: str) -> Mapping[str, A
 
 def select(sonames: Sequence[str], families: Sequence[str]) -> list[str]:
     """Those of ``sonames`` that belong to one of ``families``, such as ``libcufft``."""
-    return [soname for soname in sonames if soname.partition(".")[0] in families]
+    return [soname for soname in sonames if family(soname) in families]
 
 
 def _number(version: str, *units: int) -> int:
